@@ -1,0 +1,1 @@
+//! Measuring Tollgate beside its peers.
