@@ -1,1 +1,3 @@
 //! The policy room.
+
+pub mod transform;

@@ -1,1 +1,3 @@
 //! The respond room.
+
+pub mod access_log;
