@@ -9,6 +9,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 /// The whole configuration, checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -62,7 +64,8 @@ pub struct Server {
 }
 
 /// Driver choice: what the operator asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum DriverChoice {
     /// io_uring where the kernel allows it, epoll otherwise.
     Auto,
@@ -92,7 +95,8 @@ pub struct AccessLog {
 }
 
 /// Access log format.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum AccessLogFormat {
     /// No access log.
     Off,
@@ -127,7 +131,8 @@ pub struct Forwarding {
 }
 
 /// Which rate-limit response fields are sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum RateLimitFields {
     /// RateLimit and RateLimit-Policy (draft-ietf-httpapi-ratelimit-headers).
     Draft,
@@ -184,7 +189,8 @@ pub struct HttpBounds {
 }
 
 /// What an encoded slash in a path means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum EncodedSlash {
     /// 400.
     Reject,
@@ -195,7 +201,8 @@ pub enum EncodedSlash {
 }
 
 /// Where the client address behind a trusted proxy comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum ClientAddressField {
     /// X-Forwarded-For.
     XForwardedFor,

@@ -1,0 +1,96 @@
+//! `[[listeners]]`.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Limit;
+use crate::config::settings::{ClientAddressField, EncodedSlash};
+use crate::config::units::{HumanDuration, Size};
+use crate::limits;
+
+/// An address that clients connect to.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Listener {
+    /// Name in logs and stats; unique among listeners.
+    #[schemars(required, extend("x-required" = true))]
+    pub name: Option<String>,
+    /// Address and port: `"0.0.0.0:80"`, `"127.0.0.1:8080"`, `"[::]:80"`.
+    #[schemars(required, extend("x-required" = true, "format" = "address"))]
+    pub listen: Option<String>,
+    /// Networks of the proxies in front (`"10.0.0.0/8"`, or a single address). From them, and
+    /// from nobody else, the client's address is taken from a forwarding field.
+    #[schemars(extend("x-default" = "none"))]
+    pub trusted_proxies: Vec<String>,
+    /// The field that the proxies in front write the client's address to.
+    pub client_address_from: ClientAddressField,
+    /// Limits for every request on this listener.
+    #[schemars(extend("x-default" = "none"))]
+    pub limits: Vec<Limit>,
+    /// Connections that may wait to be accepted; the kernel cuts it to `net.core.somaxconn`.
+    #[schemars(range(min = 1, max = 65535))]
+    pub backlog: u32,
+    /// From the first byte of a request head to its last; else 408.
+    pub header_timeout: HumanDuration,
+    /// How long a client's connection may be silent between requests.
+    pub idle_timeout: HumanDuration,
+    /// Slowest body, in bytes a second, that a client may send or read, averaged over
+    /// `body_rate_grace`; 0: no minimum.
+    #[schemars(range(min = 0, max = 1000000000))]
+    pub body_min_rate: u64,
+    /// How long a body may stay below `body_min_rate`.
+    pub body_rate_grace: HumanDuration,
+    /// Requests on one connection before it is closed.
+    #[schemars(range(min = 1), extend("x-default" = "no bound"))]
+    pub max_requests: Option<u64>,
+    /// Bounds on request heads, and how paths are read.
+    pub http: Http,
+}
+
+impl Default for Listener {
+    fn default() -> Self {
+        Self {
+            name: None,
+            listen: None,
+            trusted_proxies: Vec::new(),
+            client_address_from: ClientAddressField::XForwardedFor,
+            limits: Vec::new(),
+            backlog: limits::LISTEN_BACKLOG,
+            header_timeout: HumanDuration(limits::HEADER_TIMEOUT),
+            idle_timeout: HumanDuration(limits::IDLE_TIMEOUT),
+            body_min_rate: limits::BODY_MIN_RATE,
+            body_rate_grace: HumanDuration(limits::BODY_RATE_GRACE),
+            max_requests: None,
+            http: Http::default(),
+        }
+    }
+}
+
+/// Bounds on request heads, and how paths are read.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Http {
+    /// Bytes of a request head: request line, fields, blank line; else 431. From 512 B to 16 MiB.
+    pub max_head: Size,
+    /// Fields in a head; else 431.
+    #[schemars(range(min = 1, max = 10000))]
+    pub max_fields: usize,
+    /// Bytes of a request target; else 414. From 64 B to `max_head`.
+    pub max_uri: Size,
+    /// Bytes of extensions on one chunk-size line; else 400. Up to 16 KiB.
+    pub max_chunk_extension: Size,
+    /// What an encoded slash (`%2F`) in a path means.
+    pub encoded_slash: EncodedSlash,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self {
+            max_head: Size(limits::MAX_HEAD),
+            max_fields: limits::MAX_FIELDS,
+            max_uri: Size(limits::MAX_URI),
+            max_chunk_extension: Size(limits::MAX_CHUNK_EXTENSION),
+            encoded_slash: EncodedSlash::Keep,
+        }
+    }
+}

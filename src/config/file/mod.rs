@@ -1,0 +1,82 @@
+//! The file as written: one struct a table, one field a key.
+//!
+//! The comments here are the reference: docs/CONFIG.md and the JSON schema are made from them.
+//! What must be there is an `Option` marked [`REQUIRED`], so that a file with mistakes can still
+//! be read and checked for others.
+
+mod limit;
+mod listener;
+mod process;
+mod route;
+mod upstream;
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use limit::Limit;
+pub use listener::{Http, Listener};
+pub use process::{AccessLog, Admin, Forwarding, Log, Server};
+pub use route::{
+    HeaderEdits, OneOrMore, Redirect, Respond, Route, Timeouts, ValueMatch, ValueTests,
+};
+pub use upstream::{BalanceName, Target, Upstream, WeightedTarget};
+
+use super::settings::RateLimitFields;
+
+/// Schema extension: the key must be there.
+pub const REQUIRED: &str = "x-required";
+
+/// Schema extension: the default in words, where it is no constant.
+pub const DEFAULT: &str = "x-default";
+
+/// The whole file.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct File {
+    /// The process.
+    pub server: Server,
+    /// The admin listener: stats, metrics, health, reload and a page for people.
+    pub admin: Admin,
+    /// One record a request.
+    pub access_log: AccessLog,
+    /// The gateway's own log, to standard error.
+    pub log: Log,
+    /// Fields that tell upstreams about the client. At the trust boundary they are replaced;
+    /// behind a trusted proxy they are appended to.
+    pub forwarding: Forwarding,
+    /// Which response fields tell a client about its rate limits.
+    pub rate_limit_fields: RateLimitFields,
+    /// Limits for every request, whatever its listener or route. They are checked before a
+    /// listener's and a route's.
+    #[schemars(extend("x-default" = "none"))]
+    pub limits: Vec<Limit>,
+    /// Addresses that clients connect to; at least one.
+    #[schemars(extend("x-required" = true))]
+    pub listeners: Vec<Listener>,
+    /// Groups of targets by name.
+    #[schemars(extend("x-default" = "none"))]
+    pub upstreams: BTreeMap<String, Upstream>,
+    /// What is done with requests. A request that no route matches gets 404, or 405 where only
+    /// its method differs.
+    #[schemars(extend("x-default" = "none"))]
+    pub routes: Vec<Route>,
+}
+
+impl Default for File {
+    fn default() -> Self {
+        Self {
+            server: Server::default(),
+            admin: Admin::default(),
+            access_log: AccessLog::default(),
+            log: Log::default(),
+            forwarding: Forwarding::default(),
+            rate_limit_fields: RateLimitFields::Draft,
+            limits: Vec::new(),
+            listeners: Vec::new(),
+            upstreams: BTreeMap::new(),
+            routes: Vec::new(),
+        }
+    }
+}

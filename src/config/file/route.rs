@@ -1,0 +1,196 @@
+//! `[[routes]]`.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Limit;
+use crate::config::units::{HumanDuration, Size};
+use crate::limits;
+
+/// What is done with the requests that match. All conditions must hold. Exactly one of
+/// `upstream`, `redirect` and `respond` says what happens.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Route {
+    /// Name in logs and stats; unique among routes.
+    #[schemars(required, extend("x-required" = true))]
+    pub name: Option<String>,
+    /// Host, without port: `"api.example.com"`, or `"*.example.com"` for everything below it.
+    #[schemars(extend("x-default" = "any host"))]
+    pub host: Option<String>,
+    /// Path pattern, segment by segment: text, `{name}` for one segment of any text, and, last,
+    /// `*` for all the rest: `"/orders/{id}"`, `"/static/*"`, `"/*"`. Exactly one of `path` and
+    /// `path_regex`.
+    #[schemars(extend("x-default" = "—"))]
+    pub path: Option<String>,
+    /// Regular expression that the whole path must match: `"/v[0-9]+/users"`. Tried after all
+    /// patterns; slower than a pattern.
+    #[schemars(extend("x-default" = "—"))]
+    pub path_regex: Option<String>,
+    /// Methods.
+    #[schemars(extend("x-default" = "any method"))]
+    pub methods: Vec<String>,
+    /// Request fields: a string must equal the value; a table holds one of `exact`, `prefix`,
+    /// `regex` and `present`.
+    #[schemars(extend("x-default" = "none"))]
+    pub headers: BTreeMap<String, ValueMatch>,
+    /// Query parameters, tested as `headers` are.
+    #[schemars(extend("x-default" = "none"))]
+    pub query: BTreeMap<String, ValueMatch>,
+    /// Name of the upstream that requests are forwarded to.
+    #[schemars(extend("x-default" = "—"))]
+    pub upstream: Option<String>,
+    /// Answer with a redirect.
+    pub redirect: Option<Redirect>,
+    /// Answer with a fixed response.
+    pub respond: Option<Respond>,
+    /// Leading segments that are removed from the path before it goes upstream.
+    #[schemars(extend("x-default" = "—"))]
+    pub strip_prefix: Option<String>,
+    /// Path that goes upstream: text with `{name}` for a path parameter, `{*}` for what the `*`
+    /// matched, `{path}` for the whole path. Not together with `strip_prefix`.
+    #[schemars(extend("x-default" = "—"))]
+    pub rewrite: Option<String>,
+    /// Edits of the request's fields on the way upstream.
+    pub request_headers: HeaderEdits,
+    /// Edits of the response's fields on the way to the client.
+    pub response_headers: HeaderEdits,
+    /// Which Host the upstream sees: `preserve` (the client's), `target` (the target's address or
+    /// name), or a literal host.
+    #[schemars(extend("x-default" = "`preserve`"))]
+    pub host_policy: Option<String>,
+    /// How long an exchange with the upstream may take.
+    pub timeouts: Timeouts,
+    /// Largest request body; else 413.
+    #[schemars(extend("x-default" = "no bound"))]
+    pub max_body: Option<Size>,
+    /// Rate limits.
+    #[schemars(extend("x-default" = "none"))]
+    pub limits: Vec<Limit>,
+    /// Requests in flight on this route at once, over all workers; else 503.
+    #[schemars(range(min = 1, max = 4294967295u64), extend("x-default" = "no bound"))]
+    pub max_concurrent: Option<u32>,
+    /// Requests in flight on this route at once from one client address; else 429.
+    #[schemars(range(min = 1, max = 4294967295u64), extend("x-default" = "no bound"))]
+    pub max_concurrent_per_client: Option<u32>,
+}
+
+/// What a value must be: a string (equal), or a table with one test.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum ValueMatch {
+    /// Equal.
+    Exact(String),
+    /// One test.
+    Test(ValueTests),
+}
+
+/// A test of a value; exactly one key.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ValueTests {
+    /// Equal, byte for byte.
+    #[schemars(extend("x-default" = "—"))]
+    pub exact: Option<String>,
+    /// Begins with.
+    #[schemars(extend("x-default" = "—"))]
+    pub prefix: Option<String>,
+    /// The whole value matches this regular expression.
+    #[schemars(extend("x-default" = "—"))]
+    pub regex: Option<String>,
+    /// Is there, whatever its value; `false`: is not there.
+    #[schemars(extend("x-default" = "—"))]
+    pub present: Option<bool>,
+}
+
+/// Answer with a redirect.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Redirect {
+    /// Where to: text with `{host}`, `{path}`, `{query}` (the query without `?`), path parameters
+    /// and `{*}`.
+    #[schemars(required, extend("x-required" = true))]
+    pub to: Option<String>,
+    /// 301, 302, 303, 307 or 308. 307 and 308 keep the method; 301 and 308 are kept by caches.
+    pub status: u16,
+}
+
+impl Default for Redirect {
+    fn default() -> Self {
+        Self { to: None, status: limits::REDIRECT_STATUS }
+    }
+}
+
+/// Answer with a fixed response.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Respond {
+    /// Status code, 200 to 599.
+    pub status: u16,
+    /// Body.
+    pub body: String,
+    /// Content-Type of the body.
+    pub content_type: String,
+}
+
+impl Default for Respond {
+    fn default() -> Self {
+        let content_type = limits::RESPOND_CONTENT_TYPE.to_owned();
+        Self { status: 200, body: String::new(), content_type }
+    }
+}
+
+/// Edits of fields, in this order: remove, set, add.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct HeaderEdits {
+    /// Names of fields to remove.
+    #[schemars(extend("x-default" = "none"))]
+    pub remove: Vec<String>,
+    /// Fields to set: others of that name go.
+    #[schemars(extend("x-default" = "none"))]
+    pub set: BTreeMap<String, String>,
+    /// Fields to add beside others of that name: a value, or an array of values.
+    #[schemars(extend("x-default" = "none"))]
+    pub add: BTreeMap<String, OneOrMore>,
+}
+
+/// A value or several.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum OneOrMore {
+    /// One value.
+    One(String),
+    /// Several values, in order.
+    More(Vec<String>),
+}
+
+/// How long an exchange with the upstream may take; else 504.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Timeouts {
+    /// Connecting to a target.
+    #[schemars(extend("x-default" = "the upstream's `connect_timeout`"))]
+    pub connect: Option<HumanDuration>,
+    /// From the request sent to the first byte of the response. Where `total` is shorter and this
+    /// key is left out, `total` holds.
+    pub first_byte: HumanDuration,
+    /// Between two pieces of a body, in either direction.
+    pub idle: HumanDuration,
+    /// The whole exchange.
+    #[schemars(extend("x-default" = "no bound"))]
+    pub total: Option<HumanDuration>,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: None,
+            first_byte: HumanDuration(limits::FIRST_BYTE_TIMEOUT),
+            idle: HumanDuration(limits::BODY_IDLE_TIMEOUT),
+            total: None,
+        }
+    }
+}
