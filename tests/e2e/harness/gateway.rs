@@ -1,0 +1,383 @@
+//! The real binary, started on a configuration of a test, killed when the test ends.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::gate::Watched;
+use super::process::{self, BINARY, signal};
+use super::{Client, PATIENCE, Response, Stats, eventually};
+
+/// What drives a worker's sockets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Driver {
+    /// io_uring.
+    IoUring,
+    /// epoll.
+    Epoll,
+}
+
+impl Driver {
+    /// The value of `--driver`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::IoUring => "io_uring",
+            Self::Epoll => "epoll",
+        }
+    }
+
+    /// Whether the kernel lets us have a ring; where it does not, the gateway's fallback is
+    /// tested instead.
+    pub fn allowed_here(self) -> bool {
+        if self == Self::Epoll {
+            return true;
+        }
+        let mut parameters = [0u8; 120];
+        // SAFETY: io_uring_setup writes at most sizeof(struct io_uring_params) = 120 bytes.
+        let ring = unsafe { libc::syscall(libc::SYS_io_uring_setup, 4, parameters.as_mut_ptr()) };
+        if ring >= 0 {
+            // SAFETY: the descriptor was just opened and is owned by nobody else.
+            unsafe { libc::close(ring as i32) };
+        } else {
+            eprintln!("io_uring is not allowed here: {}", std::io::Error::last_os_error());
+        }
+        ring >= 0
+    }
+}
+
+/// Sections put in front of what a test does not say itself.
+const DEFAULTS: &[(&str, &str)] = &[
+    ("[server]", "[server]\nworkers = 2\nwatch = false\n"),
+    ("[admin]", "[admin]\nlisten = \"127.0.0.1:0\"\n"),
+    ("[access_log]", "[access_log]\nformat = \"off\"\n"),
+    ("[[listeners]]", "[[listeners]]\nname = \"web\"\nlisten = \"127.0.0.1:0\"\n"),
+];
+
+/// A configuration with the sections that the text left out. The text keeps its line numbers.
+pub fn complete(text: &str) -> String {
+    let mut whole = text.to_owned();
+    for (section, default) in DEFAULTS {
+        if !text.lines().any(|l| l.trim_start().starts_with(section)) {
+            whole.push('\n');
+            whole.push_str(default);
+        }
+    }
+    whole
+}
+
+/// A gateway about to start.
+pub struct Builder {
+    driver: Driver,
+    text: String,
+    hard_nofile: Option<u64>,
+    environment: Vec<(String, String)>,
+}
+
+impl Builder {
+    /// Starts with at most so many open descriptors.
+    pub fn hard_nofile(mut self, files: u64) -> Self {
+        self.hard_nofile = Some(files);
+        self
+    }
+
+    /// Starts with an environment variable.
+    pub fn environment(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Starts and waits until it is ready.
+    #[track_caller]
+    pub fn start(self) -> Gateway {
+        let folder = tempfile::tempdir().expect("a folder");
+        let config = folder.path().join("tollgate.toml");
+        fs::write(&config, complete(&self.text)).expect("a config file");
+        let mut command = Command::new(BINARY);
+        command.args(["run", "--driver", self.driver.name(), "-c"]).arg(&config);
+        command.envs(self.environment).current_dir(folder.path());
+        if let Some(files) = self.hard_nofile {
+            let limit = libc::rlimit { rlim_cur: files, rlim_max: files };
+            // SAFETY: setrlimit is async-signal-safe and `limit` is moved into the closure.
+            unsafe {
+                command.pre_exec(move || match libc::setrlimit(libc::RLIMIT_NOFILE, &limit) {
+                    0 => Ok(()),
+                    _ => Err(std::io::Error::last_os_error()),
+                });
+            }
+        }
+        let mut gateway = Gateway::spawn(command);
+        gateway.folder = Some(folder);
+        gateway.wait_ready();
+        gateway
+    }
+}
+
+/// What a process printed so far.
+#[derive(Default)]
+struct Printed {
+    text: String,
+    ended: bool,
+}
+
+/// A running gateway.
+pub struct Gateway {
+    child: Child,
+    output: Arc<Watched<Printed>>,
+    log: Arc<Watched<Printed>>,
+    folder: Option<tempfile::TempDir>,
+}
+
+impl Gateway {
+    /// Starts the gateway and waits until it is ready. Sections the text leaves out (`[server]`,
+    /// `[admin]`, `[access_log]`, `[[listeners]]`) are filled in for tests.
+    #[track_caller]
+    pub fn start(driver: Driver, text: impl AsRef<str>) -> Self {
+        Self::with(driver, text).start()
+    }
+
+    /// A gateway to be started with more than a configuration.
+    pub fn with(driver: Driver, text: impl AsRef<str>) -> Builder {
+        Builder {
+            driver,
+            text: text.as_ref().to_owned(),
+            hard_nofile: None,
+            environment: Vec::new(),
+        }
+    }
+
+    /// A gateway in front of one upstream, all requests to it.
+    #[track_caller]
+    pub fn before(driver: Driver, upstream: &super::Upstream) -> Self {
+        Self::start(driver, forward_all(&upstream.address))
+    }
+
+    /// Starts any command of the binary that prints what it listens on.
+    pub fn spawn(mut command: Command) -> Self {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the binary starts");
+        let output = collect(child.stdout.take().expect("a pipe"));
+        let log = collect(child.stderr.take().expect("a pipe"));
+        Self { child, output, log, folder: None }
+    }
+
+    /// Waits for the line `ready`.
+    #[track_caller]
+    pub fn wait_ready(&self) {
+        let ready = self.output.wait_for(PATIENCE, |p| {
+            let ready = p.text.lines().any(|l| l == "ready");
+            (ready || p.ended).then_some(ready)
+        });
+        assert_eq!(ready, Some(true), "not ready:\n{}\n{}", self.output(), self.log());
+    }
+
+    /// Where a listener is bound.
+    #[track_caller]
+    pub fn address(&self, listener: &str) -> SocketAddr {
+        self.bound(&format!("listening {listener} "))
+    }
+
+    /// Where the listener `web` is bound.
+    #[track_caller]
+    pub fn web(&self) -> SocketAddr {
+        self.address("web")
+    }
+
+    /// Where the admin listener is bound.
+    #[track_caller]
+    pub fn admin(&self) -> SocketAddr {
+        self.bound("admin ")
+    }
+
+    #[track_caller]
+    fn bound(&self, prefix: &str) -> SocketAddr {
+        let found = self.output.wait_for(PATIENCE, |p| {
+            p.text.lines().rev().find_map(|l| l.strip_prefix(prefix)?.trim().parse().ok())
+        });
+        found.unwrap_or_else(|| panic!("no line `{prefix}ADDRESS`:\n{}", self.output()))
+    }
+
+    /// Connects to `web`.
+    #[track_caller]
+    pub fn connect(&self) -> Client {
+        Client::connect(self.web())
+    }
+
+    /// One request to `web` on a connection of its own.
+    #[track_caller]
+    pub fn once(&self, request: &str) -> Response {
+        Client::once(self.web(), request)
+    }
+
+    /// `GET path` for host `test.example` on a connection of its own.
+    #[track_caller]
+    pub fn get(&self, path: &str) -> Response {
+        self.connect().get(path)
+    }
+
+    /// `GET path` from the admin listener.
+    #[track_caller]
+    pub fn admin_get(&self, path: &str) -> Response {
+        Client::once(
+            self.admin(),
+            &format!("GET {path} HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n"),
+        )
+    }
+
+    /// `POST path` to the admin listener, no body.
+    #[track_caller]
+    pub fn admin_post(&self, path: &str) -> Response {
+        Client::once(
+            self.admin(),
+            &format!(
+                "POST {path} HTTP/1.1\r\nHost: admin\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+            ),
+        )
+    }
+
+    /// The stats as they are now.
+    #[track_caller]
+    pub fn stats(&self) -> Stats {
+        Stats::parse(&self.admin_get("/stats").expect(200).body)
+    }
+
+    /// Waits until the stats say so.
+    #[track_caller]
+    pub fn wait_stats(&self, what: &str, mut holds: impl FnMut(&Stats) -> bool) {
+        eventually(what, || holds(&self.stats()));
+    }
+
+    /// The folder that the configuration stands in.
+    pub fn folder(&self) -> &Path {
+        self.folder.as_ref().expect("started from a text").path()
+    }
+
+    /// The configuration file.
+    pub fn config(&self) -> PathBuf {
+        self.folder().join("tollgate.toml")
+    }
+
+    /// Replaces the configuration file in one step; says nothing to the gateway.
+    pub fn rewrite(&self, text: impl AsRef<str>) {
+        let beside = self.folder().join("next.toml");
+        fs::write(&beside, complete(text.as_ref())).expect("a config file");
+        fs::rename(beside, self.config()).expect("the file takes its place");
+    }
+
+    /// Replaces the configuration and reloads; fails if the gateway refuses it.
+    #[track_caller]
+    pub fn reload(&self, text: impl AsRef<str>) {
+        self.rewrite(text);
+        let answer = self.admin_post("/reload");
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    }
+
+    /// What it wrote to standard output so far.
+    pub fn output(&self) -> String {
+        self.output.look(|p| p.text.clone())
+    }
+
+    /// Waits for a line on standard output.
+    #[track_caller]
+    pub fn wait_output(&self, what: &str, found: impl Fn(&str) -> bool) -> String {
+        wait_line(&self.output, what, found)
+    }
+
+    /// What it wrote to its log (standard error) so far.
+    pub fn log(&self) -> String {
+        self.log.look(|p| p.text.clone())
+    }
+
+    /// Waits for a line in its log.
+    #[track_caller]
+    pub fn wait_log(&self, what: &str, found: impl Fn(&str) -> bool) -> String {
+        wait_line(&self.log, what, found)
+    }
+
+    /// Process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, number: i32) {
+        signal(self.pid(), number);
+    }
+
+    /// Resident memory, bytes.
+    pub fn resident(&self) -> u64 {
+        process::resident(self.pid())
+    }
+
+    /// Open descriptors.
+    pub fn descriptors(&self) -> usize {
+        process::descriptors(self.pid())
+    }
+
+    /// CPU time spent so far.
+    pub fn cpu(&self) -> Duration {
+        Duration::from_millis(10 * process::cpu_ticks(self.pid()))
+    }
+
+    /// Whether the process has not ended.
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().expect("a child").is_none()
+    }
+
+    /// Waits until the process ends.
+    #[track_caller]
+    pub fn wait_exit(&mut self) -> ExitStatus {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().expect("a child") {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "still running:\n{}", self.log());
+            thread::park_timeout(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            eprintln!("--- gateway's output\n{}--- its log\n{}", self.output(), self.log());
+        }
+        // It may have ended already, as a test wanted.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The body of a configuration that sends everything to one target.
+pub fn forward_all(target: &str) -> String {
+    format!(
+        "[upstreams.app]\ntargets = [\"{target}\"]\n\n\
+         [[routes]]\nname = \"all\"\npath = \"/*\"\nupstream = \"app\"\n"
+    )
+}
+
+fn wait_line(printed: &Watched<Printed>, what: &str, found: impl Fn(&str) -> bool) -> String {
+    let line = printed.wait_for(PATIENCE, |p| p.text.lines().find(|l| found(l)).map(str::to_owned));
+    line.unwrap_or_else(|| panic!("no line: {what}\n{}", printed.look(|p| p.text.clone())))
+}
+
+fn collect(from: impl Read + Send + 'static) -> Arc<Watched<Printed>> {
+    let printed = Arc::new(Watched::<Printed>::default());
+    let into = Arc::clone(&printed);
+    thread::spawn(move || {
+        let mut lines = BufReader::new(from);
+        let mut line = Vec::new();
+        while lines.read_until(b'\n', &mut line).is_ok_and(|n| n > 0) {
+            into.change(|p| p.text.push_str(&String::from_utf8_lossy(&line)));
+            line.clear();
+        }
+        into.change(|p| p.ended = true);
+    });
+    printed
+}

@@ -1,0 +1,56 @@
+//! What the end-to-end tests stand on: the real binary, scripted upstreams, a raw client.
+//!
+//! Nothing here waits for a fixed time. Every read, write and wait has a deadline ([`PATIENCE`])
+//! after which the test fails; what must happen is waited for as an event.
+
+mod admin;
+mod client;
+mod gate;
+mod gateway;
+mod process;
+mod upstream;
+mod wire;
+
+pub use admin::Stats;
+pub use client::{Client, Response};
+pub use gate::{Gate, eventually};
+pub use gateway::{Driver, Gateway, complete, forward_all};
+pub use process::{run, run_with_files};
+pub use upstream::{Hanging, Peer, Received, Refusing, Upstream, ok, unix_address};
+pub use wire::{Broken, Head};
+
+use std::time::Duration;
+
+/// How long anything may take before its test fails. Generous: the machine may be busy.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How long a writer must make no progress to count as stopped by backpressure.
+pub const STOPPED: Duration = Duration::from_millis(700);
+
+/// Runs each test once on each driver, as `name::io_uring` and `name::epoll`.
+macro_rules! both_drivers {
+    ($( $(#[$meta:meta])* fn $name:ident($driver:ident) $body:block )*) => {
+        $(
+            mod $name {
+                #[allow(unused_imports)]
+                use super::*;
+
+                fn check($driver: $crate::harness::Driver) $body
+
+                $(#[$meta])*
+                #[test]
+                fn io_uring() {
+                    if $crate::harness::Driver::IoUring.allowed_here() {
+                        check($crate::harness::Driver::IoUring);
+                    }
+                }
+
+                $(#[$meta])*
+                #[test]
+                fn epoll() {
+                    check($crate::harness::Driver::Epoll);
+                }
+            }
+        )*
+    };
+}

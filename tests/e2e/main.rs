@@ -1,0 +1,12 @@
+//! End-to-end tests: the real binary on real sockets, against upstreams that misbehave.
+//!
+//! One test binary with a module a subject, so that it links once. Each test runs on both drivers
+//! (`both_drivers!`). No test waits for a fixed time.
+
+#[macro_use]
+mod harness;
+
+mod http;
+mod http_strict;
+mod start;
+mod upstream_strict;
