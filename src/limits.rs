@@ -204,3 +204,23 @@ pub const MAX_TRAILER_FIELDS: usize = 32;
 /// Bytes by which chunk extensions may exceed the payload seen so far: keeps a body of tiny
 /// chunks with long extensions from costing many times what it carries.
 pub const MAX_CHUNK_EXTENSION_EXCESS: usize = 16 * 1024;
+// route
+
+/// Parameters a path may capture, the catch-all included: they live in a fixed array a request.
+pub const MAX_PATH_PARAMETERS: usize = 16;
+/// Segments of a pattern with parameters or a catch-all (plain paths have no such bound): the
+/// depth of the search, and the bits of a node's mask of run lengths.
+pub const MAX_PATTERN_SEGMENTS: usize = 32;
+/// Bytes of a route's path pattern or regular expression. Longer than any request target we take.
+pub const MAX_PATTERN_LENGTH: usize = 16 * 1024;
+/// Bytes of a host name that is looked up (RFC 1035 section 2.3.4 ends at 255). It bounds the
+/// work of trying a hostile host's every suffix.
+pub const MAX_HOST_LENGTH: usize = 255;
+/// Routes in one table: indices stay far from the marks kept at the top of `u32`.
+pub const MAX_ROUTES: usize = 1 << 24;
+/// Methods beyond those of RFC 9110 that one table may name: a set of methods is one word.
+pub const MAX_CUSTOM_METHODS: usize = 53;
+/// Bytes of one compiled regular expression, and of the cache it may grow while matching.
+pub const MAX_REGEX_SIZE: usize = 256 * 1024;
+/// Routes an explanation lists; it is read by a person.
+pub const MAX_EXPLAINED: usize = 32;
