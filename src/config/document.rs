@@ -187,7 +187,8 @@ fn one_line(message: &str) -> String {
 }
 
 fn from_table<'t>(table: DeTable<'t>) -> Value<'t> {
-    let mut entries: Vec<_> = table.into_iter().map(|(key, value)| from_entry(key, value)).collect();
+    let mut entries: Vec<_> =
+        table.into_iter().map(|(key, value)| from_entry(key, value)).collect();
     entries.sort_by(|a, b| a.key.cmp(&b.key));
     Value::Table(entries)
 }

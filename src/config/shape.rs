@@ -24,7 +24,10 @@ pub(super) enum Shape {
     Choice(Vec<String>),
     Text,
     Boolean,
-    Integer { min: i64, max: i64 },
+    Integer {
+        min: i64,
+        max: i64,
+    },
     Quantity(Quantity),
     /// Told apart by the kind of value.
     Either(Vec<Shape>),
@@ -316,7 +319,9 @@ impl Quantity {
         let mended = match self {
             Self::Duration => Some(format!("{digits}{}", time_unit(unit))),
             Self::Size => Some(format!("{digits}{}", size_unit(unit))),
-            Self::Rate => Some(format!("{digits}/{}", time_unit(unit.trim_start_matches(['r', '/'])))),
+            Self::Rate => {
+                Some(format!("{digits}/{}", time_unit(unit.trim_start_matches(['r', '/']))))
+            }
             Self::Percent => None,
             Self::Address => Some(address(text)),
         };
@@ -324,7 +329,9 @@ impl Quantity {
         match (mended, self) {
             (Some(mended), _) => format!("write {mended:?}"),
             (None, Self::Duration) => "write one like \"30s\", \"250ms\", \"1h30m\"".to_owned(),
-            (None, Self::Size) => "write one like \"64KiB\", \"10MB\", or the number of bytes".to_owned(),
+            (None, Self::Size) => {
+                "write one like \"64KiB\", \"10MB\", or the number of bytes".to_owned()
+            }
             (None, Self::Rate) => "write one like \"100/s\", \"1000/m\", \"10/500ms\"".to_owned(),
             (None, Self::Percent) => "write one like 20 or \"20%\"".to_owned(),
             (None, Self::Address) => {
@@ -399,7 +406,8 @@ fn kind_help(shape: &Shape, value: &Value<'_>) -> String {
             format!("write [{text:?}]")
         }
         (Shape::Array(item), Value::Table(_)) if item.takes(value) => {
-            "write the table's name in double brackets, `[[…]]`, or its value as `[{ … }]`".to_owned()
+            "write the table's name in double brackets, `[[…]]`, or its value as `[{ … }]`"
+                .to_owned()
         }
         _ => String::new(),
     }

@@ -6,7 +6,10 @@
 #[macro_use]
 mod harness;
 
+mod actions;
+mod bodies;
 mod http;
 mod http_strict;
+mod routing;
 mod start;
 mod upstream_strict;

@@ -21,4 +21,14 @@ impl Stats {
             .and_then(Value::as_u64)
             .unwrap_or_else(|| panic!("no number at {pointer}:\n{:#}", self.0))
     }
+
+    /// Requests in flight.
+    pub fn in_flight(&self) -> u64 {
+        self.number("/in_flight")
+    }
+
+    /// Client connections open now.
+    pub fn connections(&self) -> u64 {
+        self.number("/connections")
+    }
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::gate::Watched;
 use super::process::{self, BINARY, signal};
@@ -311,7 +311,12 @@ impl Gateway {
 
     /// Resident memory, bytes.
     pub fn resident(&self) -> u64 {
-        process::resident(self.pid())
+        process::resident(self.pid(), "VmRSS")
+    }
+
+    /// Resident memory at its peak so far, bytes.
+    pub fn peak_resident(&self) -> u64 {
+        process::resident(self.pid(), "VmHWM")
     }
 
     /// Open descriptors.
@@ -332,14 +337,12 @@ impl Gateway {
     /// Waits until the process ends.
     #[track_caller]
     pub fn wait_exit(&mut self) -> ExitStatus {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            if let Some(status) = self.child.try_wait().expect("a child") {
-                return status;
-            }
-            assert!(Instant::now() < deadline, "still running:\n{}", self.log());
-            thread::park_timeout(Duration::from_millis(5));
-        }
+        let mut status = None;
+        eventually("the process ends", || {
+            status = self.child.try_wait().expect("a child");
+            status.is_some()
+        });
+        status.expect("it ended")
     }
 }
 

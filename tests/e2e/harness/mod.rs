@@ -35,20 +35,20 @@ macro_rules! both_drivers {
                 #[allow(unused_imports)]
                 use super::*;
 
-                fn check($driver: $crate::harness::Driver) $body
+                fn on_driver($driver: $crate::harness::Driver) $body
 
                 $(#[$meta])*
                 #[test]
                 fn io_uring() {
                     if $crate::harness::Driver::IoUring.allowed_here() {
-                        check($crate::harness::Driver::IoUring);
+                        on_driver($crate::harness::Driver::IoUring);
                     }
                 }
 
                 $(#[$meta])*
                 #[test]
                 fn epoll() {
-                    check($crate::harness::Driver::Epoll);
+                    on_driver($crate::harness::Driver::Epoll);
                 }
             }
         )*

@@ -49,11 +49,12 @@ pub fn signal(pid: u32, signal: i32) {
     unsafe { libc::kill(pid as i32, signal) };
 }
 
-/// Resident memory, bytes.
-pub fn resident(pid: u32) -> u64 {
+/// Resident memory, bytes: `VmRSS` now, `VmHWM` at its peak.
+pub fn resident(pid: u32, line: &str) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("a living process");
-    let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:")).expect("VmRSS");
-    line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
+    let value = status.lines().find_map(|l| l.strip_prefix(line)?.strip_prefix(':'));
+    let value = value.expect("a line in /proc/PID/status").trim().trim_end_matches(" kB");
+    value.parse::<u64>().expect("a number") * 1024
 }
 
 /// Open descriptors.

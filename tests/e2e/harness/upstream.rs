@@ -286,7 +286,8 @@ impl Peer {
         self.next_head().expect("a request, not the end of the connection")
     }
 
-    fn next_head(&mut self) -> Option<Head> {
+    /// Reads a head and leaves the body; `None` if the gateway ended the connection instead.
+    pub fn next_head(&mut self) -> Option<Head> {
         let head = match self.wire.head() {
             Ok(head) => head,
             Err(Broken::Closed | Broken::Reset) => {
@@ -329,6 +330,14 @@ impl Peer {
                 request.trailers = content.trailers;
             }
         });
+    }
+
+    /// The address that the gateway connected to.
+    pub fn own_address(&self) -> String {
+        match &self.wire.link {
+            Link::Tcp(stream) => stream.local_addr().expect("a bound socket").to_string(),
+            Link::Unix(_) => String::new(),
+        }
     }
 
     /// Reads one chunk of a request body.
