@@ -1,1 +1,7 @@
-//! The policy room.
+//! 4. The route's rules give a verdict.
+//!
+//! Owns: who the client is ([`client`]), how much it may have ([`limit`]).
+//! Never does I/O and reads no clock: bytes and `now` are arguments.
+
+pub mod client;
+pub mod limit;
