@@ -5,29 +5,11 @@
 //! nothing; what a trusted peer says is kept and our peer is appended to it.
 
 use super::address::AddressText;
+use super::claims::{CLAIMS, Said, Scheme, Trust, bit};
 use super::edits::{Edits, is_token_byte};
 use super::trace::{self, Trace};
 use crate::config::Forwarding;
-use crate::http::{Field, Known, RequestHead, Version, first};
-
-/// A scheme that clients use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[allow(missing_docs)]
-pub enum Scheme {
-    #[default]
-    Http,
-    Https,
-}
-
-impl Scheme {
-    /// `http` or `https`.
-    pub fn as_bytes(self) -> &'static [u8] {
-        match self {
-            Self::Http => b"http",
-            Self::Https => b"https",
-        }
-    }
-}
+use crate::http::{Known, RequestHead, Version};
 
 /// What is known about a request beside its head.
 #[derive(Debug, Clone, Copy)]
@@ -36,8 +18,8 @@ pub struct Hop<'a> {
     pub peer: &'a AddressText,
     /// The client: the peer, or what a trusted peer says.
     pub client: &'a AddressText,
-    /// Whether the peer is in a trusted network of its listener.
-    pub trusted: bool,
+    /// What the peer is believed.
+    pub trust: Trust,
     /// The scheme of the connection.
     pub scheme: Scheme,
     /// The request's id.
@@ -51,20 +33,10 @@ pub struct Hop<'a> {
 pub struct Forward {
     /// What the gateway sends, a bit per [`Known`].
     sends: u64,
-    /// What of a message does not pass as it is: from an untrusted peer, from a trusted one.
-    replaced: [u64; 2],
+    /// What of a request does not pass as it is, by [`Trust`].
+    replaced: [u64; 3],
     /// Behind `Via: 1.`, the minor version and a space: the gateway's name and the line end.
     via: Box<[u8]>,
-}
-
-/// Fields by which a client could lie about where it comes from.
-const CLAIMS: u64 = bit(Known::Forwarded)
-    | bit(Known::XForwardedFor)
-    | bit(Known::XForwardedHost)
-    | bit(Known::XForwardedProto);
-
-const fn bit(known: Known) -> u64 {
-    1 << known as u8
 }
 
 impl Forward {
@@ -86,14 +58,16 @@ impl Forward {
         let state = sends & bit(Known::Traceparent) != 0;
         let replaced = sends & !bit(Known::Via) | if state { bit(Known::Tracestate) } else { 0 };
         let via = [name.as_bytes(), b"\r\n"].concat().into_boxed_slice();
-        Self { sends, replaced: [replaced | CLAIMS, replaced], via }
+        let unbelieved = |trust: Trust| CLAIMS & !trust.claims();
+        let all = [Trust::None, Trust::XForwarded, Trust::Forwarded];
+        Self { sends, replaced: all.map(|trust| replaced | unbelieved(trust)), via }
     }
 
     /// Whether a request's field of this name is left out since [`Forward::append`] writes what
     /// shall go upstream, or since the peer is not to be believed.
     #[inline]
-    pub fn replaces(&self, known: Known, trusted: bool) -> bool {
-        self.replaced[usize::from(trusted)] & bit(known) != 0
+    pub fn replaces(&self, known: Known, trust: Trust) -> bool {
+        self.replaced[trust as usize] & bit(known) != 0
     }
 
     fn sends(&self, known: Known) -> bool {
@@ -103,27 +77,24 @@ impl Forward {
     /// Appends the gateway's lines to a request head, each with its line end.
     pub fn append(&self, head: &RequestHead, buf: &[u8], hop: &Hop<'_>, out: &mut Vec<u8>) {
         self.append_via(head.version, out);
-        // A peer that is not trusted said nothing.
-        let said = if hop.trusted { &head.fields[..] } else { &[] };
+        let said = Said { fields: &head.fields, buf, trust: hop.trust };
         if self.sends(Known::XForwardedFor) {
-            out.extend_from_slice(b"X-Forwarded-For: ");
-            if !said_before(said, buf, Known::XForwardedFor, out) && hop.client != hop.peer {
-                out.extend_from_slice(hop.client.as_bytes());
-                out.extend_from_slice(b", ");
-            }
-            out.extend_from_slice(hop.peer.as_bytes());
-            out.extend_from_slice(b"\r\n");
+            x_forwarded_for(&said, hop, out);
         }
         if self.sends(Known::XForwardedProto) {
-            let kept = first(said, Known::XForwardedProto).map(|f| f.value.of(buf));
-            line(b"X-Forwarded-Proto: ", kept.unwrap_or(hop.scheme.as_bytes()), out);
+            let kept = said.first(Known::XForwardedProto);
+            let proto = kept.unwrap_or_else(|| said.scheme().unwrap_or(hop.scheme).as_bytes());
+            line(b"X-Forwarded-Proto: ", proto, out);
         }
         if self.sends(Known::XForwardedHost) {
-            let kept = first(said, Known::XForwardedHost).map(|f| f.value.of(buf));
-            line(b"X-Forwarded-Host: ", kept.unwrap_or(head.authority.of(buf)), out);
+            let kept = said.first(Known::XForwardedHost);
+            let host = kept.unwrap_or_else(|| said.host().unwrap_or(head.authority.of(buf)));
+            if !host.is_empty() {
+                line(b"X-Forwarded-Host: ", host, out);
+            }
         }
         if self.sends(Known::Forwarded) {
-            forwarded(said, buf, head.authority.of(buf), hop, out);
+            forwarded(&said, head.authority.of(buf), hop, out);
         }
         if self.sends(Known::XRequestId) {
             line(b"X-Request-Id: ", hop.request_id, out);
@@ -153,22 +124,27 @@ fn line(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Appends the elements of a list field so far, each followed by a comma; whether there are any.
-fn said_before(said: &[Field], buf: &[u8], known: Known, out: &mut Vec<u8>) -> bool {
-    let before = out.len();
-    for field in said.iter().filter(|f| f.known == known && !f.value.is_empty()) {
-        out.extend_from_slice(field.value.of(buf));
+/// Appends X-Forwarded-For: what was said so far, or else the client, and the peer.
+fn x_forwarded_for(said: &Said<'_>, hop: &Hop<'_>, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"X-Forwarded-For: ");
+    if !said.append_list(Known::XForwardedFor, out) && hop.client != hop.peer {
+        out.extend_from_slice(hop.client.as_bytes());
         out.extend_from_slice(b", ");
     }
-    out.len() > before
+    out.extend_from_slice(hop.peer.as_bytes());
+    out.extend_from_slice(b"\r\n");
 }
 
-/// Appends the Forwarded line (RFC 7239). A trusted peer that speaks X-Forwarded-For only is
-/// translated (section 7.4): else its own address would be taken for the client's.
-fn forwarded(said: &[Field], buf: &[u8], host: &[u8], hop: &Hop<'_>, out: &mut Vec<u8>) {
+/// Appends Forwarded (RFC 7239). A trusted peer that speaks the other dialect is translated
+/// (section 7.4): else its own address would be taken for the client's.
+fn forwarded(said: &Said<'_>, host: &[u8], hop: &Hop<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(b"Forwarded: ");
-    if !said_before(said, buf, Known::Forwarded, out) && hop.client != hop.peer {
+    if !said.append_list(Known::Forwarded, out) && hop.client != hop.peer {
         node(hop.client, out);
+        if let Some(scheme) = said.scheme() {
+            out.extend_from_slice(b";proto=");
+            out.extend_from_slice(scheme.as_bytes());
+        }
         out.extend_from_slice(b", ");
     }
     node(hop.peer, out);
@@ -206,41 +182,12 @@ fn quoted_unless_token(value: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
-/// The scheme and authority under which the client knows this place: what a trusted peer says in
-/// X-Forwarded-Proto and X-Forwarded-Host, else the connection's scheme and the request's
-/// authority. For Location fields.
-pub fn outside<'a>(
-    head: &RequestHead,
-    buf: &'a [u8],
-    trusted: bool,
-    scheme: Scheme,
-) -> (Scheme, &'a [u8]) {
-    let said = |known| {
-        let field = first(&head.fields, known).filter(|_| trusted)?;
-        let nearest_client = field.value.of(buf).split(|b| *b == b',').next();
-        nearest_client.map(<[u8]>::trim_ascii)
-    };
-    let scheme = match said(Known::XForwardedProto) {
-        Some(proto) if proto.eq_ignore_ascii_case(b"https") => Scheme::Https,
-        Some(proto) if proto.eq_ignore_ascii_case(b"http") => Scheme::Http,
-        _ => scheme,
-    };
-    let host = said(Known::XForwardedHost).filter(|host| is_authority(host));
-    (scheme, host.unwrap_or(head.authority.of(buf)))
-}
-
-/// Whether nothing in it could end an authority early or begin user information.
-fn is_authority(text: &[u8]) -> bool {
-    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~[]:".contains(byte);
-    !text.is_empty() && text.iter().all(plain)
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::template::Names;
     use super::*;
     use crate::config::HeaderEdits;
-    use crate::http::Span;
+    use crate::http::{Field, Span};
 
     const ALL: Forwarding = Forwarding {
         via: true,
@@ -277,14 +224,14 @@ mod tests {
     fn sent(
         settings: Forwarding,
         fields: &[(Known, &str)],
-        (peer, client, trusted): (&str, &str, bool),
+        (peer, client, trust): (&str, &str, Trust),
     ) -> Vec<String> {
         let forward = Forward::compile(&settings, "tollgate", &Edits::default());
         let (head, buf) = request(fields);
         let hop = Hop {
             peer: &AddressText::of(peer.parse().unwrap()),
             client: &AddressText::of(client.parse().unwrap()),
-            trusted,
+            trust,
             scheme: Scheme::Http,
             request_id: b"id-1",
             random: (1, 2),
@@ -296,8 +243,9 @@ mod tests {
         text.split_terminator("\r\n").map(str::to_owned).collect()
     }
 
-    const UNTRUSTED: (&str, &str, bool) = ("192.0.2.1", "192.0.2.1", false);
-    const TRUSTED: (&str, &str, bool) = ("10.0.0.1", "192.0.2.1", true);
+    const UNTRUSTED: (&str, &str, Trust) = ("192.0.2.1", "192.0.2.1", Trust::None);
+    const X_FORWARDED: (&str, &str, Trust) = ("10.0.0.1", "192.0.2.1", Trust::XForwarded);
+    const FORWARDED: (&str, &str, Trust) = ("10.0.0.1", "192.0.2.1", Trust::Forwarded);
 
     #[test]
     fn a_first_request_gets_every_field() {
@@ -328,35 +276,42 @@ mod tests {
 
     #[test]
     fn a_trusted_peers_claims_are_kept_and_it_is_appended() {
-        let lines = sent(ALL, &CLAIMED, TRUSTED);
+        let lines = sent(ALL, &CLAIMED, X_FORWARDED);
         let wanted = [
             "X-Forwarded-For: 198.51.100.7, 10.0.0.1",
             "X-Forwarded-Proto: https",
             "X-Forwarded-Host: outside.example",
-            "Forwarded: for=198.51.100.7;proto=https, \
-             for=10.0.0.1;host=\"api.example.com:8080\";proto=http",
         ];
-        assert_eq!(lines[1..5], wanted);
+        assert_eq!(lines[1..4], wanted);
+        let wanted = "Forwarded: for=198.51.100.7;proto=https, \
+             for=10.0.0.1;host=\"api.example.com:8080\";proto=http";
+        assert_eq!(sent(ALL, &CLAIMED, FORWARDED)[4], wanted);
     }
 
     #[test]
     fn several_lines_of_a_list_become_one() {
         let fields = [(Known::XForwardedFor, "a"), (Known::XForwardedFor, "b, c")];
-        let lines = sent(ALL, &fields, TRUSTED);
+        let lines = sent(ALL, &fields, X_FORWARDED);
         assert_eq!(lines[1], "X-Forwarded-For: a, b, c, 10.0.0.1");
     }
 
     #[test]
-    fn a_trusted_peer_that_speaks_one_dialect_is_translated() {
-        let lines = sent(ALL, &[(Known::XForwardedFor, "192.0.2.1")], TRUSTED);
-        assert!(lines[4].starts_with("Forwarded: for=192.0.2.1, for=10.0.0.1;"), "{}", lines[4]);
-        let lines = sent(ALL, &[(Known::Forwarded, "for=192.0.2.1")], TRUSTED);
-        assert_eq!(lines[1], "X-Forwarded-For: 192.0.2.1, 10.0.0.1");
+    fn the_dialect_a_trusted_peer_does_not_speak_is_translated_not_believed() {
+        let lines = sent(ALL, &CLAIMED, X_FORWARDED);
+        let wanted = "Forwarded: for=192.0.2.1;proto=https, \
+             for=10.0.0.1;host=\"api.example.com:8080\";proto=http";
+        assert_eq!(lines[4], wanted);
+        let wanted = [
+            "X-Forwarded-For: 192.0.2.1, 10.0.0.1",
+            "X-Forwarded-Proto: https",
+            "X-Forwarded-Host: api.example.com:8080",
+        ];
+        assert_eq!(sent(ALL, &CLAIMED, FORWARDED)[1..4], wanted);
     }
 
     #[test]
     fn ipv6_is_bracketed_in_forwarded_only() {
-        let lines = sent(ALL, &[], ("2001:db8::1", "2001:db8::1", false));
+        let lines = sent(ALL, &[], ("2001:db8::1", "2001:db8::1", Trust::None));
         assert_eq!(lines[1], "X-Forwarded-For: 2001:db8::1");
         assert!(lines[4].starts_with("Forwarded: for=\"[2001:db8::1]\";host="), "{}", lines[4]);
     }
@@ -374,21 +329,24 @@ mod tests {
         assert_eq!(sent(NONE, &CLAIMED, UNTRUSTED), [""; 0]);
         let forward = Forward::compile(&NONE, "tollgate", &Edits::default());
         for (known, _) in CLAIMED {
-            assert!(forward.replaces(known, false));
-            assert!(!forward.replaces(known, true));
+            let is_forwarded = known == Known::Forwarded;
+            assert!(forward.replaces(known, Trust::None));
+            assert_eq!(forward.replaces(known, Trust::XForwarded), is_forwarded);
+            assert_eq!(forward.replaces(known, Trust::Forwarded), !is_forwarded);
         }
-        assert!(!forward.replaces(Known::XRequestId, false));
-        assert!(!forward.replaces(Known::Tracestate, false));
+        assert!(!forward.replaces(Known::XRequestId, Trust::None));
+        assert!(!forward.replaces(Known::Tracestate, Trust::None));
     }
 
     #[test]
     fn what_is_sent_replaces_what_came() {
         let forward = Forward::compile(&ALL, "tollgate", &Edits::default());
         for known in [Known::XForwardedFor, Known::XRequestId, Known::Tracestate] {
-            assert!(forward.replaces(known, true) && forward.replaces(known, false));
+            assert!(forward.replaces(known, Trust::XForwarded));
+            assert!(forward.replaces(known, Trust::None));
         }
-        assert!(!forward.replaces(Known::Via, false));
-        assert!(!forward.replaces(Known::Other, false));
+        assert!(!forward.replaces(Known::Via, Trust::None));
+        assert!(!forward.replaces(Known::Other, Trust::None));
     }
 
     #[test]
@@ -402,22 +360,5 @@ mod tests {
         let forward = Forward::compile(&ALL, "tollgate", &edits);
         assert!(!forward.sends(Known::Via) && !forward.sends(Known::XForwardedProto));
         assert!(forward.sends(Known::XForwardedFor));
-    }
-
-    #[test]
-    fn the_outside_is_what_a_trusted_peer_says() {
-        let (head, buf) = request(&CLAIMED);
-        let inside = (Scheme::Http, &b"api.example.com:8080"[..]);
-        assert_eq!(
-            outside(&head, &buf, true, Scheme::Http),
-            (Scheme::Https, &b"outside.example"[..])
-        );
-        assert_eq!(outside(&head, &buf, false, Scheme::Http), inside);
-        let (head, buf) = request(&[(Known::XForwardedHost, "evil/@x")]);
-        assert_eq!(outside(&head, &buf, true, Scheme::Http), inside);
-        let lists =
-            [(Known::XForwardedHost, "a.example , b"), (Known::XForwardedProto, "HTTPS, x")];
-        let (head, buf) = request(&lists);
-        assert_eq!(outside(&head, &buf, true, Scheme::Http), (Scheme::Https, &b"a.example"[..]));
     }
 }

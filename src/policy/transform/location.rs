@@ -1,7 +1,7 @@
 //! Location and Content-Location of responses: a target's internal address becomes the one that
 //! the client knows, and a stripped prefix is put back (as `proxy_redirect default` in NGINX).
 
-use super::forward::Scheme;
+use super::claims::Scheme;
 use crate::http::{Field, Known};
 
 /// What a Location is compared with and turned into.
@@ -40,7 +40,7 @@ pub fn rewrite(value: &[u8], context: &LocationContext<'_>, out: &mut Vec<u8>) -
         Some(Reference { default_port, authority, rest }) => {
             let internal = context.names_target(authority, default_port);
             if internal {
-                context.origin(out);
+                context.origin(rest, out);
                 context.path(rest, out);
             }
             internal
@@ -115,22 +115,28 @@ impl LocationContext<'_> {
         self.targets.iter().any(|target| same(target)) || same(self.upstream_host)
     }
 
-    /// Nothing where the client named no host: then the path alone is right.
-    fn origin(&self, out: &mut Vec<u8>) {
+    /// Nothing where the client named no host: then the path alone is right, as long as it does
+    /// not look like a host.
+    fn origin(&self, rest: &[u8], out: &mut Vec<u8>) {
         if !self.authority.is_empty() {
             out.extend_from_slice(self.scheme.as_bytes());
             out.extend_from_slice(b"://");
             out.extend_from_slice(self.authority);
+        } else if self.stripped.is_empty() && rest.iter().take_while(|b| is_slash(**b)).count() > 1
+        {
+            out.extend_from_slice(b"/.");
         }
     }
 
     /// The path with the prefix back in front.
     fn path(&self, rest: &[u8], out: &mut Vec<u8>) {
+        let behind_slash = match rest {
+            [first, behind @ ..] if is_slash(*first) => behind,
+            _ => rest,
+        };
         out.extend_from_slice(self.stripped);
-        if !rest.first().is_some_and(|byte| is_slash(*byte)) {
-            out.push(b'/');
-        }
-        out.extend_from_slice(rest);
+        out.push(b'/');
+        out.extend_from_slice(behind_slash);
     }
 }
 
@@ -226,8 +232,9 @@ mod tests {
 
     #[test]
     fn without_a_known_authority_the_path_is_left() {
-        let seen = seen_with("http://10.0.0.1:9001/x", |context| context.authority = b"");
-        assert_eq!(seen, "/x");
+        let seen = |value| seen_with(value, |context| context.authority = b"");
+        assert_eq!(seen("http://10.0.0.1:9001/x"), "/x");
+        assert_eq!(seen("http://10.0.0.1:9001//evil.example"), "/.//evil.example");
     }
 
     #[test]

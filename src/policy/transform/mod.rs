@@ -9,6 +9,7 @@
 //! boundary; a rewritten path is as canonical as the one it was made from.
 
 pub mod address;
+pub mod claims;
 pub mod edits;
 pub mod forward;
 pub mod location;
@@ -19,8 +20,9 @@ pub mod template;
 pub mod trace;
 
 pub use address::AddressText;
+pub use claims::{Scheme, Trust, outside};
 pub use edits::{EditError, Edits};
-pub use forward::{Forward, Hop, Scheme};
+pub use forward::{Forward, Hop};
 pub use location::LocationContext;
 pub use redirect::Redirect;
 pub use request_id::RequestId;
