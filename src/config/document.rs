@@ -26,6 +26,8 @@ pub(super) enum Value<'t> {
     /// An integer too large for 64 bits, a float, or a date: no key takes one.
     Other(&'static str),
     Boolean(bool),
+    /// A value that was refused: the key is there, its value is not.
+    Refused,
     Array(Vec<Item<'t>>),
     Table(Vec<Entry<'t>>),
 }
@@ -53,6 +55,7 @@ impl Value<'_> {
             Self::Integer(_) => "an integer",
             Self::Other(kind) => kind,
             Self::Boolean(_) => "true or false",
+            Self::Refused => "a refused value",
             Self::Array(_) => "an array",
             Self::Table(_) => "a table",
         }
@@ -152,6 +155,11 @@ impl<'a> Place<'a> {
         self.trail.key(key, entry.map_or(self.trail.at, |entry| entry.key_at))
     }
 
+    /// As [`Place::name`], as a place.
+    pub(super) fn named(table: &'a Place<'a>, key: &'a str) -> Place<'a> {
+        Place { trail: table.name(key), node: None }
+    }
+
     /// The element of this array that is at `position` once bad ones were dropped.
     pub(super) fn item(&'a self, position: usize) -> Place<'a> {
         let item = match self.node.map(|node| &node.value) {
@@ -163,8 +171,13 @@ impl<'a> Place<'a> {
         Place { trail: self.trail.index(index, at), node: item.map(|item| &item.node) }
     }
 
-    /// Whether it is in the file.
+    /// Whether it is in the file, with a value that can be used.
     pub(super) fn given(&self) -> bool {
+        self.node.is_some_and(|node| !matches!(node.value, Value::Refused))
+    }
+
+    /// Whether it is in the file, be its value ever so wrong.
+    pub(super) fn written(&self) -> bool {
         self.node.is_some()
     }
 }

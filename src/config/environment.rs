@@ -38,7 +38,7 @@ pub(super) fn expand(node: &mut Node<'_>, trail: &Trail<'_>, env: Environment<'_
                 expand(&mut entry.node, &trail.key(&entry.key, at), env, report);
             }
         }
-        Value::Integer(_) | Value::Other(_) | Value::Boolean(_) => {}
+        Value::Integer(_) | Value::Other(_) | Value::Boolean(_) | Value::Refused => {}
     }
 }
 

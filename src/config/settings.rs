@@ -349,7 +349,7 @@ pub struct Route {
 }
 
 /// Host matcher.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum HostMatch {
     /// Any host.
     Any,

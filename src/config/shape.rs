@@ -6,6 +6,7 @@
 //! checked for its meaning.
 
 use std::net::SocketAddr;
+use std::sync::OnceLock;
 
 use serde_json::Value as Json;
 
@@ -125,6 +126,12 @@ impl Shape {
     }
 }
 
+/// The shape of the whole file. Made once: a fuzzer loads thousands of files a second.
+pub(super) fn of_file() -> &'static Shape {
+    static SHAPE: OnceLock<Shape> = OnceLock::new();
+    SHAPE.get_or_init(|| Shape::from_schema(&super::reference::schema_value(true)))
+}
+
 fn alternatives(schema: &Json) -> Option<&Vec<Json>> {
     schema["anyOf"].as_array().or_else(|| schema["oneOf"].as_array())
 }
@@ -155,7 +162,7 @@ pub(super) struct Walk<'w, 't> {
 }
 
 impl Walk<'_, '_> {
-    /// Checks a value; `false`: it is to be dropped.
+    /// Checks a value; `false`: it cannot be used.
     pub(super) fn value(&mut self, shape: &Shape, node: &mut Node<'_>, trail: &Trail<'_>) -> bool {
         if let Shape::Either(shapes) = shape {
             if let Some(shape) = shapes.iter().find(|shape| shape.takes(&node.value)) {
@@ -172,10 +179,9 @@ impl Walk<'_, '_> {
                 true
             }
             (Shape::Map(shape), Value::Table(entries)) => {
-                entries.retain_mut(|entry| {
-                    let trail = trail.key(&entry.key, entry.node.at);
-                    self.value(shape, &mut entry.node, &trail)
-                });
+                for entry in entries {
+                    self.entry(shape, entry, trail);
+                }
                 true
             }
             (Shape::Array(shape), Value::Array(items)) => {
@@ -211,8 +217,8 @@ impl Walk<'_, '_> {
         }
         entries.retain_mut(|entry| match keys.iter().find(|key| key.name == entry.key) {
             Some(key) => {
-                let trail = trail.key(&entry.key, entry.node.at);
-                self.value(&key.shape, &mut entry.node, &trail)
+                self.entry(&key.shape, entry, trail);
+                true
             }
             None => {
                 let help = self.known_key(keys, &entry.key);
@@ -221,6 +227,13 @@ impl Walk<'_, '_> {
                 false
             }
         });
+    }
+
+    fn entry(&mut self, shape: &Shape, entry: &mut Entry<'_>, trail: &Trail<'_>) {
+        let trail = trail.key(&entry.key, entry.node.at);
+        if !self.value(shape, &mut entry.node, &trail) {
+            entry.node.value = Value::Refused;
+        }
     }
 
     /// What an unknown key may have been meant for.
