@@ -15,16 +15,10 @@ pub(super) fn expand(node: &mut Node<'_>, trail: &Trail<'_>, env: Environment<'_
                 *text = new.into();
                 *expanded = referred;
             }
-            Err(Mistake::Unset(name)) => {
-                let message = format!("the environment variable {name} is not set");
-                let help = format!("set it, or give a default: \"${{{name}:-…}}\"");
-                report.error(trail, message, help);
+            Err(mistake) => {
+                node.value = Value::Refused;
+                tell(mistake, trail, report);
             }
-            Err(Mistake::Syntax) => report.error(
-                trail,
-                "a \"${\" does not begin an environment reference",
-                "write \"${NAME}\" or \"${NAME:-default}\", or \"$${\" for the characters themselves",
-            ),
         },
         Value::Array(items) => {
             for item in items {
@@ -45,6 +39,21 @@ pub(super) fn expand(node: &mut Node<'_>, trail: &Trail<'_>, env: Environment<'_
 enum Mistake {
     Unset(String),
     Syntax,
+}
+
+fn tell(mistake: Mistake, trail: &Trail<'_>, report: &mut Report<'_>) {
+    match mistake {
+        Mistake::Unset(name) => {
+            let message = format!("the environment variable {name} is not set");
+            let help = format!("set it, or give a default: \"${{{name}:-…}}\"");
+            report.error(trail, message, help);
+        }
+        Mistake::Syntax => report.error(
+            trail,
+            "a \"${\" does not begin an environment reference",
+            "write \"${NAME}\" or \"${NAME:-default}\", or \"$${\" for the characters themselves",
+        ),
+    }
 }
 
 /// The new text and whether a variable was referred to; `None` where there is nothing to do.

@@ -52,13 +52,14 @@ fn read(
     report: &mut Report<'_>,
 ) -> Option<Settings> {
     let mut tree = document::read(text, report);
-    if report.has_errors() {
-        // What a broken file was meant to say is anybody's guess: guesses would bury the cause.
-        return None;
-    }
+    let complete = !report.has_errors();
     environment::expand(&mut tree, &Trail::top(), env, report);
     let shape = shape::of_file();
-    shape::Walk { top: shape, report }.value(shape, &mut tree, &Trail::top());
+    shape::Walk { top: shape, report, complete }.value(shape, &mut tree, &Trail::top());
+    if !complete {
+        // What a broken file was meant to say as a whole is anybody's guess.
+        return None;
+    }
     let place = Place::top(&tree);
     match file::File::deserialize(deserialize::FromNode(&tree)) {
         Ok(file) => Some(check::settings(file, &place, report)),

@@ -137,6 +137,7 @@ pub enum RateLimitFields {
     /// RateLimit and RateLimit-Policy (draft-ietf-httpapi-ratelimit-headers).
     Draft,
     /// X-RateLimit-Limit, -Remaining, -Reset.
+    #[serde(rename = "x_ratelimit")]
     XRateLimit,
     /// Both.
     Both,

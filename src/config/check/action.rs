@@ -19,6 +19,8 @@ pub(super) fn action(
     let keys = ["upstream", "redirect", "respond"];
     let given: Vec<&str> = keys.into_iter().filter(|key| place.key(key).written()).collect();
     match given.as_slice() {
+        // A misspelt key has been reported.
+        [] if place.damaged() => return None,
         [] => {
             let help = "write one of `upstream`, `redirect` and `respond`";
             report.error(&place.trail, "the route does not say what to do", help);
@@ -96,7 +98,8 @@ fn redirect(
     let to = written.to.clone()?;
     let key = place.key("to");
     words::field_value(&to, &key.trail, report);
-    if to.is_empty() || to.contains(' ') || !to.is_ascii() {
+    let control = |c: char| c.is_ascii_control();
+    if to.is_empty() || (to.contains(|c: char| c == ' ' || !c.is_ascii()) && !to.contains(control)) {
         let message = "a Location is a URI: ASCII without spaces";
         report.error(&key.trail, message, "write one like \"https://{host}{path}\"");
     }

@@ -332,6 +332,9 @@ fn value_match(
     let file::ValueTests { exact, prefix, regex, present } = tests;
     let given = ["exact", "prefix", "regex", "present"].map(|key| place.key(key).given());
     if given.into_iter().filter(|given| *given).count() != 1 {
+        if place.damaged() {
+            return None;
+        }
         let help = "write one of `exact`, `prefix`, `regex` and `present`";
         report.error(&place.trail, "a value has exactly one test", help);
         return None;

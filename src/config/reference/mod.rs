@@ -1,5 +1,7 @@
 //! The reference and the JSON schema, made from the comments and defaults of [`super::file`].
 
+mod tables;
+
 use schemars::generate::SchemaSettings;
 use serde_json::Value as Json;
 
@@ -14,7 +16,9 @@ pub fn schema() -> String {
 
 /// docs/CONFIG.md.
 pub fn reference() -> String {
-    String::new()
+    let mut page = include_str!("intro.md").to_owned();
+    tables::write(&schema_value(false), &mut page);
+    page
 }
 
 /// The schema; `inline`: without references.
