@@ -99,7 +99,8 @@ fn redirect(
     let key = place.key("to");
     words::field_value(&to, &key.trail, report);
     let control = |c: char| c.is_ascii_control();
-    if to.is_empty() || (to.contains(|c: char| c == ' ' || !c.is_ascii()) && !to.contains(control)) {
+    if to.is_empty() || (to.contains(|c: char| c == ' ' || !c.is_ascii()) && !to.contains(control))
+    {
         let message = "a Location is a URI: ASCII without spaces";
         report.error(&key.trail, message, "write one like \"https://{host}{path}\"");
     }
@@ -141,7 +142,9 @@ pub(super) fn rewrite(
             if !to.starts_with('/') && !to.starts_with("{path}") {
                 let message = format!("{to:?} does not begin with `/`");
                 report.error(&rewrite_key.trail, message, format!("write {:?}", format!("/{to}")));
-            } else if let Some(c) = to.chars().find(|c| !c.is_ascii_graphic() || "?#\\".contains(*c)) {
+            } else if let Some(c) =
+                to.chars().find(|c| !c.is_ascii_graphic() || "?#\\".contains(*c))
+            {
                 let help = "write it percent-encoded; the query goes upstream by itself";
                 report.error(&rewrite_key.trail, format!("no path holds {c:?} as it is"), help);
             }
@@ -200,13 +203,15 @@ impl Known<'_> {
 fn template(text: &str, known: &Known<'_>, place: &Place<'_>, report: &mut Report<'_>) {
     let mut rest = text;
     while let Some(at) = rest.find(['{', '}']) {
-        let inside = rest.get(at..).and_then(|r| r.strip_prefix('{')).and_then(|r| r.split_once('}'));
+        let inside =
+            rest.get(at..).and_then(|r| r.strip_prefix('{')).and_then(|r| r.split_once('}'));
         let Some((name, after)) = inside else {
             report.error(&place.trail, "a brace is left open", "write `{name}`");
             return;
         };
         if !known.has(name) {
-            let all = known.words.iter().copied().chain(known.parameters.iter().map(String::as_str));
+            let all =
+                known.words.iter().copied().chain(known.parameters.iter().map(String::as_str));
             let help = match suggest::nearest(name, all.clone()) {
                 Some(near) => format!("write `{{{near}}}`"),
                 None if !known.is_pattern => "a regular expression has no parameters".to_owned(),
