@@ -161,11 +161,14 @@ impl View<'_> {
         let all = self.shown.directory.routes.len();
         html! {
             section {
-                h2 { "Routes" @if shown.len() < all {
-                    " " small { "the busiest " (shown.len()) " of " (count(all as u64)) }
+                h2 { "Routes " small {
+                    @if shown.len() < all {
+                        "the busiest " (shown.len()) " of " (count(all as u64)) ", "
+                    }
+                    "percentiles since the start"
                 } }
                 (table(&[
-                    "Route", "Req/s", "*Requests", "Share", "2xx", "*3xx", "4xx", "5xx", "Limited",
+                    "Route", "Req/s", "*Requests", "Share", "*2xx", "*3xx", "4xx", "5xx", "Limited",
                     "*In flight", "*p50", "p99", "*Sent",
                 ], html! { @for entry in shown { (self.route(entry, hdr)) } }))
             }
@@ -182,7 +185,7 @@ impl View<'_> {
                 td { (self.rate(Kind::Route, entry.id)) }
                 td.wide { (count(sum.codes.total())) }
                 td { (classes(&sum.codes)) }
-                td { (count(sum.codes.class(2))) }
+                td.wide { (count(sum.codes.class(2))) }
                 td.wide { (count(sum.codes.class(3))) }
                 td { (count(sum.codes.class(4))) }
                 (alarming(sum.codes.class(5)))
@@ -313,7 +316,7 @@ impl View<'_> {
             @if !self.shown.names.is_empty() {
                 section {
                     h2 { "DNS names" }
-                    (table(&["Name", "Addresses", "Failed in a row"], html! {
+                    (table(&["Name", "~Addresses", "Failed in a row"], html! {
                         @for name in &self.shown.names {
                             tr {
                                 th scope="row" { (name.name.0) ":" (name.name.1) }
@@ -372,15 +375,15 @@ fn card(title: &str, figure: &str, below: Markup, trend: Option<&[f64]>) -> Mark
     }
 }
 
-/// A table; a column title with a star is left out on narrow screens.
+/// A table; a column with a star before its title is left out on narrow screens, one with a tilde
+/// holds text.
 fn table(columns: &[&str], rows: Markup) -> Markup {
     html! {
         div.table tabindex="0" {
             table {
                 thead { tr { @for column in columns {
-                    @match column.strip_prefix('*') {
-                        Some(title) => th.wide scope="col" { (title) },
-                        None => th scope="col" { (column) },
+                    th.wide[column.starts_with('*')].text[column.starts_with('~')] scope="col" {
+                        (column.trim_start_matches(['*', '~']))
                     }
                 } } }
                 tbody { (rows) }
