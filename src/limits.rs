@@ -17,7 +17,8 @@ pub const CONFIG_MAX_NAME: usize = 128;
 pub const CONFIG_MAX_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(7 * 24 * 3600);
 
 /// Longest period of a rate, so that a bucket's arithmetic in 64-bit nanoseconds cannot overflow.
-pub const CONFIG_MAX_RATE_PERIOD: std::time::Duration = std::time::Duration::from_secs(31 * 24 * 3600);
+pub const CONFIG_MAX_RATE_PERIOD: std::time::Duration =
+    std::time::Duration::from_secs(31 * 24 * 3600);
 
 /// Shortest period of a rate: below a millisecond the clock of a worker's turn is too coarse.
 pub const CONFIG_MIN_RATE_PERIOD: std::time::Duration = std::time::Duration::from_millis(1);

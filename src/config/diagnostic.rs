@@ -123,7 +123,14 @@ impl<'t> Report<'t> {
         self.line_starts.partition_point(|start| *start <= at)
     }
 
-    fn push(&mut self, severity: Severity, at: usize, trail: &Trail<'_>, message: String, help: String) {
+    fn push(
+        &mut self,
+        severity: Severity,
+        at: usize,
+        trail: &Trail<'_>,
+        message: String,
+        help: String,
+    ) {
         if self.is_full() {
             self.left_out += 1;
             return;

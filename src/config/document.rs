@@ -224,7 +224,8 @@ fn unquoted(line: &str) -> Option<(&str, &str)> {
 }
 
 fn from_table<'t>(table: DeTable<'t>) -> Value<'t> {
-    let mut entries: Vec<_> = table.into_iter().map(|(key, value)| from_entry(key, value)).collect();
+    let mut entries: Vec<_> =
+        table.into_iter().map(|(key, value)| from_entry(key, value)).collect();
     entries.sort_by(|a, b| a.key.cmp(&b.key));
     Value::Table(entries)
 }

@@ -7,7 +7,12 @@ use super::document::{Node, Trail, Value};
 pub(super) type Environment<'e> = &'e dyn Fn(&str) -> Option<String>;
 
 /// Replaces the references in every string of the tree.
-pub(super) fn expand(node: &mut Node<'_>, trail: &Trail<'_>, env: Environment<'_>, report: &mut Report<'_>) {
+pub(super) fn expand(
+    node: &mut Node<'_>,
+    trail: &Trail<'_>,
+    env: Environment<'_>,
+    report: &mut Report<'_>,
+) {
     match &mut node.value {
         Value::Text { text, expanded } => match expanded_text(text, env) {
             Ok(None) => {}
@@ -87,7 +92,8 @@ fn value_of(inside: &str, env: Environment<'_>) -> Result<String, Mistake> {
         None => (inside, None),
     };
     let part = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
-    if name.is_empty() || !name.bytes().all(part) || name.starts_with(|c: char| c.is_ascii_digit()) {
+    if name.is_empty() || !name.bytes().all(part) || name.starts_with(|c: char| c.is_ascii_digit())
+    {
         return Err(Mistake::Syntax);
     }
     // As in the shell, `:-` takes the default for an empty variable too.

@@ -1,7 +1,10 @@
 //! "Did you mean": the nearest of the words that would have been right.
 
 /// The candidate nearest to `word`, where it is near enough to be what was meant.
-pub(super) fn nearest<'c>(word: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
+pub(super) fn nearest<'c>(
+    word: &str,
+    candidates: impl Iterator<Item = &'c str>,
+) -> Option<&'c str> {
     let word = &word.to_ascii_lowercase();
     let allowed = (word.chars().count() / 3).clamp(1, 3);
     candidates
@@ -73,7 +76,9 @@ pub(super) fn translated(word: &str) -> impl Iterator<Item = &'static str> {
 /// Values other gateways use, and what they are called here.
 pub(super) fn translated_value(word: &str) -> Option<&'static str> {
     Some(match word {
-        "least_conn" | "leastconn" | "least_connections" | "LEAST_REQUEST" | "p2c" => "least_request",
+        "least_conn" | "leastconn" | "least_connections" | "LEAST_REQUEST" | "p2c" => {
+            "least_request"
+        }
         "roundrobin" | "rr" | "ROUND_ROBIN" => "round_robin",
         "ip_hash" | "hash" | "source" | "consistent_hash" | "consistent-hashing" | "ring_hash"
         | "MAGLEV" => "maglev",

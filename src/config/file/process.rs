@@ -92,11 +92,7 @@ pub struct AccessLog {
 
 impl Default for AccessLog {
     fn default() -> Self {
-        Self {
-            format: AccessLogFormat::Off,
-            path: None,
-            queue: Size(limits::ACCESS_LOG_QUEUE),
-        }
+        Self { format: AccessLogFormat::Off, path: None, queue: Size(limits::ACCESS_LOG_QUEUE) }
     }
 }
 
