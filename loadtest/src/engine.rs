@@ -441,7 +441,7 @@ impl Engine {
             let drained = received < if big { client.left } else { SCRATCH };
             let outcome = if big {
                 client.left -= received;
-                None
+                (client.left == 0).then_some(Ok(Done::Answered))
             } else {
                 client.take(&self.scratch[..received], &self.body, workload)
             };

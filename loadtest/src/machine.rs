@@ -1,5 +1,6 @@
 //! What the kernel says about processes and cores: CPU time, memory, stolen time, pinning.
 
+use std::ffi::CStr;
 use std::fs;
 use std::io;
 use std::mem::MaybeUninit;
@@ -32,6 +33,34 @@ pub fn pin_to(core: usize) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Asks to run before everything else on the machine; without the right to, nothing changes.
+/// Niceness counts within a session only, where the kernel groups processes by session: the
+/// session gets it too. Safe between fork and exec.
+pub fn raise_priority() {
+    // SAFETY: plain system call on the calling process.
+    unsafe {
+        libc::setpriority(libc::PRIO_PROCESS, 0, -20);
+    }
+    set_session_niceness(c"-20");
+}
+
+/// Gives this session its usual share back.
+pub fn lower_priority() {
+    set_session_niceness(c"0");
+}
+
+fn set_session_niceness(niceness: &CStr) {
+    let flags = libc::O_WRONLY | libc::O_CLOEXEC;
+    // SAFETY: plain system calls on C strings; nothing is allocated.
+    unsafe {
+        let fd = libc::open(c"/proc/self/autogroup".as_ptr(), flags);
+        if fd >= 0 {
+            libc::write(fd, niceness.as_ptr().cast(), niceness.count_bytes());
+            libc::close(fd);
+        }
+    }
 }
 
 /// The cores this process may run on.

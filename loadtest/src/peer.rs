@@ -231,7 +231,7 @@ impl Spec {
             Kind::Nginx => {
                 command.arg("-p").arg(dir).arg("-c").arg(config).arg("-e").arg("error.log")
             }
-            Kind::Haproxy => command.arg("-db").arg("-q").arg("-f").arg(config),
+            Kind::Haproxy => command.arg("-db").arg("-f").arg(config),
         };
         command
     }
@@ -243,9 +243,10 @@ fn spawn(command: &mut Command, out: &Path, err: &Path, core: usize) -> io::Resu
     // SAFETY: only async-signal-safe system calls between fork and exec.
     unsafe {
         command.pre_exec(move || {
-            // A group of its own: Ctrl-C is for us, and we stop our children.
-            libc::setpgid(0, 0);
+            // A session of its own: Ctrl-C is for us, and we stop our children.
+            libc::setsid();
             libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM);
+            machine::raise_priority();
             machine::pin_to(core)
         });
     }

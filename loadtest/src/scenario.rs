@@ -77,6 +77,7 @@ impl<'a> World<'a> {
         let core = options.gateway_core.or(cores.first().copied()).unwrap_or(0);
         let load_core = options.load_core.or(cores.get(1).copied()).unwrap_or(core);
         machine::pin_to(load_core).map_err(|error| format!("core {load_core}: {error}"))?;
+        machine::raise_priority();
         let files = machine::raise_open_files().min(100_000);
         let engine = Engine::new().map_err(|error| error.to_string())?;
         let seed = options.seed.unwrap_or_else(machine::now_ns);

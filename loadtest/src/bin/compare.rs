@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
+use loadtest::machine;
 use loadtest::options::{HELP, Options};
 use loadtest::peer::{Kind, Spec};
 use loadtest::report::Report;
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
     let dir = std::env::temp_dir().join(&name);
     let log_dir = memory_dir().join(format!("{name}-logs"));
     let outcome = prepare(&dir, &log_dir).and_then(|()| compare(&options, &dir, &log_dir));
+    machine::lower_priority();
     let _ = fs::remove_dir_all(&log_dir);
     if options.keep {
         eprintln!("kept: {}", dir.display());
