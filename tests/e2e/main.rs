@@ -12,4 +12,6 @@ mod http;
 mod http_strict;
 mod routing;
 mod start;
+mod timeouts;
 mod upstream_strict;
+mod upstreams;

@@ -55,6 +55,8 @@ struct State {
     opened: usize,
     /// Connections on which the script saw the gateway's end of file or reset.
     ended: usize,
+    /// Connections whose script is over and which are closed on this side.
+    finished: usize,
     links: BTreeMap<usize, Link>,
     failures: Vec<String>,
 }
@@ -181,6 +183,14 @@ impl Upstream {
         assert!(ended.is_some(), "the gateway ended {seen} of {n} upstream connections");
     }
 
+    /// Waits until so many connections were closed by their scripts: what was sent, and the end,
+    /// lies in the gateway's socket.
+    #[track_caller]
+    pub fn wait_for_finished(&self, n: usize) {
+        let finished = self.shared.state.wait_for(PATIENCE, |s| (s.finished >= n).then_some(()));
+        assert!(finished.is_some(), "fewer than {n} scripts are over");
+    }
+
     /// Fails unless nothing ever arrived.
     #[track_caller]
     pub fn expect_untouched(&self) {
@@ -192,8 +202,8 @@ impl Upstream {
 impl Drop for Upstream {
     fn drop(&mut self) {
         self.shared.stopping.store(true, Ordering::SeqCst);
-        self.shared.state.look(|s| {
-            for link in s.links.values() {
+        self.shared.state.change(|s| {
+            for link in std::mem::take(&mut s.links).into_values() {
                 link.shutdown(Shutdown::Both);
             }
         });
@@ -422,6 +432,12 @@ impl Peer {
         rest
     }
 
+    /// Does nothing, and reads nothing, until the test is over.
+    pub fn wait_stopped(&mut self) {
+        let over = |s: &mut State| (!s.links.contains_key(&self.number)).then_some(());
+        let _ = self.shared.state.wait_for(PATIENCE, over);
+    }
+
     fn end(&mut self) {
         if !std::mem::replace(&mut self.ended, true) && !self.stopping() {
             self.shared.state.change(|s| s.ended += 1);
@@ -447,6 +463,9 @@ impl Peer {
             s.links.remove(&number)
         });
         drop(kept);
+        let shared = Arc::clone(&self.shared);
+        drop(self);
+        shared.state.change(|s| s.finished += 1);
     }
 }
 
