@@ -8,8 +8,11 @@ mod harness;
 
 mod actions;
 mod bodies;
+mod failures;
+mod forwarding;
 mod http;
 mod http_strict;
+mod limits;
 mod routing;
 mod start;
 mod timeouts;

@@ -1,7 +1,7 @@
 //! A raw client: it sends the bytes it is told to and reads exactly one response at a time.
 
 use std::io::{self, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use super::wire::{Broken, Content, Ends, Head, Link, Wire};
@@ -88,6 +88,16 @@ impl Client {
         socket.set_recv_buffer_size(16 * 1024).expect("SO_RCVBUF");
         socket.set_send_buffer_size(16 * 1024).expect("SO_SNDBUF");
         socket.connect(&address.into()).expect("a connection to the gateway");
+        Self { wire: Wire::new(Link::Tcp(socket.into())) }
+    }
+
+    /// Connects from an address of this machine.
+    pub fn connect_from(from: IpAddr, to: SocketAddr) -> Self {
+        let socket =
+            socket2::Socket::new(socket2::Domain::for_address(to), socket2::Type::STREAM, None)
+                .expect("a socket");
+        socket.bind(&SocketAddr::new(from, 0).into()).expect("an address of this machine");
+        socket.connect(&to.into()).expect("a connection to the gateway");
         Self { wire: Wire::new(Link::Tcp(socket.into())) }
     }
 
