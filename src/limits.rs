@@ -185,3 +185,85 @@ pub const REDIRECT_STATUS: u16 = 302;
 
 /// Content-Type of a fixed response.
 pub const RESPOND_CONTENT_TYPE: &str = "text/plain; charset=utf-8";
+// http
+
+/// Bytes of a host name: the longest DNS has, with its final dot.
+pub const MAX_HOST_NAME: usize = 254;
+/// Bytes of a method. The longest registered one has 17.
+pub const MAX_METHOD: usize = 32;
+/// Empty lines skipped before a request line: RFC 9112 section 2.2 asks for one, and some old
+/// clients end a body with one more.
+pub const MAX_LEADING_BLANK_LINES: usize = 2;
+/// Options in the Connection fields of one message. Each is looked for among all fields.
+pub const MAX_CONNECTION_OPTIONS: usize = 32;
+/// Fields in an upstream's response head.
+pub const MAX_RESPONSE_FIELDS: usize = 256;
+/// Bytes of a trailer section.
+pub const MAX_TRAILERS: usize = 8 * 1024;
+/// Fields in a trailer section.
+pub const MAX_TRAILER_FIELDS: usize = 32;
+/// Bytes by which chunk extensions may exceed the payload seen so far: keeps a body of tiny
+/// chunks with long extensions from costing many times what it carries.
+pub const MAX_CHUNK_EXTENSION_EXCESS: usize = 16 * 1024;
+// route
+
+/// Parameters a path may capture, the catch-all included: they live in a fixed array a request.
+pub const MAX_PATH_PARAMETERS: usize = 16;
+/// Segments of a pattern with parameters or a catch-all (plain paths have no such bound): the
+/// depth of the search, and the bits of a node's mask of run lengths.
+pub const MAX_PATTERN_SEGMENTS: usize = 32;
+/// Bytes of a route's path pattern or regular expression. Longer than any request target we take.
+pub const MAX_PATTERN_LENGTH: usize = 16 * 1024;
+/// Bytes of a host name that is looked up (RFC 1035 section 2.3.4 ends at 255). It bounds the
+/// work of trying a hostile host's every suffix.
+pub const MAX_HOST_LENGTH: usize = 255;
+/// Routes in one table: indices stay far from the marks kept at the top of `u32`.
+pub const MAX_ROUTES: usize = 1 << 24;
+/// Methods beyond those of RFC 9110 that one table may name: a set of methods is one word.
+pub const MAX_CUSTOM_METHODS: usize = 53;
+/// Bytes of one compiled regular expression, and of the cache it may grow while matching.
+pub const MAX_REGEX_SIZE: usize = 256 * 1024;
+/// Routes an explanation lists; it is read by a person.
+pub const MAX_EXPLAINED: usize = 32;
+// Room policy/limit.
+
+/// Slots of the table that holds the rate limits' buckets, 16 bytes each (so 16 MiB of address
+/// space; pages that no bucket has touched cost no memory). One slot in eight is a set's header.
+/// A power of two.
+pub const BUCKET_SLOTS: usize = 1 << 20;
+
+/// Slots of the table that counts requests in flight and connections, 16 bytes each (4 MiB of
+/// address space). Every live connection needs at most one per counted thing. A power of two.
+pub const COUNTER_SLOTS: usize = 1 << 18;
+
+/// Sets of eight slots that a key may lie in: its home and the next few.
+pub const TABLE_PROBE_SETS: usize = 4;
+
+/// Tries at changing a table slot. Each failed try means that another core's succeeded, so the
+/// bound is only met where hundreds of them overtake one core; that request is refused.
+pub const TABLE_TRIES: usize = 512;
+
+/// How far the cores' ideas of `now` may lie apart when a slot is taken from a full bucket, ns. A
+/// worker reads the clock once a turn of its loop, so the slowest turn bounds it.
+pub const CLOCK_SKEW_NS: u64 = 1_000_000_000;
+
+/// Keys that one worker remembers leases and refusals for; 64 bytes each. A power of two.
+pub const LEASE_ENTRIES: usize = 2048;
+
+/// Tokens in one lease. At 100 ns a contended exchange, 256 make its share of a decision vanish.
+pub const LEASE_MAX: u16 = 256;
+
+/// The aggregation tick, ns: unused tokens go back after one to two of these, and a core that
+/// refuses by what it saw before looks again after one.
+pub const LEASE_TICK_NS: u64 = 10_000_000;
+
+/// Leases that one tick looks at; the rest wait for the next tick.
+pub const LEASES_PER_TICK: usize = 256;
+
+/// Rules of one request whose keys are hashed once; any beyond are hashed again where needed.
+pub const RULES_AT_HAND: usize = 16;
+
+// Room policy/client.
+
+/// Addresses that are read from X-Forwarded-For or Forwarded, from the right.
+pub const FORWARDED_HOPS: usize = 32;

@@ -1,6 +1,21 @@
 //! Bytes become a message and back. Pure: no I/O, no clock.
+//!
+//! Owns the version-neutral heads ([`head`]), what a refused message is called ([`Bad`]), the
+//! rules shared by all versions (bytes, names, path, host) and HTTP/1.1 itself ([`h1`]).
+//! Knows nothing of connections, routes, policies or who the peer is.
+//!
+//! Invariants: a message with two readings has none (it is refused, RFC 9112 sections 6.3 and
+//! 11.2); the same bytes give the same result however they were cut into reads; a buffer
+//! is changed only once its head is complete.
 
+pub mod bad;
+mod bytes;
 pub mod h1;
 pub mod head;
+mod host;
+mod known;
+mod path;
 
+pub use bad::Bad;
 pub use head::*;
+pub use path::canonicalise;

@@ -1,1 +1,88 @@
 //! HTTP/1.1 (RFC 9112).
+//!
+//! A head is parsed in one pass when it arrives whole, which is nearly always. When it does not,
+//! [`scan`] follows its line ends as bytes come and has the parser run again only when the head
+//! is complete or something in it is wrong. The parser itself goes strictly from left to right,
+//! so that what it says about a message does not depend on how much of it was there.
+
+pub mod body;
+mod connection;
+pub mod encode;
+mod fields;
+mod framing;
+pub mod request;
+pub mod response;
+mod scan;
+mod target;
+mod trailers;
+
+pub use body::{BodyReader, Decoded};
+pub use request::parse_request;
+pub use response::parse_response;
+pub use scan::Scan;
+
+use super::bad::Bad;
+use scan::Sight;
+
+/// Why a parser stopped before the end of a head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stop {
+    /// The bytes ended, and all of them may begin a good head.
+    Incomplete,
+    /// No bytes that follow could make it good.
+    Bad(Bad),
+}
+
+impl From<Bad> for Stop {
+    fn from(bad: Bad) -> Self {
+        Self::Bad(bad)
+    }
+}
+
+/// Parses a head that may not be whole: `attempt` is made at once, and again when `scan` sees the
+/// end or something wrong. `Ok(false)`: more bytes are needed.
+///
+/// At most `max_head` bytes are looked at; a first line longer than `max_line` is put to
+/// `attempt` before it ends.
+#[inline(always)]
+fn parse_when_ripe(
+    buf: &mut [u8],
+    scan: &mut Scan,
+    max_head: usize,
+    max_line: usize,
+    mut attempt: impl FnMut(&mut [u8]) -> Result<(), Stop>,
+) -> Result<bool, Bad> {
+    let full = buf.len() >= max_head;
+    let window = buf.len().min(max_head);
+    let buf = &mut buf[..window];
+    if scan.first_look() {
+        match attempt(buf) {
+            Ok(()) => return Ok(true),
+            Err(Stop::Bad(bad)) => return Err(bad),
+            Err(Stop::Incomplete) => {}
+        }
+    }
+    let sight = scan.advance(buf, max_line);
+    if sight == Sight::Open && !full {
+        return Ok(false);
+    }
+    match (attempt(buf), sight) {
+        (Ok(()), _) => Ok(true),
+        (Err(Stop::Bad(bad)), _) | (Err(Stop::Incomplete), Sight::Wrong(bad)) => Err(bad),
+        (Err(Stop::Incomplete), _) if full => Err(Bad::HeadTooLarge),
+        (Err(Stop::Incomplete), _) => Ok(false),
+    }
+}
+
+/// Steps over the line end at `at`, where a byte that is not text was found.
+#[inline]
+fn line_end(buf: &[u8], at: usize) -> Result<usize, Stop> {
+    match (buf.get(at), buf.get(at + 1)) {
+        (Some(b'\r'), Some(b'\n')) => Ok(at + 2),
+        (None, _) | (Some(b'\r'), None) => Err(Stop::Incomplete),
+        (Some(b'\r'), Some(_)) => Err(Bad::BareCr.into()),
+        (Some(b'\n'), _) => Err(Bad::BareLf.into()),
+        (Some(0), _) => Err(Bad::NulByte.into()),
+        (Some(_), _) => Err(Bad::ControlByte.into()),
+    }
+}

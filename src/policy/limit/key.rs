@@ -1,0 +1,204 @@
+//! What a request is counted under.
+
+use std::hash::{BuildHasher, Hasher};
+use std::net::IpAddr;
+
+use crate::http::head::{Field, values};
+
+use super::Shared;
+use super::rule::{Rule, RuleKey};
+
+/// The parts of a request that a limit may be keyed by.
+#[derive(Clone, Copy)]
+pub struct KeySource<'a> {
+    /// The client address, canonical (see [`crate::policy::client`]).
+    pub client: IpAddr,
+    /// Prefix length by which one IPv6 client is told from another.
+    pub ipv6_prefix: u8,
+    /// The request's fields.
+    pub fields: &'a [Field],
+    /// What the fields' spans point into.
+    pub buf: &'a [u8],
+    /// The query without `?`.
+    pub query: Option<&'a [u8]>,
+    /// The value of the route's path parameter with this number.
+    pub path_parameter: &'a dyn Fn(usize) -> &'a [u8],
+}
+
+impl KeySource<'_> {
+    /// The hash of the bucket that `rule` keeps for this request. Of repeated fields and
+    /// parameters the first counts; an absent one is told from an empty one.
+    pub(super) fn hash(&self, shared: &Shared, rule: &Rule) -> u64 {
+        let mut hasher = shared.hasher.build_hasher();
+        hasher.write_u64(rule.id());
+        match &rule.key {
+            RuleKey::Scope => {}
+            RuleKey::ClientIp => hasher.write_u128(client_bits(self.client, self.ipv6_prefix)),
+            RuleKey::Header(name) => {
+                write_optional(&mut hasher, values(self.fields, self.buf, name).next());
+            }
+            RuleKey::Query(name) => match self.query.and_then(|query| parameter(query, name)) {
+                Some(value) => write_decoded(&mut hasher, value),
+                None => hasher.write_u8(0),
+            },
+            RuleKey::PathParameter(index) => {
+                write_optional(&mut hasher, Some((self.path_parameter)(*index)));
+            }
+        }
+        hasher.finish()
+    }
+}
+
+/// The client's address as a number: IPv4 as IPv4-mapped, IPv6 cut to its prefix.
+pub(super) fn client_bits(client: IpAddr, ipv6_prefix: u8) -> u128 {
+    match client.to_canonical() {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
+        IpAddr::V6(v6) => {
+            let host_bits = 128 - u32::from(ipv6_prefix.min(128));
+            v6.to_bits() & u128::MAX.checked_shl(host_bits).unwrap_or(0)
+        }
+    }
+}
+
+fn write_optional(hasher: &mut impl Hasher, value: Option<&[u8]>) {
+    match value {
+        Some(value) => {
+            hasher.write_u8(1);
+            hasher.write(value);
+        }
+        None => hasher.write_u8(0),
+    }
+}
+
+/// The first value of the query parameter `name`, still encoded.
+fn parameter<'a>(query: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    query.split(|&byte| byte == b'&').find_map(|pair| {
+        let (key, value) = match memchr::memchr(b'=', pair) {
+            Some(at) => (&pair[..at], &pair[at + 1..]),
+            None => (pair, &pair[pair.len()..]),
+        };
+        (key == name || decoded(key).eq(name.iter().copied())).then_some(value)
+    })
+}
+
+/// Hashes what the value means, so that another spelling is no other bucket.
+fn write_decoded(hasher: &mut impl Hasher, value: &[u8]) {
+    hasher.write_u8(1);
+    // In pieces of one size, since hashing byte by byte is slow.
+    if memchr::memchr2(b'%', b'+', value).is_none() {
+        value.chunks(PIECE).for_each(|piece| hasher.write(piece));
+        return;
+    }
+    let mut piece = [0; PIECE];
+    let mut filled = 0;
+    for byte in decoded(value) {
+        piece[filled] = byte;
+        filled += 1;
+        if filled == piece.len() {
+            hasher.write(&piece);
+            filled = 0;
+        }
+    }
+    hasher.write(&piece[..filled]);
+}
+
+const PIECE: usize = 64;
+
+/// application/x-www-form-urlencoded decoding; a `%` without two hex digits stands for itself.
+fn decoded(text: &[u8]) -> impl Iterator<Item = u8> + '_ {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let (&first, after) = rest.split_first()?;
+        let (byte, after) = match (first, after) {
+            (b'+', after) => (b' ', after),
+            (b'%', [high, low, after @ ..]) => match (hex(*high), hex(*low)) {
+                (Some(high), Some(low)) => (high << 4 | low, after),
+                _ => (b'%', rest.get(1..)?),
+            },
+            (byte, after) => (byte, after),
+        };
+        rest = after;
+        Some(byte)
+    })
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    char::from(digit).to_digit(16).map(|value| value as u8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::LimitKey;
+    use crate::http::head::{Known, Span};
+    use crate::policy::limit::rule::test_limit;
+
+    fn source<'a>(client: &str, query: &'a str) -> KeySource<'a> {
+        KeySource {
+            client: client.parse().unwrap(),
+            ipv6_prefix: 64,
+            fields: &[],
+            buf: &[],
+            query: Some(query.as_bytes()),
+            path_parameter: &|_| b"",
+        }
+    }
+
+    fn rule(key: LimitKey) -> Rule {
+        Rule::new("route a", &test_limit(1, 1, key), Some(0))
+    }
+
+    #[test]
+    fn ipv6_clients_are_told_apart_by_prefix() {
+        let (shared, rule) = (Shared::with_slots(8, 8), rule(LimitKey::ClientIp));
+        let hash = |client| source(client, "").hash(&shared, &rule);
+        assert_eq!(hash("2001:db8::1"), hash("2001:db8::2"));
+        assert_ne!(hash("2001:db8::1"), hash("2001:db8:0:1::1"));
+        assert_ne!(hash("192.0.2.1"), hash("192.0.2.2"));
+        assert_eq!(hash("192.0.2.1"), hash("::ffff:192.0.2.1"));
+        assert_eq!(client_bits("2001:db8::1".parse().unwrap(), 0), 0);
+    }
+
+    #[test]
+    fn query_values_are_compared_decoded() {
+        let (shared, rule) = (Shared::with_slots(8, 8), rule(LimitKey::Query("key".into())));
+        let hash = |query| source("::1", query).hash(&shared, &rule);
+        assert_eq!(hash("a=1&key=abc"), hash("key=%61bc&key=z"));
+        assert_eq!(hash("key=abc"), hash("k%65y=abc"));
+        assert_eq!(hash("key=a+b"), hash("key=a%20b"));
+        assert_ne!(hash("key=abc"), hash("key=abd"));
+        assert_ne!(hash("key="), hash("other=1"));
+        assert_eq!(hash("key"), hash("key="));
+        let long = format!("key={}", "x".repeat(200));
+        let spelled = format!("key=%78{}", "x".repeat(199));
+        assert_eq!(
+            source("::1", &long).hash(&shared, &rule),
+            source("::1", &spelled).hash(&shared, &rule)
+        );
+    }
+
+    #[test]
+    fn decoding_leaves_broken_escapes() {
+        let text = |encoded: &str| decoded(encoded.as_bytes()).collect::<Vec<u8>>();
+        assert_eq!(text("%41%zz%4"), b"A%zz%4");
+        assert_eq!(text("%"), b"%");
+    }
+
+    #[test]
+    fn headers_and_path_parameters() {
+        let shared = Shared::with_slots(8, 8);
+        let buf = b"X-Keyone";
+        let field = Field {
+            name: Span::new(0, 5),
+            value: Span::new(5, 8),
+            known: Known::Other,
+            hop: false,
+        };
+        let with = KeySource { fields: &[field], buf, ..source("::1", "") };
+        let by_header = rule(LimitKey::Header("x-key".into()));
+        assert_ne!(with.hash(&shared, &by_header), source("::1", "").hash(&shared, &by_header));
+        let by_path = rule(LimitKey::PathParameter("id".into()));
+        let other = KeySource { path_parameter: &|_| b"7", ..source("::1", "") };
+        assert_ne!(other.hash(&shared, &by_path), source("::1", "").hash(&shared, &by_path));
+    }
+}
