@@ -243,6 +243,10 @@ both_drivers! {
         for row in TABLE {
             let (response, _) = provoke(&world.gateway, row, "Accept: text/html\r\n");
             assert_eq!(response.status, row.status, "{}", row.name);
+            // Of a head that cannot be read nobody knows what it would accept.
+            if [400, 505].contains(&row.status) || row.name == "header timeout" {
+                continue;
+            }
             assert_eq!(response.value("content-type"), Some("text/plain; charset=utf-8"), "{}", row.name);
             let id = response.value("x-request-id").expect("an id").to_owned();
             assert!(response.text().contains(&id), "{}", row.name);

@@ -8,11 +8,15 @@ mod harness;
 
 mod actions;
 mod bodies;
+mod bounds;
+mod descriptors;
+mod drain;
 mod failures;
 mod forwarding;
 mod http;
 mod http_strict;
 mod limits;
+mod reload;
 mod routing;
 mod start;
 mod timeouts;
