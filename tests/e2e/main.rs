@@ -6,11 +6,14 @@
 #[macro_use]
 mod harness;
 
+mod access_log;
 mod actions;
+mod admin;
 mod bodies;
 mod bounds;
 mod descriptors;
 mod drain;
+mod examples;
 mod failures;
 mod forwarding;
 mod http;

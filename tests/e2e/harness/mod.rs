@@ -15,8 +15,8 @@ pub use admin::Stats;
 pub use client::{Client, Response};
 pub use gate::{Gate, eventually};
 pub use gateway::{Driver, Gateway, complete, forward_all};
-pub use process::{run, run_with_files};
-pub use upstream::{Hanging, Peer, Received, Refusing, Upstream, ok, unix_address};
+pub use process::{BINARY, run, run_with_files};
+pub use upstream::{Hanging, Refusing, Upstream, ok, unix_address};
 pub use wire::{Broken, Head};
 
 use std::time::Duration;
