@@ -92,10 +92,6 @@ pub const UNIX_PATH_MAX: usize = 107;
 /// Highest core number, as in the kernel's `cpu_set_t`.
 pub const MAX_CORE: usize = 1023;
 
-/// Largest compiled regular expression, bytes. One pattern may not cost more memory than
-/// thousands of routes.
-pub const REGEX_SIZE_LIMIT: usize = 1 << 20;
-
 /// Drain deadline after SIGTERM. Below systemd's stop timeout (90 s) and equal to the grace
 /// period of Kubernetes.
 pub const DRAIN_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);
@@ -267,3 +263,68 @@ pub const RULES_AT_HAND: usize = 16;
 
 /// Addresses that are read from X-Forwarded-For or Forwarded, from the right.
 pub const FORWARDED_HOPS: usize = 32;
+
+/// Smallest setting for the head bounds: room for a request line and a Host field.
+pub const MAX_HEAD_LEAST: u64 = 512;
+
+/// Smallest setting for `max_uri`.
+pub const MAX_URI_LEAST: u64 = 64;
+
+/// Largest setting for `max_chunk_extension`: it must fit a read buffer.
+pub const MAX_CHUNK_EXTENSION_LIMIT: u64 = 16 << 10;
+
+/// Smallest setting for `max_buffer_memory`: a few requests with heads and bodies.
+pub const MAX_BUFFER_MEMORY_LEAST: u64 = 1 << 20;
+
+/// Most limits in one scope (a route, a listener, the file): a request is judged by each.
+pub const CONFIG_MAX_LIMITS: usize = 16;
+
+// ---- shared by config and route (one of the two blocks goes when they meet) ----
+
+/// Most `{name}` parameters in a path pattern.
+pub const MAX_PATH_PARAMETERS: usize = 16;
+
+/// Most segments in a pattern with parameters or a catch-all.
+pub const MAX_PATTERN_SEGMENTS: usize = 32;
+
+/// Longest path pattern or regular expression, bytes.
+pub const MAX_PATTERN_LENGTH: usize = 16 * 1024;
+
+/// Most methods beyond the standard ones that all routes together name.
+pub const MAX_CUSTOM_METHODS: usize = 53;
+
+/// Largest compiled regular expression, bytes.
+pub const MAX_REGEX_SIZE: usize = 256 * 1024;
+
+// access log, resolving, file watching
+
+/// Finished record buffers kept for the workers to fill again: a few a worker, whatever the queue.
+pub const LOG_RECYCLED_BUFFERS: usize = 64;
+/// A recycled buffer above this is given back to the allocator instead, bytes.
+pub const LOG_RECYCLED_CAPACITY: usize = 256 * 1024;
+/// Chunks of records that may wait for the writer; the queue in bytes is the bound that matters,
+/// this one is there because a channel needs a length.
+pub const LOG_QUEUE_CHUNKS: usize = 4096;
+/// Addresses taken from one DNS answer; more would only thin out each one's pool.
+pub const RESOLVE_MAX_ADDRESSES: usize = 64;
+/// DNS names looked up at the same time.
+pub const RESOLVE_PARALLEL: usize = 16;
+/// Bytes of a configuration file: 100,000 routes at some 600 bytes each, with room.
+pub const CONFIG_FILE_MAX: u64 = 256 * 1024 * 1024;
+
+// admin
+
+/// Connections to the admin listener at once; more wait in the backlog.
+pub const ADMIN_MAX_CONNECTIONS: usize = 128;
+/// Statistics rendered at the same time: with many routes a rendering costs memory.
+pub const ADMIN_MAX_RENDERINGS: usize = 2;
+/// Routes in `/stats` and `/metrics`, the busiest ones: what a Prometheus server can still take.
+pub const ADMIN_MAX_ROUTES: usize = 5_000;
+/// Up to this many routes, those that never served a request are shown too.
+pub const ADMIN_MAX_UNUSED_ROUTES: usize = 1_000;
+/// Routes on the page for people, the busiest ones.
+pub const ADMIN_PAGE_ROUTES: usize = 50;
+/// Seconds of history on the page for people.
+pub const ADMIN_HISTORY: usize = 120;
+/// Seconds over which the page's latencies and rates are taken.
+pub const ADMIN_WINDOW: usize = 10;

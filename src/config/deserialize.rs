@@ -26,13 +26,14 @@ impl<'de> Deserializer<'de> for FromNode<'de> {
             Value::Text { text, .. } => visitor.visit_borrowed_str(text),
             Value::Integer(number) => visitor.visit_i64(*number),
             Value::Boolean(yes) => visitor.visit_bool(*yes),
-            Value::Other(kind) => Err(Error::custom(format_args!("cannot be {kind}"))),
+            Value::Other(_) | Value::Refused => Err(Error::custom("has no usable value")),
             Value::Array(items) => {
                 let nodes = items.iter().map(|item| FromNode(&item.node));
                 visitor.visit_seq(SeqDeserializer::new(nodes))
             }
             Value::Table(entries) => {
-                let pairs = entries.iter().map(|e| (e.key.as_ref(), FromNode(&e.node)));
+                let usable = entries.iter().filter(|e| !matches!(e.node.value, Value::Refused));
+                let pairs = usable.map(|e| (e.key.as_ref(), FromNode(&e.node)));
                 visitor.visit_map(MapDeserializer::new(pairs))
             }
         }

@@ -1,5 +1,6 @@
 //! What is said about a file: where, which key, what is wrong, what to write instead.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -62,6 +63,8 @@ pub(super) struct Report<'t> {
     line_starts: Vec<usize>,
     found: Vec<(usize, Diagnostic)>,
     errors: usize,
+    /// Lines that could not be read: nothing more is said about them.
+    broken_lines: BTreeSet<usize>,
     /// More were found than are kept.
     left_out: usize,
 }
@@ -70,7 +73,21 @@ impl<'t> Report<'t> {
     pub(super) fn new(text: &'t str, origin: &str) -> Self {
         let ends = text.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(i, _)| i + 1);
         let line_starts = std::iter::once(0).chain(ends).collect();
-        Self { text, origin: origin.into(), line_starts, found: Vec::new(), errors: 0, left_out: 0 }
+        Self {
+            text,
+            origin: origin.into(),
+            line_starts,
+            found: Vec::new(),
+            errors: 0,
+            broken_lines: BTreeSet::new(),
+            left_out: 0,
+        }
+    }
+
+    /// An error that leaves a line unread.
+    pub(super) fn syntax_error(&mut self, trail: &Trail<'_>, message: String, help: String) {
+        self.error(trail, message, help);
+        self.broken_lines.insert(self.line(trail.at()));
     }
 
     pub(super) fn error(
@@ -119,6 +136,9 @@ impl<'t> Report<'t> {
             return;
         }
         let line = self.line(at);
+        if self.broken_lines.contains(&line) {
+            return;
+        }
         let start = self.line_starts.get(line.saturating_sub(1)).copied().unwrap_or(0);
         let column = 1 + self.text.get(start..at).map_or(0, |before| before.chars().count());
         let (origin, key) = (self.origin.clone(), trail.path());

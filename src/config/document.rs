@@ -1,6 +1,7 @@
 //! The file as a tree whose every part knows its place.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -26,6 +27,8 @@ pub(super) enum Value<'t> {
     /// An integer too large for 64 bits, a float, or a date: no key takes one.
     Other(&'static str),
     Boolean(bool),
+    /// A value that was refused: the key is there, its value is not.
+    Refused,
     Array(Vec<Item<'t>>),
     Table(Vec<Entry<'t>>),
 }
@@ -53,6 +56,7 @@ impl Value<'_> {
             Self::Integer(_) => "an integer",
             Self::Other(kind) => kind,
             Self::Boolean(_) => "true or false",
+            Self::Refused => "a refused value",
             Self::Array(_) => "an array",
             Self::Table(_) => "a table",
         }
@@ -152,6 +156,11 @@ impl<'a> Place<'a> {
         self.trail.key(key, entry.map_or(self.trail.at, |entry| entry.key_at))
     }
 
+    /// As [`Place::name`], as a place.
+    pub(super) fn named(table: &'a Place<'a>, key: &'a str) -> Place<'a> {
+        Place { trail: table.name(key), node: None }
+    }
+
     /// The element of this array that is at `position` once bad ones were dropped.
     pub(super) fn item(&'a self, position: usize) -> Place<'a> {
         let item = match self.node.map(|node| &node.value) {
@@ -163,8 +172,19 @@ impl<'a> Place<'a> {
         Place { trail: self.trail.index(index, at), node: item.map(|item| &item.node) }
     }
 
-    /// Whether it is in the file.
+    /// Whether it is in the file, with a value that can be used.
     pub(super) fn given(&self) -> bool {
+        self.node.is_some_and(|node| !matches!(node.value, Value::Refused))
+    }
+
+    /// Whether this table has a key that was refused: what it lacks may have been meant by that.
+    pub(super) fn damaged(&self) -> bool {
+        let Some(Value::Table(entries)) = self.node.map(|node| &node.value) else { return false };
+        entries.iter().any(|entry| matches!(entry.node.value, Value::Refused))
+    }
+
+    /// Whether it is in the file, be its value ever so wrong.
+    pub(super) fn written(&self) -> bool {
         self.node.is_some()
     }
 }
@@ -173,17 +193,34 @@ impl<'a> Place<'a> {
 pub(super) fn read<'t>(text: &'t str, report: &mut Report<'_>) -> Node<'t> {
     let (table, errors) = DeTable::parse_recoverable(text);
     for error in errors {
-        let at = error.span().map_or(0, |span| span.start);
-        let top = Trail::top();
-        let trail = Trail { at, ..top };
-        report.error(&trail, one_line(error.message()), "");
+        let span = error.span().unwrap_or(0..0);
+        let trail = Trail { at: span.start, ..Trail::top() };
+        let (message, help) = syntax_help(text, span, error.message());
+        report.syntax_error(&trail, message, help);
     }
     let at = table.span().start;
     Node { at, value: from_table(table.into_inner()) }
 }
 
-fn one_line(message: &str) -> String {
-    message.lines().map(str::trim).collect::<Vec<_>>().join(", ")
+/// The parser's message on one line, and what to write where that can be guessed.
+fn syntax_help(text: &str, span: Range<usize>, message: &str) -> (String, String) {
+    let mut message = message.lines().map(str::trim).collect::<Vec<_>>().join(", ");
+    if message == "duplicate key" {
+        message = format!("the key `{}` is there twice", text.get(span).unwrap_or_default().trim());
+        return (message, "write it once".to_owned());
+    }
+    let start = text.get(..span.start).and_then(|before| before.rfind('\n')).map_or(0, |at| at + 1);
+    let line = text.get(start..).and_then(|rest| rest.lines().next()).unwrap_or_default();
+    let help = unquoted(line).map(|(key, value)| format!("write {key} = \"{value}\""));
+    (message, help.unwrap_or_default())
+}
+
+/// A line `key = value` whose value lacks its quotes.
+fn unquoted(line: &str) -> Option<(&str, &str)> {
+    let (key, value) = line.split_once('=')?;
+    let value = value.split('#').next().unwrap_or_default().trim();
+    let plain = !value.is_empty() && !value.contains(['"', '\'', '[', '{', '\\']);
+    plain.then_some((key.trim(), value))
 }
 
 fn from_table<'t>(table: DeTable<'t>) -> Value<'t> {

@@ -20,16 +20,10 @@ pub(super) fn expand(
                 *text = new.into();
                 *expanded = referred;
             }
-            Err(Mistake::Unset(name)) => {
-                let message = format!("the environment variable {name} is not set");
-                let help = format!("set it, or give a default: \"${{{name}:-…}}\"");
-                report.error(trail, message, help);
+            Err(mistake) => {
+                node.value = Value::Refused;
+                tell(mistake, trail, report);
             }
-            Err(Mistake::Syntax) => report.error(
-                trail,
-                "a \"${\" does not begin an environment reference",
-                "write \"${NAME}\" or \"${NAME:-default}\", or \"$${\" for the characters themselves",
-            ),
         },
         Value::Array(items) => {
             for item in items {
@@ -43,13 +37,28 @@ pub(super) fn expand(
                 expand(&mut entry.node, &trail.key(&entry.key, at), env, report);
             }
         }
-        Value::Integer(_) | Value::Other(_) | Value::Boolean(_) => {}
+        Value::Integer(_) | Value::Other(_) | Value::Boolean(_) | Value::Refused => {}
     }
 }
 
 enum Mistake {
     Unset(String),
     Syntax,
+}
+
+fn tell(mistake: Mistake, trail: &Trail<'_>, report: &mut Report<'_>) {
+    match mistake {
+        Mistake::Unset(name) => {
+            let message = format!("the environment variable {name} is not set");
+            let help = format!("set it, or give a default: \"${{{name}:-…}}\"");
+            report.error(trail, message, help);
+        }
+        Mistake::Syntax => report.error(
+            trail,
+            "a \"${\" does not begin an environment reference",
+            "write \"${NAME}\" or \"${NAME:-default}\", or \"$${\" for the characters themselves",
+        ),
+    }
 }
 
 /// The new text and whether a variable was referred to; `None` where there is nothing to do.

@@ -1,13 +1,72 @@
 //! Text to checked [`Settings`]. Pure: the text and the environment are arguments.
+//!
+//! The stages of [`load`], each in its file: `document` reads the text into a tree with places;
+//! `environment` replaces `${NAME}`; `shape` holds the tree against the schema of [`file`] and
+//! reports every unknown key and wrong value; `deserialize` makes a [`file::File`] of what is
+//! left; `check` turns it into [`Settings`] and reports what makes no sense. So one run reports
+//! every mistake. This room never reads a file, resolves a name or binds an address.
 
+mod check;
 mod deserialize;
 pub mod diagnostic;
 mod document;
 mod environment;
 pub mod file;
+mod reference;
 pub mod settings;
 mod shape;
 mod suggest;
 pub mod units;
 
+use serde::Deserialize;
+
+pub use diagnostic::{Diagnostic, Severity};
+pub use reference::{reference, schema};
 pub use settings::*;
+
+use diagnostic::Report;
+use document::{Place, Trail};
+
+/// Checks a configuration: its settings with warnings, or every mistake found, in the order of
+/// the file.
+///
+/// `origin` names the file in the diagnostics; `env` gives the value of an environment variable.
+pub fn load(
+    text: &str,
+    origin: &str,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<(Settings, Vec<Diagnostic>), Vec<Diagnostic>> {
+    let mut report = Report::new(text, origin);
+    let settings = read(text, env, &mut report);
+    let failed = report.has_errors();
+    let diagnostics = report.into_sorted();
+    match settings {
+        Some(settings) if !failed => Ok((settings, diagnostics)),
+        _ => Err(diagnostics),
+    }
+}
+
+fn read(
+    text: &str,
+    env: &dyn Fn(&str) -> Option<String>,
+    report: &mut Report<'_>,
+) -> Option<Settings> {
+    let mut tree = document::read(text, report);
+    let complete = !report.has_errors();
+    environment::expand(&mut tree, &Trail::top(), env, report);
+    let shape = shape::of_file();
+    shape::Walk { top: shape, report, complete }.value(shape, &mut tree, &Trail::top());
+    if !complete {
+        // What a broken file was meant to say as a whole is anybody's guess.
+        return None;
+    }
+    let place = Place::top(&tree);
+    match file::File::deserialize(deserialize::FromNode(&tree)) {
+        Ok(file) => Some(check::settings(file, &place, report)),
+        Err(error) => {
+            // The walk knows what serde knows, so this is not expected; but never lose a mistake.
+            report.error(&place.trail, error.to_string(), "");
+            None
+        }
+    }
+}

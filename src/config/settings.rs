@@ -137,6 +137,7 @@ pub enum RateLimitFields {
     /// RateLimit and RateLimit-Policy (draft-ietf-httpapi-ratelimit-headers).
     Draft,
     /// X-RateLimit-Limit, -Remaining, -Reset.
+    #[serde(rename = "x_ratelimit")]
     XRateLimit,
     /// Both.
     Both,
@@ -349,7 +350,7 @@ pub struct Route {
 }
 
 /// Host matcher.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum HostMatch {
     /// Any host.
     Any,

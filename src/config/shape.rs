@@ -6,6 +6,7 @@
 //! checked for its meaning.
 
 use std::net::SocketAddr;
+use std::sync::OnceLock;
 
 use serde_json::Value as Json;
 
@@ -128,6 +129,12 @@ impl Shape {
     }
 }
 
+/// The shape of the whole file. Made once: a fuzzer loads thousands of files a second.
+pub(super) fn of_file() -> &'static Shape {
+    static SHAPE: OnceLock<Shape> = OnceLock::new();
+    SHAPE.get_or_init(|| Shape::from_schema(&super::reference::schema_value(true)))
+}
+
 fn alternatives(schema: &Json) -> Option<&Vec<Json>> {
     schema["anyOf"].as_array().or_else(|| schema["oneOf"].as_array())
 }
@@ -155,15 +162,20 @@ pub(super) fn quoted(words: &[String]) -> String {
 pub(super) struct Walk<'w, 't> {
     pub(super) top: &'w Shape,
     pub(super) report: &'w mut Report<'t>,
+    /// Whether the whole file was read, so that what is missing is missing.
+    pub(super) complete: bool,
 }
 
 impl Walk<'_, '_> {
-    /// Checks a value; `false`: it is to be dropped.
+    /// Checks a value; `false`: it cannot be used.
     pub(super) fn value(&mut self, shape: &Shape, node: &mut Node<'_>, trail: &Trail<'_>) -> bool {
         if let Shape::Either(shapes) = shape {
             if let Some(shape) = shapes.iter().find(|shape| shape.takes(&node.value)) {
                 return self.value(shape, node, trail);
             }
+        }
+        if matches!(node.value, Value::Refused) {
+            return false;
         }
         read_expanded(shape, node);
         if !shape.takes(&node.value) {
@@ -175,10 +187,9 @@ impl Walk<'_, '_> {
                 true
             }
             (Shape::Map(shape), Value::Table(entries)) => {
-                entries.retain_mut(|entry| {
-                    let trail = trail.key(&entry.key, entry.node.at);
-                    self.value(shape, &mut entry.node, &trail)
-                });
+                for entry in entries {
+                    self.entry(shape, entry, trail);
+                }
                 true
             }
             (Shape::Array(shape), Value::Array(items)) => {
@@ -205,40 +216,61 @@ impl Walk<'_, '_> {
         }
     }
 
-    fn table(&mut self, keys: &[Key], entries: &mut Vec<Entry<'_>>, trail: &Trail<'_>) {
-        for key in keys.iter().filter(|key| key.required) {
-            if !entries.iter().any(|entry| entry.key == key.name) {
-                let help = format!("write {}", example(&key.name));
-                self.report.error(trail, format!("the key `{}` is missing", key.name), help);
+    fn table(&mut self, keys: &[Key], entries: &mut [Entry<'_>], trail: &Trail<'_>) {
+        // Required keys that are there under a wrong name are not reported as missing too.
+        let mut meant = Vec::new();
+        for entry in entries.iter_mut() {
+            match keys.iter().find(|key| key.name == entry.key) {
+                Some(key) => self.entry(&key.shape, entry, trail),
+                None => meant.extend(self.unknown_key(keys, entry, trail)),
             }
         }
-        entries.retain_mut(|entry| match keys.iter().find(|key| key.name == entry.key) {
-            Some(key) => {
-                let trail = trail.key(&entry.key, entry.node.at);
-                self.value(&key.shape, &mut entry.node, &trail)
-            }
-            None => {
-                let help = self.known_key(keys, &entry.key);
-                let trail = trail.key(&entry.key, entry.key_at);
-                self.report.error(&trail, "there is no such key", help);
-                false
-            }
-        });
+        let there = |name: &str| entries.iter().any(|e| e.key == name) || meant.contains(&name);
+        for key in keys.iter().filter(|key| key.required && self.complete && !there(&key.name)) {
+            let help = format!("write {}", example(&key.name));
+            self.report.error(trail, format!("the key `{}` is missing", key.name), help);
+        }
     }
 
-    /// What an unknown key may have been meant for.
-    fn known_key(&self, keys: &[Key], word: &str) -> String {
+    /// Reports an unknown key; the name it was meant for, where that is clear.
+    fn unknown_key<'k>(
+        &mut self,
+        keys: &'k [Key],
+        entry: &mut Entry<'_>,
+        trail: &Trail<'_>,
+    ) -> Option<&'k str> {
+        entry.node.value = Value::Refused;
         let names = || keys.iter().map(|key| key.name.as_str());
-        let foreign = suggest::translated(word).find(|ours| names().any(|name| name == *ours));
-        if let Some(name) = suggest::nearest(word, names()).or(foreign) {
-            return format!("write `{name}`");
+        let foreign = || names().find(|name| suggest::translated(&entry.key).any(|w| w == *name));
+        let meant = suggest::nearest(&entry.key, names()).or_else(foreign);
+        let help = match meant {
+            Some(name) => format!("write `{name}`"),
+            None => self.key_elsewhere(keys, &entry.key),
+        };
+        let trail = trail.key(&entry.key, entry.key_at);
+        self.report.error(&trail, "there is no such key", help);
+        meant
+    }
+
+    fn entry(&mut self, shape: &Shape, entry: &mut Entry<'_>, trail: &Trail<'_>) {
+        let trail = trail.key(&entry.key, entry.node.at);
+        if !self.value(shape, &mut entry.node, &trail) {
+            entry.node.value = Value::Refused;
         }
-        let mut places = Vec::new();
-        places_of(self.top, word, &mut String::new(), &mut places);
-        match places.as_slice() {
-            [] => format!("keys here: {}", names().collect::<Vec<_>>().join(", ")),
-            places => format!("`{word}` is a key of {}", places.join(", ")),
+    }
+
+    /// Where else a key is known, else the keys that are known here.
+    fn key_elsewhere(&self, keys: &[Key], word: &str) -> String {
+        let ours = suggest::translated(word).map(str::to_owned);
+        for word in std::iter::once(word.to_owned()).chain(ours) {
+            let mut places = Vec::new();
+            places_of(self.top, &word, &mut String::new(), &mut places);
+            if !places.is_empty() {
+                return format!("`{word}` is a key of {}", places.join(", "));
+            }
         }
+        let names: Vec<&str> = keys.iter().map(|key| key.name.as_str()).collect();
+        format!("keys here: {}", names.join(", "))
     }
 
     fn wrong_kind(&mut self, shape: &Shape, node: &mut Node<'_>, trail: &Trail<'_>) -> bool {
@@ -424,6 +456,7 @@ fn boolean(word: &str) -> Option<&'static str> {
 
 fn example(key: &str) -> String {
     match key {
+        "listeners" => "a table [[listeners]] with `name` and `listen`".to_owned(),
         "name" => "`name = \"…\"`: what it is called in stats, logs and limits".to_owned(),
         "listen" => "`listen = \"127.0.0.1:8080\"`".to_owned(),
         "targets" => "`targets = [\"127.0.0.1:9001\"]`".to_owned(),

@@ -16,7 +16,7 @@ pub(super) fn nearest<'c>(
 }
 
 /// What other gateways call it, and what it is called here.
-const FOREIGN: [(&str, &str); 46] = [
+const FOREIGN: [(&str, &str); 49] = [
     ("address", "listen"),
     ("algorithm", "balance"),
     ("backend", "upstream"),
@@ -50,10 +50,13 @@ const FOREIGN: [(&str, &str); 46] = [
     ("proxy_pass", "upstream"),
     ("proxy_read_timeout", "first_byte"),
     ("rate_limit", "limits"),
+    ("read", "first_byte"),
     ("real_ip_header", "client_address_from"),
     ("regex", "path_regex"),
+    ("request", "total"),
     ("request_timeout", "total"),
     ("return", "respond"),
+    ("send", "idle"),
     ("server", "targets"),
     ("server_name", "host"),
     ("servers", "targets"),

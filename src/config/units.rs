@@ -152,8 +152,11 @@ impl FromStr for Rate {
     fn from_str(text: &str) -> Result<Self, UnitError> {
         let (amount, per) = text.split_once('/').ok_or(UnitError::NoUnit)?;
         let (amount, per) = (amount.trim(), per.trim());
-        if amount.is_empty() || !amount.bytes().all(|b| b.is_ascii_digit()) {
+        if !amount.starts_with(|c: char| c.is_ascii_digit()) || amount.contains('.') {
             return Err(UnitError::NotANumber);
+        }
+        if !amount.bytes().all(|b| b.is_ascii_digit()) {
+            return Err(UnitError::UnknownUnit);
         }
         let amount = amount.parse().map_err(|_| UnitError::TooLarge)?;
         let per = match per {

@@ -92,6 +92,12 @@ impl StatusSums {
         common.map(|(_, n)| n).sum::<u64>() + self.0[COMMON.len() + class as usize - 1]
     }
 
+    /// Responses with exactly this status, where it has a counter of its own (429 has), else with
+    /// an uncommon one of its class.
+    pub fn exactly(&self, status: u16) -> u64 {
+        self.0[slot(status)]
+    }
+
     /// Labels and counts of what was seen at least once: `200`, …, then `1xx` to `5xx` for codes
     /// that are not in the table of common ones.
     pub fn seen(&self) -> impl Iterator<Item = (Label, u64)> {

@@ -184,7 +184,7 @@ mod tests {
 
     #[test]
     fn the_hash_is_pinned_since_gateways_must_agree_across_versions() {
-        assert_eq!(hash(b""), hash(b""));
+        assert_eq!(hash(b"10.0.0.1:9001"), 16_708_139_325_506_821_758);
         assert_ne!(hash(b"a"), hash(b"a\0"));
         assert_eq!(mix(0), 0xe220_a839_7b1d_cdaf);
     }
@@ -199,7 +199,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(24))]
+        #![proptest_config(ProptestConfig::with_cases(12))]
 
         #[test]
         fn weights_are_honoured(weights in prop::collection::vec(1u32..20, 1..30)) {

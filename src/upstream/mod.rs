@@ -2,5 +2,6 @@
 
 pub mod balance;
 pub mod health;
+pub mod key;
 pub mod maglev;
 pub mod retry;

@@ -1,5 +1,6 @@
 //! A route's edits of fields: remove, set, add.
 
+use super::alphabet::is_token_byte;
 use super::template::{Names, Place, Template, TemplateError, Values};
 use crate::config::HeaderEdits;
 use crate::http::Field;
@@ -146,11 +147,6 @@ pub fn is_reserved(name: &str) -> bool {
     RESERVED.iter().any(|reserved| reserved.eq_ignore_ascii_case(name))
 }
 
-/// `tchar` of RFC 9110 section 5.6.2.
-pub(super) fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -201,7 +197,7 @@ mod tests {
     #[test]
     fn lines_come_in_order_with_their_values() {
         let edits = edits(&[], &[("X-Id", "n {id}")], &[("x-a", "1"), ("x-a", " {route} ")]);
-        let values = Values { route: b"orders", parameter: &|_| b"42", ..Values::EMPTY };
+        let values = Values { route: b"orders", parameters: &[&b"42"[..]], ..Values::EMPTY };
         let mut out = Vec::new();
         compile(&edits).unwrap().append(&values, &mut out);
         assert_eq!(out, b"X-Id: n 42\r\nx-a: 1\r\nx-a: orders\r\n");

@@ -5,8 +5,9 @@
 //! nothing; what a trusted peer says is kept and our peer is appended to it.
 
 use super::address::AddressText;
+use super::alphabet::is_token_byte;
 use super::claims::{CLAIMS, Said, Scheme, Trust, bit};
-use super::edits::{Edits, is_token_byte};
+use super::edits::Edits;
 use super::trace::{self, Trace};
 use crate::config::Forwarding;
 use crate::http::{Known, RequestHead, Version};

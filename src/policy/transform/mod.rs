@@ -9,6 +9,7 @@
 //! boundary; a rewritten path is as canonical as the one it was made from.
 
 pub mod address;
+mod alphabet;
 pub mod claims;
 pub mod edits;
 pub mod forward;
@@ -27,4 +28,4 @@ pub use location::LocationContext;
 pub use redirect::Redirect;
 pub use request_id::RequestId;
 pub use rewrite::{PathRewrite, RewriteError};
-pub use template::{Names, Place, Template, TemplateError, Values};
+pub use template::{Names, Parameters, Place, Template, TemplateError, Values};

@@ -1,6 +1,6 @@
 //! The Location of a redirect that a route answers with.
 
-use super::request_id::hex;
+use super::alphabet::{hex, is_uri_byte};
 use super::template::{Names, Place, Template, TemplateError, Values};
 
 /// A compiled redirect target.
@@ -25,11 +25,6 @@ impl Redirect {
             out.splice(start..start, *b"/.");
         }
     }
-}
-
-/// Whether a byte can stand in a URI reference as it is (RFC 3986 section 2).
-pub(super) fn is_uri_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~:/?#[]@!$&'()*+,;=%".contains(&byte)
 }
 
 /// Appends a value, percent-encoding what a URI cannot hold. That includes the backslash, which
@@ -61,7 +56,7 @@ mod tests {
             scheme: b"http",
             path: path.as_bytes(),
             query: query.map(str::as_bytes),
-            parameter: &|_| rest.as_bytes(),
+            parameters: &[rest.as_bytes()],
             ..Values::EMPTY
         };
         let mut out = b"before ".to_vec();

@@ -1,5 +1,6 @@
 //! X-Request-Id: kept from a trusted peer, made here otherwise.
 
+use super::alphabet::hex;
 use crate::http::{Field, Known, Span};
 use crate::limits::MAX_REQUEST_ID;
 
@@ -42,19 +43,6 @@ fn is_valid(id: &[u8]) -> bool {
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~+/=:@".contains(byte);
     (1..=MAX_REQUEST_ID).contains(&id.len()) && id.iter().all(plain)
 }
-
-/// Bytes as lower-case hexadecimal; `M` must be twice `N`.
-pub(super) fn hex<const N: usize, const M: usize>(bytes: [u8; N]) -> [u8; M] {
-    const { assert!(M == 2 * N) };
-    let mut text = [0; M];
-    for (digits, byte) in text.chunks_exact_mut(2).zip(bytes) {
-        digits[0] = DIGITS[usize::from(byte >> 4)];
-        digits[1] = DIGITS[usize::from(byte & 15)];
-    }
-    text
-}
-
-const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
 #[cfg(test)]
 mod tests {

@@ -1,5 +1,6 @@
 //! The path that goes upstream: as it came, without a prefix, or made from a template.
 
+use super::alphabet::is_path_byte;
 use super::template::{Names, Place, Template, TemplateError, Values};
 use crate::config::Rewrite;
 
@@ -51,16 +52,17 @@ impl PathRewrite {
         }
     }
 
-    /// The path that goes upstream for the canonical path `values.path`; `scratch` holds it where
-    /// it had to be made.
+    /// The path that goes upstream for a canonical path (which `values` holds too); `scratch`
+    /// holds it where it had to be made.
     pub fn apply<'a>(
         &self,
-        values: &Values<'a>,
+        path: &'a [u8],
+        values: &Values<'_>,
         scratch: &'a mut Vec<u8>,
     ) -> Result<&'a [u8], RewriteError> {
         match self {
-            Self::Keep => Ok(values.path),
-            Self::Strip(prefix) => Ok(strip(values.path, prefix)),
+            Self::Keep => Ok(path),
+            Self::Strip(prefix) => Ok(strip(path, prefix)),
             Self::Template(template) => {
                 scratch.clear();
                 if !template.beginning().starts_with(b"/") {
@@ -82,11 +84,6 @@ fn strip<'a>(path: &'a [u8], prefix: &[u8]) -> &'a [u8] {
         Some(rest) if rest[0] == b'/' => rest,
         _ => path,
     }
-}
-
-/// Whether a byte can be part of a path as it is: `pchar` of RFC 3986 section 3.3, `/` and `%`.
-pub(super) fn is_path_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/%".contains(&byte)
 }
 
 /// Each `%` in a template must begin an encoded byte by itself.
@@ -119,17 +116,18 @@ mod tests {
 
     fn stripped(prefix: &str, path: &str) -> String {
         let rewrite = compile(Rewrite::StripPrefix(prefix.into())).unwrap();
-        let values = Values { path: path.as_bytes(), ..Values::EMPTY };
         let mut scratch = Vec::new();
-        String::from_utf8(rewrite.apply(&values, &mut scratch).unwrap().to_vec()).unwrap()
+        let path = rewrite.apply(path.as_bytes(), &Values::EMPTY, &mut scratch).unwrap();
+        String::from_utf8(path.to_vec()).unwrap()
     }
 
     fn made(template: &str, parameters: [&str; 3]) -> Result<String, RewriteError> {
         let rewrite = compile(Rewrite::Template(template.into())).unwrap();
-        let parameter = |ix: usize| parameters[ix].as_bytes();
-        let values = Values { path: b"/the/path", parameter: &parameter, ..Values::EMPTY };
+        let parameters = parameters.map(str::as_bytes);
+        let values = Values { path: b"/the/path", parameters: &parameters, ..Values::EMPTY };
         let mut scratch = b"left over".to_vec();
-        rewrite.apply(&values, &mut scratch).map(|p| String::from_utf8(p.to_vec()).unwrap())
+        let path = rewrite.apply(values.path, &values, &mut scratch);
+        path.map(|path| String::from_utf8(path.to_vec()).unwrap())
     }
 
     #[test]

@@ -5,6 +5,8 @@
 
 use std::ops::Range;
 
+use super::alphabet::{is_path_byte, is_uri_byte};
+
 /// A variable that every request has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Variable {
@@ -75,8 +77,8 @@ impl Place {
     fn holds(self, byte: u8) -> bool {
         match self {
             Self::Field => byte == b'\t' || (byte >= b' ' && byte != 0x7f),
-            Self::Path => super::rewrite::is_path_byte(byte),
-            Self::Location => super::redirect::is_uri_byte(byte),
+            Self::Path => is_path_byte(byte),
+            Self::Location => is_uri_byte(byte),
         }
     }
 }
@@ -143,8 +145,21 @@ pub struct Values<'a> {
     pub route: &'a [u8],
     /// The client's scheme.
     pub scheme: &'a [u8],
-    /// Path parameters by index, the catch-all after the others.
-    pub parameter: &'a dyn Fn(usize) -> &'a [u8],
+    /// Path parameters.
+    pub parameters: &'a dyn Parameters,
+}
+
+/// The values of a request's path parameters.
+pub trait Parameters {
+    /// A parameter by its index in the route's pattern, the catch-all after the others; empty
+    /// beyond.
+    fn value(&self, index: usize) -> &[u8];
+}
+
+impl<const N: usize> Parameters for [&[u8]; N] {
+    fn value(&self, index: usize) -> &[u8] {
+        self.get(index).copied().unwrap_or_default()
+    }
 }
 
 impl<'a> Values<'a> {
@@ -158,7 +173,7 @@ impl<'a> Values<'a> {
         request_id: b"",
         route: b"",
         scheme: b"",
-        parameter: &|_| b"",
+        parameters: &[],
     };
 
     fn of(&self, variable: Variable) -> &'a [u8] {
@@ -296,7 +311,7 @@ impl Template {
             match part {
                 Part::Literal(literal) => out.extend_from_slice(literal),
                 Part::Variable(variable) => put(out, plain(values.of(*variable))),
-                Part::Parameter(ix) => put(out, plain((values.parameter)(*ix))),
+                Part::Parameter(ix) => put(out, plain(values.parameters.value(*ix))),
                 Part::MarkedQuery => {
                     if let Some(query) = values.query {
                         out.push(b'?');
@@ -330,7 +345,7 @@ mod tests {
             host: b"example.com",
             path: b"/a/b",
             query,
-            parameter: &|ix| [&b"42"[..], b"p-host", b"rest/of"][ix],
+            parameters: &[&b"42"[..], b"p-host", b"rest/of"],
             ..Values::EMPTY
         };
         let mut out = Vec::new();

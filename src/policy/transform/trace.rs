@@ -1,6 +1,6 @@
 //! traceparent (W3C Trace Context, level 2): continued or started.
 
-use super::request_id::hex;
+use super::alphabet::hex;
 use crate::http::{Field, Known};
 
 /// Flags that are passed on: sampled and random-trace-id. Others are reserved and must be zero.

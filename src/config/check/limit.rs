@@ -1,0 +1,136 @@
+//! `limits`, in whatever scope.
+
+use super::{Names, words};
+use crate::config::diagnostic::Report;
+use crate::config::document::Place;
+use crate::config::file;
+use crate::config::settings::{Limit, LimitKey};
+use crate::config::suggest;
+use crate::config::units::{HumanDuration, Rate};
+use crate::limits::{
+    CONFIG_MAX_LIMITS, CONFIG_MAX_RATE, CONFIG_MAX_RATE_PERIOD, CONFIG_MAX_REFILL, CONFIG_MIN_RATE_PERIOD,
+};
+
+/// What limits belong to.
+pub(super) struct Scope<'s> {
+    /// Name of a limit that has none.
+    pub(super) default_name: &'s str,
+    /// The route's path parameters.
+    pub(super) parameters: &'s [String],
+    /// Whether it is a route: only routes have path parameters.
+    pub(super) is_route: bool,
+}
+
+pub(super) fn limits(
+    written: Vec<file::Limit>,
+    place: &Place<'_>,
+    scope: &Scope<'_>,
+    report: &mut Report<'_>,
+) -> Vec<Limit> {
+    if written.len() > CONFIG_MAX_LIMITS {
+        let message = format!("{} limits for one request are too many", written.len());
+        report.error(&place.trail, message, format!("write at most {CONFIG_MAX_LIMITS}"));
+    }
+    let mut names = Names::new("limit here");
+    let mut limits = Vec::with_capacity(written.len());
+    for (position, written) in written.into_iter().enumerate() {
+        let place = place.item(position);
+        let name = match &written.name {
+            Some(given) => {
+                words::name(given, &place.key("name").trail, report);
+                given.clone()
+            }
+            None if position == 0 => scope.default_name.to_owned(),
+            None => format!("{}-{}", scope.default_name, position + 1),
+        };
+        names.add(&name, &place.key("name").trail, report);
+        limits.extend(limit(name, &written, &place, scope, report));
+    }
+    limits
+}
+
+fn limit(
+    name: String,
+    written: &file::Limit,
+    place: &Place<'_>,
+    scope: &Scope<'_>,
+    report: &mut Report<'_>,
+) -> Option<Limit> {
+    let key = key(&written.key, &place.key("key"), scope, report);
+    let rate = written.rate?;
+    let burst = written.burst.unwrap_or(rate.amount);
+    let fits = check_rate(rate, burst, place, report);
+    fits.then_some(Limit { name, rate: rate.amount, per: rate.per, burst, key: key? })
+}
+
+fn check_rate(rate: Rate, burst: u64, place: &Place<'_>, report: &mut Report<'_>) -> bool {
+    let Rate { amount, per } = rate;
+    let (key, burst_key) = (place.key("rate"), place.key("burst"));
+    if amount == 0 {
+        let help = "write a rate like \"1/m\"; to refuse requests, answer with `respond`";
+        report.error(&key.trail, "a rate of 0 lets nothing through", help);
+    } else if amount > CONFIG_MAX_RATE {
+        let help = format!("write {CONFIG_MAX_RATE} or less, or a shorter period");
+        report.error(&key.trail, format!("a rate of {amount} is out of range"), help);
+    } else if !(CONFIG_MIN_RATE_PERIOD..=CONFIG_MAX_RATE_PERIOD).contains(&per) {
+        let (least, most) = (HumanDuration(CONFIG_MIN_RATE_PERIOD), HumanDuration(CONFIG_MAX_RATE_PERIOD));
+        let message = format!("a period of {} is out of range", HumanDuration(per));
+        report.error(&key.trail, message, format!("write a period from {least} to {most}"));
+    } else if u128::from(burst) * per.as_nanos() / u128::from(amount) > CONFIG_MAX_REFILL.as_nanos() {
+        let message = format!("a bucket of {burst} at {rate} takes more than a year to fill");
+        let trail = if burst_key.given() { &burst_key.trail } else { &key.trail };
+        report.error(trail, message, "write a smaller burst or a higher rate");
+    } else {
+        return true;
+    }
+    false
+}
+
+fn key(
+    text: &str,
+    place: &Place<'_>,
+    scope: &Scope<'_>,
+    report: &mut Report<'_>,
+) -> Option<LimitKey> {
+    const HELP: &str =
+        "write \"client_ip\", \"header:NAME\", \"query:NAME\", \"path:NAME\" or \"route\"";
+    match words::selector(text) {
+        ("client_ip", None) => Some(LimitKey::ClientIp),
+        ("route", None) => Some(LimitKey::Route),
+        ("header", Some(name)) => {
+            Some(LimitKey::Header(words::field_name(name, &place.trail, report)))
+        }
+        ("query", Some(name)) if !name.is_empty() => Some(LimitKey::Query(name.to_owned())),
+        ("path", Some(name)) => parameter(name, place, scope, report),
+        (kind, _) => {
+            let near = match kind {
+                "ip" | "client" | "remote_addr" | "src" | "client_address" => Some("client_ip"),
+                "global" | "listener" | "all" => Some("route"),
+                kind => suggest::nearest(kind, ["client_ip", "route"].into_iter()),
+            };
+            let help = near.map_or(HELP.to_owned(), |near| format!("write {near:?}"));
+            report.error(&place.trail, format!("{text:?} is not what a limit can be kept for"), help);
+            None
+        }
+    }
+}
+
+fn parameter(
+    name: &str,
+    place: &Place<'_>,
+    scope: &Scope<'_>,
+    report: &mut Report<'_>,
+) -> Option<LimitKey> {
+    if scope.parameters.iter().any(|known| known == name) {
+        return Some(LimitKey::PathParameter(name.to_owned()));
+    }
+    let known = scope.parameters.iter().map(String::as_str);
+    let help = match suggest::nearest(name, known) {
+        Some(near) => format!("write \"path:{near}\""),
+        None if !scope.is_route => "only limits of routes can be kept by path parameter".to_owned(),
+        None if scope.parameters.is_empty() => format!("write `{{{name}}}` into the route's path"),
+        None => format!("the path has {}", scope.parameters.join(", ")),
+    };
+    report.error(&place.trail, format!("there is no path parameter {name:?} here"), help);
+    None
+}

@@ -1,0 +1,154 @@
+//! `[[listeners]]`.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+
+use ipnet::IpNet;
+
+use super::limit::{self, Scope};
+use super::{Names, bytes, timeout, words};
+use crate::config::diagnostic::Report;
+use crate::config::document::Place;
+use crate::config::file;
+use crate::config::settings::{Admin, HttpBounds, Listener};
+use crate::config::units::Size;
+use crate::limits::{MAX_CHUNK_EXTENSION_LIMIT, MAX_HEAD_LEAST, MAX_HEAD_LIMIT, MAX_URI_LEAST};
+
+pub(super) fn listeners(
+    written: Vec<file::Listener>,
+    place: &Place<'_>,
+    report: &mut Report<'_>,
+) -> Vec<Listener> {
+    if written.is_empty() && place.given() {
+        let help = "write a table [[listeners]] with `name` and `listen`";
+        report.error(&place.trail, "there is nothing to listen on", help);
+    }
+    let mut names = Names::new("listener");
+    let each = written.into_iter().enumerate();
+    each.map(|(position, written)| {
+        let place = place.item(position);
+        if let Some(name) = &written.name {
+            words::name(name, &place.key("name").trail, report);
+            names.add(name, &place.key("name").trail, report);
+        }
+        listener(written, &place, report)
+    })
+    .collect()
+}
+
+fn listener(
+    written: file::Listener,
+    place: &Place<'_>,
+    report: &mut Report<'_>,
+) -> Listener {
+    let name = written.name.clone().unwrap_or_default();
+    let scope = Scope { default_name: &name, parameters: &[], is_route: false };
+    let limits = limit::limits(written.limits, &place.key("limits"), &scope, report);
+    Listener {
+        listen: written.listen.and_then(|listen| listen.parse().ok()).unwrap_or(UNKNOWN),
+        trusted_proxies: networks(&written.trusted_proxies, &place.key("trusted_proxies"), report),
+        client_address_from: written.client_address_from,
+        limits,
+        backlog: written.backlog,
+        header_timeout: timeout(written.header_timeout, &place.key("header_timeout"), report),
+        idle_timeout: timeout(written.idle_timeout, &place.key("idle_timeout"), report),
+        body_min_rate: written.body_min_rate,
+        body_rate_grace: timeout(written.body_rate_grace, &place.key("body_rate_grace"), report),
+        max_requests: written.max_requests,
+        http: http(&written.http, &place.key("http"), report),
+        name,
+    }
+}
+
+/// Stands for an address that is missing or was refused already.
+const UNKNOWN: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0);
+
+fn networks(written: &[String], place: &Place<'_>, report: &mut Report<'_>) -> Vec<IpNet> {
+    let each = written.iter().enumerate();
+    each.filter_map(|(position, text)| network(text, &place.item(position), report)).collect()
+}
+
+fn network(text: &str, place: &Place<'_>, report: &mut Report<'_>) -> Option<IpNet> {
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Some(address.into());
+    }
+    let Ok(network) = text.parse::<IpNet>() else {
+        let prefix = text.rsplit_once('/').map(|(_, prefix)| prefix);
+        let message = match prefix.and_then(|prefix| prefix.parse::<u32>().ok()) {
+            Some(prefix) if prefix > 32 => format!("{text:?} is not a network: is /{prefix} right?"),
+            _ => format!("{text:?} is not a network"),
+        };
+        let help = "write one like \"10.0.0.0/8\", \"2001:db8::/32\" or a single address";
+        report.error(&place.trail, message, help);
+        return None;
+    };
+    if network.addr() != network.network() {
+        let message = format!("{text:?} has bits set beyond its prefix");
+        report.error(&place.trail, message, format!("write \"{}\"", network.trunc()));
+    } else if network.prefix_len() == 0 {
+        let message = "every address is trusted: any client can claim any address";
+        report.warning(&place.trail, message, "list the networks of your proxies only");
+    }
+    Some(network)
+}
+
+fn http(written: &file::Http, place: &Place<'_>, report: &mut Report<'_>) -> HttpBounds {
+    let mut within = |key: &'static str, size: Size, least: u64, most: u64| {
+        if !(least..=most).contains(&size.0) {
+            let (least, most) = (Size(least), Size(most));
+            let help = format!("write a size from {least} to {most}");
+            report.error(&place.key(key).trail, format!("{size} is out of range"), help);
+        }
+        bytes(size)
+    };
+    HttpBounds {
+        max_head: within("max_head", written.max_head, MAX_HEAD_LEAST, MAX_HEAD_LIMIT),
+        max_fields: written.max_fields,
+        max_uri: max_uri(written, place, &mut within),
+        max_chunk_extension: within(
+            "max_chunk_extension",
+            written.max_chunk_extension,
+            0,
+            MAX_CHUNK_EXTENSION_LIMIT,
+        ),
+        encoded_slash: written.encoded_slash,
+    }
+}
+
+/// A target is part of its head; one that was not written is at most the head.
+fn max_uri(
+    written: &file::Http,
+    place: &Place<'_>,
+    within: &mut dyn FnMut(&'static str, Size, u64, u64) -> usize,
+) -> usize {
+    let most = written.max_head.0.max(MAX_URI_LEAST);
+    let given = place.key("max_uri").given();
+    let size = if given { written.max_uri } else { Size(written.max_uri.0.min(most)) };
+    within("max_uri", size, MAX_URI_LEAST, most)
+}
+
+/// Two things that want the same address.
+pub(super) fn addresses(
+    listeners: &[Listener],
+    admin: Option<&Admin>,
+    top: &Place<'_>,
+    report: &mut Report<'_>,
+) {
+    let place = top.key("listeners");
+    let mut seen: HashMap<SocketAddr, &str> = HashMap::new();
+    // Port 0 is a new port each time.
+    let real = listeners.iter().enumerate().filter(|(_, listener)| listener.listen.port() != 0);
+    for (position, listener) in real {
+        let item = place.item(position);
+        let listen = item.key("listen");
+        let address = listener.listen;
+        if admin.is_some_and(|admin| admin.listen == address) {
+            let message = format!("the admin listener has {address} too");
+            report.error(&listen.trail, message, "give it another port, or set `admin.listen`");
+        }
+        if let Some(other) = seen.insert(address, &listener.name) {
+            let message = format!("the listener {other:?} has {address} too");
+            report.error(&listen.trail, message, "give each an address of its own");
+        }
+    }
+}

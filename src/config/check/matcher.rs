@@ -1,0 +1,352 @@
+//! What a route matches: host, path, methods, fields, query parameters.
+
+use std::collections::BTreeMap;
+use std::net::Ipv6Addr;
+
+use super::words;
+use crate::config::diagnostic::Report;
+use crate::config::document::Place;
+use crate::config::file;
+use crate::config::settings::{HostMatch, PathMatch, ValueMatch, ValueTest};
+use crate::config::suggest;
+use crate::limits::{
+    MAX_PATH_PARAMETERS, MAX_PATTERN_LENGTH, MAX_PATTERN_SEGMENTS, MAX_REGEX_SIZE,
+};
+
+pub(super) fn host(written: Option<&str>, place: &Place<'_>, report: &mut Report<'_>) -> HostMatch {
+    let Some(text) = written else { return HostMatch::Any };
+    if let Some(rest) = text.strip_prefix("*.").and_then(exact_host) {
+        return HostMatch::Wildcard(format!(".{rest}"));
+    }
+    if let Some(host) = exact_host(text) {
+        return HostMatch::Exact(host);
+    }
+    report.error(&place.trail, format!("{text:?} is not a host"), host_help(text));
+    HostMatch::Any
+}
+
+/// A host without port, in the form requests are compared with.
+pub(super) fn exact_host(text: &str) -> Option<String> {
+    let name = text.strip_suffix('.').unwrap_or(text);
+    let literal = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    match literal {
+        Some(ip) => ip.parse::<Ipv6Addr>().ok().map(|_| text.to_ascii_lowercase()),
+        None => words::is_dns_name(name).then(|| name.to_ascii_lowercase()),
+    }
+}
+
+fn host_help(text: &str) -> String {
+    let bare = text.split_once("://").map_or(text, |(_, rest)| rest);
+    let bare = bare.split_once('/').map_or(bare, |(host, _)| host);
+    let bare = match bare.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
+        _ => bare,
+    };
+    if text == "*" || text.is_empty() {
+        "leave `host` out for any host".to_owned()
+    } else if !text.is_ascii() {
+        "write it in its ASCII form, `xn--…`".to_owned()
+    } else if bare != text && exact_host(bare).is_some() {
+        format!("write {bare:?}, without scheme, port and path")
+    } else if text.contains('*') {
+        "a `*` stands for leading labels only: write one like \"*.example.com\"".to_owned()
+    } else {
+        "write one like \"api.example.com\" or \"*.example.com\"".to_owned()
+    }
+}
+
+pub(super) fn path(
+    written: &file::Route,
+    place: &Place<'_>,
+    report: &mut Report<'_>,
+) -> Option<PathMatch> {
+    let (path_key, regex_key) = (place.key("path"), place.key("path_regex"));
+    match (&written.path, &written.path_regex) {
+        (Some(_), Some(_)) => {
+            let message = "a route has `path` or `path_regex`, not both";
+            report.error(&regex_key.trail, message, "remove one, or write two routes");
+            None
+        }
+        (Some(pattern), None) => {
+            check_pattern(pattern, &path_key, report).then(|| PathMatch::Pattern(pattern.clone()))
+        }
+        (None, Some(regex)) => {
+            check_regex(regex, &regex_key, report).then(|| PathMatch::Regex(regex.clone()))
+        }
+        // A refused value has been reported.
+        (None, None) if path_key.written() || regex_key.written() => None,
+        (None, None) => {
+            let help = "write `path = \"/*\"` for every path";
+            report.error(&place.trail, "a route needs `path` or `path_regex`", help);
+            None
+        }
+    }
+}
+
+/// Why a pattern is refused, and what to write.
+type Refusal = (String, String);
+
+fn check_pattern(pattern: &str, place: &Place<'_>, report: &mut Report<'_>) -> bool {
+    let refusal = pattern_refusal(pattern);
+    if let Some((message, help)) = &refusal {
+        report.error(&place.trail, message, help);
+    }
+    refusal.is_none()
+}
+
+fn pattern_refusal(pattern: &str) -> Option<Refusal> {
+    let Some(rest) = pattern.strip_prefix('/') else {
+        let message = format!("{pattern:?} does not begin with `/`");
+        return Some((message, format!("write {:?}", format!("/{pattern}"))));
+    };
+    if pattern.len() > MAX_PATTERN_LENGTH {
+        let help = format!("write at most {MAX_PATTERN_LENGTH} bytes");
+        return Some((format!("a path of {} bytes is too long", pattern.len()), help));
+    }
+    let segments: Vec<&str> = rest.split('/').collect();
+    let last = segments.len() - 1;
+    let mut names: Vec<&str> = Vec::new();
+    for (position, segment) in segments.iter().enumerate() {
+        if *segment == "*" && position == last {
+            continue;
+        }
+        match parameter(segment) {
+            Some(name) if names.contains(&name) => {
+                let message = format!("two parameters are named {name:?}");
+                return Some((message, "give each a name of its own".to_owned()));
+            }
+            Some(name) => names.push(name),
+            None => {
+                if let Some(refusal) = segment_refusal(segment, position == last) {
+                    return Some(refusal);
+                }
+            }
+        }
+    }
+    let has_variable = !names.is_empty() || segments.last() == Some(&"*");
+    if names.len() > MAX_PATH_PARAMETERS {
+        let help = format!("write at most {MAX_PATH_PARAMETERS}");
+        return Some((format!("{} path parameters are too many", names.len()), help));
+    }
+    if has_variable && segments.len() > MAX_PATTERN_SEGMENTS {
+        let help = format!("write at most {MAX_PATTERN_SEGMENTS}, or a `path_regex`");
+        return Some((format!("{} segments are too many for a pattern", segments.len()), help));
+    }
+    None
+}
+
+/// The name in a `{name}` segment.
+fn parameter(segment: &str) -> Option<&str> {
+    let name = segment.strip_prefix('{')?.strip_suffix('}')?;
+    let part = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
+    (!name.is_empty() && name.bytes().all(part)).then_some(name)
+}
+
+fn segment_refusal(segment: &str, is_last: bool) -> Option<Refusal> {
+    let refuse = |message: String, help: &str| Some((message, help.to_owned()));
+    if segment.contains('*') {
+        let help = match (segment, is_last) {
+            ("**", true) => "write `/*` at the end: it takes all the rest",
+            ("*", _) => "write `{name}` for one segment; `*` stands last",
+            _ => "write `*` as the whole last segment, or a `path_regex`",
+        };
+        return refuse(format!("a `*` is a whole segment and the last, unlike {segment:?}"), help);
+    }
+    if segment.contains(['{', '}']) {
+        let help = "write a whole segment like `{id}` (letters, digits, `_`, `-`), or a `path_regex`";
+        return refuse(format!("{segment:?} is not a parameter"), help);
+    }
+    if segment.starts_with(':') && segment.len() > 1 {
+        let help = format!("write `{{{}}}`", &segment[1..]);
+        return Some((format!("{segment:?} is not a parameter here"), help));
+    }
+    if matches!(segment, "." | "..") {
+        return refuse("dot segments never reach a route".to_owned(), "write the path without them");
+    }
+    if let Some(c) = segment.chars().find(|c| !c.is_ascii_graphic() || "?#\\".contains(*c)) {
+        let help = match c {
+            '?' => "match query parameters with `query = { name = \"value\" }`".to_owned(),
+            c => format!("write {:?}", encoded(c)),
+        };
+        return Some((format!("no path holds {c:?} as it is"), help));
+    }
+    encoding_refusal(segment)
+}
+
+fn encoded(c: char) -> String {
+    let mut bytes = [0; 4];
+    c.encode_utf8(&mut bytes).bytes().map(|b| format!("%{b:02X}")).collect()
+}
+
+/// Triplets must be as the canonical path has them, or the route would match nothing.
+fn encoding_refusal(segment: &str) -> Option<Refusal> {
+    let mut rest = segment;
+    while let Some(at) = rest.find('%') {
+        let triplet = rest.get(at..at + 3).unwrap_or("%");
+        let byte = triplet.get(1..).and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        let hex = triplet.bytes().skip(1).all(|b| b.is_ascii_hexdigit());
+        let Some(byte) = byte.filter(|_| hex) else {
+            return Some(("a `%` begins two hex digits".to_owned(), "write %25".to_owned()));
+        };
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            let message = format!("{triplet} never reaches a route: it is decoded before");
+            return Some((message, format!("write {:?}", char::from(byte))));
+        }
+        if triplet.bytes().any(|b| b.is_ascii_lowercase()) {
+            let message = format!("{triplet} never reaches a route: its digits are upper-case");
+            return Some((message, format!("write {}", triplet.to_ascii_uppercase())));
+        }
+        rest = rest.get(at + 3..).unwrap_or_default();
+    }
+    None
+}
+
+/// The parameters of a path, in order.
+pub(super) fn parameters(path: &PathMatch) -> Vec<String> {
+    match path {
+        PathMatch::Pattern(pattern) => {
+            pattern.split('/').filter_map(parameter).map(str::to_owned).collect()
+        }
+        PathMatch::Regex(_) => Vec::new(),
+    }
+}
+
+/// As the route room compiles it: bytes, anchored at both ends.
+pub(super) fn regex(text: &str) -> Result<regex::bytes::Regex, regex::Error> {
+    let build = |text: &str| {
+        regex::bytes::RegexBuilder::new(text)
+            .unicode(false)
+            .dot_matches_new_line(true)
+            .size_limit(MAX_REGEX_SIZE)
+            .dfa_size_limit(MAX_REGEX_SIZE)
+            .build()
+    };
+    // Alone first: an unbalanced `a)|(?:b` would slip out of the anchors' group.
+    build(text)?;
+    build(&format!(r"\A(?:{text})\z"))
+}
+
+fn check_regex(text: &str, place: &Place<'_>, report: &mut Report<'_>) -> bool {
+    if text.len() > MAX_PATTERN_LENGTH {
+        let message = format!("an expression of {} bytes is too long", text.len());
+        report.error(&place.trail, message, format!("write at most {MAX_PATTERN_LENGTH} bytes"));
+        return false;
+    }
+    let (message, help) = match regex(text) {
+        Ok(_) => return true,
+        Err(regex::Error::CompiledTooBig(_)) => (
+            "the regular expression is too large once compiled".to_owned(),
+            "write smaller repetitions, or several routes",
+        ),
+        Err(error) => {
+            let error = error.to_string();
+            let why = error.lines().last().unwrap_or_default();
+            let why = why.trim().trim_start_matches("error: ");
+            let message = format!("this is not a regular expression: {why}");
+            (message, "see https://docs.rs/regex/#syntax; in TOML a '…' string keeps backslashes")
+        }
+    };
+    report.error(&place.trail, message, help);
+    false
+}
+
+pub(super) fn methods(
+    written: &[String],
+    place: &Place<'_>,
+    report: &mut Report<'_>,
+) -> Vec<String> {
+    const KNOWN: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE"];
+    if written.is_empty() && place.given() {
+        report.error(&place.trail, "no method is listed", "leave `methods` out for any method");
+    }
+    for (position, method) in written.iter().enumerate() {
+        let trail = place.item(position).trail;
+        let upper = method.to_ascii_uppercase();
+        let near = suggest::nearest(method, KNOWN.into_iter());
+        if upper == "CONNECT" {
+            let message = "the gateway opens no tunnels: CONNECT is always refused";
+            report.error(&trail, message, "remove it");
+        } else if !words::is_token(method) || method.len() > 32 {
+            report.error(&trail, format!("{method:?} is not a method"), "write one like \"GET\"");
+        } else if upper != *method && KNOWN.contains(&upper.as_str()) {
+            let message = format!("{method:?} is not {upper:?}: methods are case-sensitive");
+            report.error(&trail, message, format!("write {upper:?}"));
+        } else if let Some(near) = near.filter(|near| *near != method) {
+            let message = format!("{method:?} is no method in use");
+            report.warning(&trail, message, format!("write {near:?}"));
+        } else if written.iter().take(position).any(|earlier| earlier == method) {
+            report.warning(&trail, format!("{method:?} is listed twice"), "list it once");
+        }
+    }
+    written.to_vec()
+}
+
+pub(super) fn headers(
+    written: &BTreeMap<String, file::ValueMatch>,
+    place: &Place<'_>,
+    report: &mut Report<'_>,
+) -> Vec<ValueMatch> {
+    let mut matches: Vec<ValueMatch> = Vec::with_capacity(written.len());
+    for (key, test) in written {
+        let trail = place.name(key);
+        let name = words::field_name(key, &trail, report);
+        if name == "host" {
+            report.error(&trail, "the Host field is matched by `host`", "write `host = \"…\"`");
+        }
+        if matches.iter().any(|earlier| earlier.name == name) {
+            let message = format!("{name:?} is there in another case: names have no case");
+            report.error(&trail, message, "write it once");
+        }
+        matches.extend(value_match(name, test, &place.key(key), report));
+    }
+    matches
+}
+
+pub(super) fn query(
+    written: &BTreeMap<String, file::ValueMatch>,
+    place: &Place<'_>,
+    report: &mut Report<'_>,
+) -> Vec<ValueMatch> {
+    let mut matches = Vec::with_capacity(written.len());
+    for (name, test) in written {
+        if name.is_empty() {
+            report.error(&place.name(name), "a query parameter's name is empty", "write a name");
+        }
+        matches.extend(value_match(name.clone(), test, &place.key(name), report));
+    }
+    matches
+}
+
+fn value_match(
+    name: String,
+    written: &file::ValueMatch,
+    place: &Place<'_>,
+    report: &mut Report<'_>,
+) -> Option<ValueMatch> {
+    let tests = match written {
+        file::ValueMatch::Exact(text) => {
+            return Some(ValueMatch { name, test: ValueTest::Exact(text.clone()) });
+        }
+        file::ValueMatch::Test(tests) => tests,
+    };
+    let file::ValueTests { exact, prefix, regex, present } = tests;
+    let given = ["exact", "prefix", "regex", "present"].map(|key| place.key(key).given());
+    if given.into_iter().filter(|given| *given).count() != 1 {
+        if place.damaged() {
+            return None;
+        }
+        let help = "write one of `exact`, `prefix`, `regex` and `present`";
+        report.error(&place.trail, "a value has exactly one test", help);
+        return None;
+    }
+    let test = if let Some(text) = exact {
+        ValueTest::Exact(text.clone())
+    } else if let Some(text) = prefix {
+        ValueTest::Prefix(text.clone())
+    } else if let Some(text) = regex {
+        check_regex(text, &place.key("regex"), report).then(|| ValueTest::Regex(text.clone()))?
+    } else {
+        ValueTest::Present((*present)?)
+    };
+    Some(ValueMatch { name, test })
+}

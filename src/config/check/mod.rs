@@ -1,0 +1,96 @@
+//! From the file as written to [`Settings`]: every name resolved, every value known to make sense.
+//!
+//! Each function takes a part of the file and its place, reports what is wrong with it, and goes
+//! on, so that one run reports everything. A part without a sensible value is left out.
+
+mod action;
+mod limit;
+mod listener;
+mod matcher;
+mod process;
+mod reach;
+mod route;
+mod upstream;
+mod words;
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::diagnostic::Report;
+use super::document::{Place, Trail};
+use super::file::File;
+use super::settings::Settings;
+use super::units::{HumanDuration, Size};
+use crate::limits::CONFIG_MAX_TIMEOUT;
+
+/// The settings; they count only if the report holds no error.
+pub(super) fn settings(file: File, top: &Place<'_>, report: &mut Report<'_>) -> Settings {
+    let server = process::server(file.server, &top.key("server"), report);
+    let admin = process::admin(&file.admin, &top.key("admin"), report);
+    let access_log = process::access_log(file.access_log, &top.key("access_log"), report);
+    let log = process::log(file.log, &top.key("log"), report);
+    let forwarding = process::forwarding(&file.forwarding);
+    let global = limit::Scope { default_name: "global", parameters: &[], is_route: false };
+    let limits = limit::limits(file.limits, &top.key("limits"), &global, report);
+    let listeners = listener::listeners(file.listeners, &top.key("listeners"), report);
+    listener::addresses(&listeners, admin.as_ref(), top, report);
+    let upstreams: BTreeMap<_, _> = file
+        .upstreams
+        .into_iter()
+        .map(|(name, written)| upstream::upstream(name, written, &top.key("upstreams"), report))
+        .collect();
+    upstream::loops(&upstreams, &listeners, top, report);
+    let routes = route::routes(file.routes, &upstreams, &top.key("routes"), report);
+    reach::unreachable(&routes, &top.key("routes"), report);
+    upstream::unused(&upstreams, &routes, top, report);
+    let routes = routes.into_iter().map(|(_, route)| route).collect();
+    let rate_limit_fields = file.rate_limit_fields;
+    Settings {
+        server, admin, access_log, log, forwarding, limits, rate_limit_fields, listeners, upstreams, routes,
+    }
+}
+
+/// Tells duplicate names.
+struct Names {
+    /// What they name, for messages.
+    kind: &'static str,
+    seen: HashMap<String, usize>,
+}
+
+impl Names {
+    fn new(kind: &'static str) -> Self {
+        Self { kind, seen: HashMap::new() }
+    }
+
+    /// Remembers a name; one that was there already is an error.
+    fn add(&mut self, name: &str, trail: &Trail<'_>, report: &mut Report<'_>) {
+        let line = report.line(trail.at());
+        match self.seen.get(name) {
+            Some(first) => {
+                let message = format!("another {} (line {first}) is named {name:?} too", self.kind);
+                report.error(trail, message, "give each a name of its own");
+            }
+            None => {
+                self.seen.insert(name.to_owned(), line);
+            }
+        }
+    }
+}
+
+/// A timeout: more than nothing, and not absurdly long.
+fn timeout(written: HumanDuration, place: &Place<'_>, report: &mut Report<'_>) -> std::time::Duration {
+    let HumanDuration(time) = written;
+    if time < std::time::Duration::from_millis(1) {
+        let message = format!("a timeout of {written} is over before it begins");
+        report.error(&place.trail, message, "write 1ms or more");
+    } else if time > CONFIG_MAX_TIMEOUT {
+        let longest = HumanDuration(CONFIG_MAX_TIMEOUT);
+        let message = format!("{written} is longer than any timeout may be");
+        report.error(&place.trail, message, format!("write {longest} or less"));
+    }
+    time
+}
+
+/// A size that memory is held for.
+fn bytes(size: Size) -> usize {
+    usize::try_from(size.0).unwrap_or(usize::MAX)
+}

@@ -1,0 +1,155 @@
+//! `[[routes]]`.
+
+use std::collections::{BTreeMap, HashSet};
+
+use super::limit::{self, Scope};
+use super::{Names, action, matcher, timeout, words};
+use crate::config::diagnostic::Report;
+use crate::config::document::Place;
+use crate::config::file;
+use crate::config::settings::{HostMatch, HostPolicy, Route, Timeouts, Upstream};
+use crate::config::units::HumanDuration;
+use crate::limits::MAX_CUSTOM_METHODS;
+
+/// Routes, each with its position in the tree (others may have been left out).
+pub(super) fn routes(
+    written: Vec<file::Route>,
+    upstreams: &BTreeMap<String, Upstream>,
+    place: &Place<'_>,
+    report: &mut Report<'_>,
+) -> Vec<(usize, Route)> {
+    if written.is_empty() && !report.has_errors() {
+        let help = "write a table [[routes]] with `name`, `path` and `upstream`";
+        report.warning(&place.trail, "there are no routes: every request gets 404", help);
+    }
+    let mut names = Names::new("route");
+    let mut routes = Vec::with_capacity(written.len());
+    for (position, written) in written.into_iter().enumerate() {
+        let place = place.item(position);
+        if let Some(name) = &written.name {
+            words::name(name, &place.key("name").trail, report);
+            names.add(name, &place.key("name").trail, report);
+        }
+        let route = route(written, upstreams, &place, report);
+        routes.extend(route.map(|route| (position, route)));
+    }
+    custom_methods(&routes, place, report);
+    routes
+}
+
+fn route(
+    mut written: file::Route,
+    upstreams: &BTreeMap<String, Upstream>,
+    place: &Place<'_>,
+    report: &mut Report<'_>,
+) -> Option<Route> {
+    let name = written.name.take().unwrap_or_default();
+    let host = matcher::host(written.host.as_deref(), &place.key("host"), report);
+    let path = matcher::path(&written, place, report);
+    let methods = matcher::methods(&written.methods, &place.key("methods"), report);
+    let headers = matcher::headers(&written.headers, &place.key("headers"), report);
+    let query = matcher::query(&written.query, &place.key("query"), report);
+    let parameters = path.as_ref().map(matcher::parameters).unwrap_or_default();
+    let action = action::action(&written, upstreams, &parameters, place, report);
+    let rewrite = action::rewrite(&written, path.as_ref(), &parameters, place, report);
+    let edits = place.key("request_headers");
+    let request_headers = action::edits(&written.request_headers, &edits, report);
+    let edits = place.key("response_headers");
+    let response_headers = action::edits(&written.response_headers, &edits, report);
+    let host_policy = host_policy(written.host_policy.as_deref(), &place.key("host_policy"), report);
+    let timeouts = timeouts(&written.timeouts, &place.key("timeouts"), report);
+    // Without its path a route's parameters are unknown: its limits cannot be judged.
+    let path = path?;
+    let scope = Scope { default_name: &name, parameters: &parameters, is_route: true };
+    let limits = limit::limits(written.limits, &place.key("limits"), &scope, report);
+    Some(Route {
+        host,
+        path,
+        methods,
+        headers,
+        query,
+        action: action?,
+        rewrite,
+        request_headers,
+        response_headers,
+        host_policy,
+        timeouts,
+        max_body: written.max_body.map(|size| size.0),
+        limits,
+        max_concurrent: written.max_concurrent,
+        max_concurrent_per_client: written.max_concurrent_per_client,
+        name,
+    })
+}
+
+fn host_policy(written: Option<&str>, place: &Place<'_>, report: &mut Report<'_>) -> HostPolicy {
+    let literal = match written {
+        None | Some("preserve") => return HostPolicy::Preserve,
+        Some("target") => return HostPolicy::Target,
+        Some(literal) => literal,
+    };
+    let (host, port) = match literal.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (literal, None),
+    };
+    let port_fits = port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0));
+    if !port_fits || matcher::exact_host(host).is_none() {
+        let message = format!("{literal:?} is not a host");
+        let help = "write \"preserve\", \"target\", or a host like \"app.internal\"";
+        report.error(&place.trail, message, help);
+    }
+    HostPolicy::Literal(literal.to_ascii_lowercase())
+}
+
+fn timeouts(
+    written: &file::Timeouts,
+    place: &Place<'_>,
+    report: &mut Report<'_>,
+) -> Timeouts {
+    let (connect_key, total_key) = (place.key("connect"), place.key("total"));
+    let connect = written.connect.map(|time| timeout(time, &connect_key, report));
+    let mut first_byte = timeout(written.first_byte, &place.key("first_byte"), report);
+    let idle = timeout(written.idle, &place.key("idle"), report);
+    let total = written.total.map(|time| timeout(time, &total_key, report));
+    if let Some(total) = total {
+        let mut longer = |key: &'static str, time| {
+            let part = place.key(key);
+            if part.given() && time > total {
+                let (time, total) = (HumanDuration(time), HumanDuration(total));
+                let message = format!("{time} can never pass: `total` is {total}");
+                report.error(&part.trail, message, format!("write {total} or less, or a longer `total`"));
+            }
+        };
+        longer("connect", connect.unwrap_or_default());
+        longer("first_byte", first_byte);
+        longer("idle", idle);
+        first_byte = first_byte.min(total);
+    }
+    Timeouts { connect, first_byte, idle, total }
+}
+
+/// The route table gives each method beyond the standard ones a bit.
+fn custom_methods(routes: &[(usize, Route)], place: &Place<'_>, report: &mut Report<'_>) {
+    const STANDARD: [&str; 8] =
+        ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE"];
+    let mut custom = HashSet::new();
+    for (position, route) in routes {
+        let new = route.methods.iter().filter(|method| !STANDARD.contains(&method.as_str()));
+        custom.extend(new.map(String::as_str));
+        if custom.len() > MAX_CUSTOM_METHODS {
+            let message = format!("more than {MAX_CUSTOM_METHODS} different custom methods");
+            let item = place.item(*position);
+            report.error(&item.key("methods").trail, message, "leave `methods` out on some routes");
+            return;
+        }
+    }
+}
+
+/// A host as messages name it.
+pub(super) fn host_text(host: &HostMatch) -> String {
+    match host {
+        HostMatch::Any => "any host".to_owned(),
+        HostMatch::Exact(host) => host.clone(),
+        HostMatch::Wildcard(rest) => format!("*{rest}"),
+    }
+}

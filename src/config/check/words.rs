@@ -1,0 +1,67 @@
+//! The small grammars of names, tokens, hosts and values.
+
+use crate::config::diagnostic::Report;
+use crate::config::document::Trail;
+use crate::limits::CONFIG_MAX_NAME;
+
+/// RFC 9110 section 5.6.2.
+pub(super) fn is_token(text: &str) -> bool {
+    let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    !text.is_empty() && text.bytes().all(token)
+}
+
+/// A name of a listener, route, upstream or limit: it goes into fields, metrics and logs.
+pub(super) fn name(text: &str, trail: &Trail<'_>, report: &mut Report<'_>) {
+    let fits = |b: u8| b.is_ascii_graphic() && !b"\"\\'`{}".contains(&b);
+    if text.is_empty() {
+        report.error(trail, "a name is empty", "write letters, digits, `-`, `_`, `.`, `/`, `:`");
+    } else if text.len() > CONFIG_MAX_NAME {
+        let message = format!("a name of {} bytes is too long", text.len());
+        report.error(trail, message, format!("write at most {CONFIG_MAX_NAME} bytes"));
+    } else if !text.bytes().all(fits) {
+        let fitting: String =
+            text.chars().map(|c| if c.is_ascii() && fits(c as u8) { c } else { '-' }).collect();
+        let message = "a name holds letters, digits and signs without quotes, braces and spaces";
+        report.error(trail, message, format!("write {fitting:?}"));
+    }
+}
+
+/// A field name, lower-cased.
+pub(super) fn field_name(text: &str, trail: &Trail<'_>, report: &mut Report<'_>) -> String {
+    if !is_token(text) {
+        let message = format!("{text:?} is not a field name (RFC 9110 section 5.1)");
+        let plain: String = text.trim().trim_end_matches(':').replace([' ', '\t'], "-");
+        let help = if is_token(&plain) { format!("write {plain:?}") } else { String::new() };
+        report.error(trail, message, help);
+    }
+    text.to_ascii_lowercase()
+}
+
+/// A field value. It is not repeated in the message: it may be a secret.
+pub(super) fn field_value(text: &str, trail: &Trail<'_>, report: &mut Report<'_>) {
+    if text.bytes().any(|b| matches!(b, b'\r' | b'\n' | 0)) {
+        let message = "a field value holds no CR, LF or NUL: it would end the field";
+        report.error(trail, message, "remove it, or write a space");
+    } else if text.bytes().any(|b| (b < 0x20 && b != b'\t') || b == 0x7f) {
+        report.error(trail, "a field value holds no control characters", "remove them");
+    } else if text.starts_with([' ', '\t']) || text.ends_with([' ', '\t']) {
+        report.error(trail, "a field value neither begins nor ends with a space", "remove it");
+    }
+}
+
+/// A DNS name as a request may have it, without wildcard and port; lower case.
+pub(super) fn is_dns_name(text: &str) -> bool {
+    let label = |label: &str| {
+        let part = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+        !label.is_empty() && label.len() <= 63 && label.bytes().all(part)
+    };
+    text.len() <= 253 && text.split('.').all(label)
+}
+
+/// `header:NAME` and the like, split.
+pub(super) fn selector(text: &str) -> (&str, Option<&str>) {
+    match text.split_once(':') {
+        Some((kind, name)) => (kind.trim(), Some(name.trim())),
+        None => (text.trim(), None),
+    }
+}

@@ -1,0 +1,245 @@
+//! `/stats`: everything as one JSON object. Durations in seconds, sizes in bytes.
+
+use hdrhistogram::Histogram as Hdr;
+use serde_json::{Map, Value, json};
+
+use super::history::Recent;
+use super::shown::{Percentiles, Shown};
+use crate::limits::ADMIN_MAX_ROUTES;
+use crate::stats::merge::{self, KindSums};
+use crate::stats::{Buckets, Entry, StatusSums, UpstreamEntry, WorkerStats};
+
+/// The object as text.
+pub(super) fn render(shown: &Shown<'_>, recent: &Recent) -> String {
+    let mut hdr = Buckets::empty_hdr();
+    let (routes, left_out) = shown.routes(ADMIN_MAX_ROUTES);
+    let workers = shown.workers.iter().map(|w| worker(w, &mut hdr)).collect::<Vec<_>>();
+    let listeners = shown.directory.listeners.iter().map(|e| listener(shown, e));
+    let listeners = listeners.collect::<Vec<_>>();
+    let routes = routes.into_iter().map(|e| route(shown, e, &mut hdr)).collect::<Vec<_>>();
+    let upstreams = shown.directory.upstreams.iter().map(|u| upstream(shown, u, &mut hdr));
+    let upstreams = upstreams.collect::<Vec<_>>();
+    let all = json!({
+        "name": shown.facts.name,
+        "version": env!("CARGO_PKG_VERSION"),
+        "uptime_seconds": shown.uptime().as_secs_f64(),
+        "draining": shown.facts.draining,
+        "driver": shown.facts.driver,
+        "driver_reason": shown.facts.driver_reason,
+        "config": config(shown),
+        "process": process(shown),
+        "gateway": gateway(shown, recent, &mut hdr),
+        "access_log": access_log(shown),
+        "workers": workers,
+        "listeners": listeners,
+        "routes": routes,
+        "routes_not_shown": left_out,
+        "upstreams": upstreams,
+        "dns": dns(shown),
+    });
+    let mut text = all.to_string();
+    text.push('\n');
+    text
+}
+
+fn config(shown: &Shown<'_>) -> Value {
+    let facts = &shown.facts;
+    json!({
+        "generation": facts.generation,
+        "hash": facts.config_hash,
+        "reloads": {
+            "ok": facts.reloads_ok,
+            "failed": facts.reloads_failed,
+            "last_error": facts.last_reload_error,
+        },
+    })
+}
+
+fn process(shown: &Shown<'_>) -> Value {
+    let process = &shown.process;
+    json!({
+        "cpu_user_seconds": process.cpu_user,
+        "cpu_system_seconds": process.cpu_system,
+        "resident_bytes": process.resident,
+        "virtual_bytes": process.virtual_memory,
+        "threads": process.threads,
+        "open_fds": process.open_fds,
+        "max_fds": process.max_fds,
+    })
+}
+
+fn gateway(shown: &Shown<'_>, recent: &Recent, hdr: &mut Hdr<u64>) -> Value {
+    let sum = &shown.gateway;
+    json!({
+        "requests": sum.requests,
+        "requests_in_flight": sum.in_flight,
+        "responses": responses(&sum.codes),
+        "failures": kinds(&sum.failures, shown.kinds.failures),
+        "bytes_in": sum.bytes_in,
+        "bytes_out": sum.bytes_out,
+        "latency_seconds": latency(&sum.latency, sum.latency_sum_ns, hdr),
+        "connections": sum.connections,
+        "pool_idle": sum.pool_idle,
+        "buffers": sum.buffers,
+        "buffer_bytes": sum.buffer_bytes,
+        "accept_pauses": sum.accept_pauses,
+        "recent": {
+            "seconds": recent.seconds,
+            "requests_per_second": recent.requests,
+            "errors_per_second": recent.errors,
+            "limited_per_second": recent.limited,
+            "bytes_in_per_second": recent.bytes_in,
+            "bytes_out_per_second": recent.bytes_out,
+            "cpu_cores": recent.cpu,
+            "cpu_seconds_per_request": recent.cpu_per_request(),
+            "latency_seconds": Percentiles::of(&recent.latency, hdr),
+        },
+    })
+}
+
+fn access_log(shown: &Shown<'_>) -> Value {
+    json!({
+        "written": shown.log.written,
+        "dropped_queue_full": shown.log.dropped + shown.gateway.log_dropped,
+        "dropped_write_error": shown.log.failed,
+        "queued_bytes": shown.log.queued_bytes,
+    })
+}
+
+fn worker(worker: &WorkerStats, hdr: &mut Hdr<u64>) -> Value {
+    let mut sum = merge::GatewaySum::default();
+    sum.add(worker);
+    json!({
+        "worker": worker.index,
+        "core": worker.core(),
+        "state": worker.state().name(),
+        "driver": worker.driver(),
+        "generation": worker.generation.value(),
+        "turns": worker.turns.value(),
+        "requests": sum.requests,
+        "requests_in_flight": sum.in_flight,
+        "responses": responses(&sum.codes),
+        "bytes_in": sum.bytes_in,
+        "bytes_out": sum.bytes_out,
+        "latency_seconds": latency(&sum.latency, sum.latency_sum_ns, hdr),
+        "connections": sum.connections,
+        "pool_idle": sum.pool_idle,
+        "buffers": sum.buffers,
+        "buffer_bytes": sum.buffer_bytes,
+        "accept_pauses": sum.accept_pauses,
+        "access_log_dropped": sum.log_dropped,
+    })
+}
+
+fn listener(shown: &Shown<'_>, entry: &Entry) -> Value {
+    let sum = merge::listener(shown.workers, entry.id);
+    json!({
+        "name": *entry.name,
+        "requests": sum.requests,
+        "responses": responses(&sum.codes),
+        "bad_requests": kinds(&sum.bad, shown.kinds.bad_requests),
+        "bytes_in": sum.bytes_in,
+        "bytes_out": sum.bytes_out,
+        "connections": {
+            "open": sum.open,
+            "accepted": sum.accepted,
+            "refused": {
+                "max_connections": sum.refused_max_connections,
+                "per_client": sum.refused_per_client,
+                "no_descriptors": sum.refused_no_descriptors,
+            },
+        },
+        "limits": { "allowed": sum.allowed, "limited": sum.limited },
+    })
+}
+
+fn route(shown: &Shown<'_>, entry: &Entry, hdr: &mut Hdr<u64>) -> Value {
+    let sum = merge::route(shown.workers, entry.id);
+    json!({
+        "name": *entry.name,
+        "requests": sum.codes.total(),
+        "requests_in_flight": sum.in_flight,
+        "responses": responses(&sum.codes),
+        "failures": sum.failures,
+        "retries": sum.retries,
+        "bytes_in": sum.bytes_in,
+        "bytes_out": sum.bytes_out,
+        "latency_seconds": latency(&sum.latency, sum.latency_sum_ns, hdr),
+        "limits": {
+            "allowed": sum.allowed,
+            "limited": sum.limited,
+            "table_full": sum.limit_table_full,
+            "concurrency": sum.concurrency_refused,
+        },
+    })
+}
+
+fn upstream(shown: &Shown<'_>, upstream: &UpstreamEntry, hdr: &mut Hdr<u64>) -> Value {
+    let sum = merge::upstream(shown.workers, upstream.entry.id);
+    let targets = upstream.targets.iter().map(|e| target(shown, e, hdr)).collect::<Vec<_>>();
+    json!({
+        "name": *upstream.entry.name,
+        "requests": sum.requests,
+        "requests_in_flight": sum.in_flight,
+        "retries": sum.retries,
+        "retries_over_budget": sum.retries_over_budget,
+        "no_target": sum.no_target,
+        "targets": targets,
+    })
+}
+
+fn target(shown: &Shown<'_>, entry: &Entry, hdr: &mut Hdr<u64>) -> Value {
+    let sum = merge::target(shown.workers, entry.id);
+    json!({
+        "address": *entry.name,
+        "tries": sum.requests,
+        "requests_in_flight": sum.in_flight,
+        "responses": responses(&sum.codes),
+        "failures": sum.failures,
+        "retries": sum.retries,
+        "skipped": sum.skipped,
+        "response_time_seconds": latency(&sum.response_time, sum.response_time_sum_ns, hdr),
+        "pool": {
+            "idle": sum.idle,
+            "connects": sum.connects,
+            "connect_failures": sum.connect_failures,
+            "reused": sum.reused,
+            "stale": sum.stale,
+            "reuse_share": sum.reuse_share(),
+        },
+    })
+}
+
+fn dns(shown: &Shown<'_>) -> Vec<Value> {
+    let of = |name: &crate::control::resolve::Resolution| {
+        json!({
+            "name": name.name.0,
+            "port": name.name.1,
+            "addresses": name.addresses.iter().map(|a| a.ip().to_string()).collect::<Vec<_>>(),
+            "consecutive_failures": name.failures,
+        })
+    };
+    shown.names.iter().map(of).collect()
+}
+
+fn responses(codes: &StatusSums) -> Value {
+    Value::Object(codes.seen().map(|(label, n)| (label.to_string(), n.into())).collect())
+}
+
+fn kinds(sums: &KindSums, names: &[&'static str]) -> Value {
+    Value::Object(sums.named(names).map(|(name, n)| (name.to_string(), n.into())).collect())
+}
+
+fn latency(buckets: &Buckets, sum_ns: u64, hdr: &mut Hdr<u64>) -> Value {
+    let percentiles = Percentiles::of(buckets, hdr);
+    let mut object = match json!(percentiles) {
+        Value::Object(object) => object,
+        _ => Map::new(),
+    };
+    let mean = match percentiles.count {
+        0 => 0.0,
+        n => sum_ns as f64 / 1e9 / n as f64,
+    };
+    object.insert("mean".into(), json!(mean));
+    Value::Object(object)
+}

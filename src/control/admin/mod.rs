@@ -1,0 +1,165 @@
+//! The admin listener: statistics for programs and people, health, and reloading.
+//!
+//! Runs on the control plane and knows the data plane only by what it counts. Whatever it needs of
+//! the process (settings in force, the state of reloads) it asks through [`Control`].
+
+mod figures;
+mod guard;
+mod history;
+mod json;
+mod listener;
+mod page;
+mod process;
+mod prometheus;
+mod routes;
+mod shown;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use tokio::sync::Semaphore;
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::control::log_writer::LogCounts;
+use crate::control::resolve::Resolution;
+use crate::limits::ADMIN_MAX_RENDERINGS;
+use crate::stats::{Directory, WorkerState, WorkerStats};
+
+use history::History;
+pub use process::Process;
+
+/// What a reload came to: the new generation, or every mistake of the refused configuration.
+pub type Reloading = Pin<Box<dyn Future<Output = Result<u64, Vec<String>>> + Send>>;
+
+/// What the admin listener asks the running gateway.
+pub trait Control: Send + Sync + 'static {
+    /// Names and ids in force.
+    fn directory(&self) -> Arc<Directory>;
+    /// Facts about the process as a whole.
+    fn facts(&self) -> Facts;
+    /// The settings in force as TOML, secrets blotted out.
+    fn config(&self) -> String;
+    /// What became of the access log's records.
+    fn log_counts(&self) -> LogCounts;
+    /// What DNS names were found to be.
+    fn resolutions(&self) -> Vec<Resolution>;
+    /// Loads the configuration again.
+    fn reload(&self) -> Reloading;
+}
+
+/// Facts about the process as a whole.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    /// `server.name`: what it calls itself.
+    pub name: String,
+    /// Generation of the configuration in force.
+    pub generation: u64,
+    /// A short hash of the configuration in force.
+    pub config_hash: String,
+    /// Reloads that took effect.
+    pub reloads_ok: u64,
+    /// Reloads that were refused.
+    pub reloads_failed: u64,
+    /// The first mistake of the last reload, when that was refused.
+    pub last_reload_error: Option<String>,
+    /// When the process started.
+    pub started: SystemTime,
+    /// The driver of the workers, `io_uring` or `epoll`.
+    pub driver: &'static str,
+    /// Why that one.
+    pub driver_reason: String,
+    /// Whether the gateway finishes its requests in order to stop.
+    pub draining: bool,
+}
+
+/// Names of the kinds that workers count by index.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct KindNames {
+    /// Failures the gateway answers itself.
+    pub failures: &'static [&'static str],
+    /// Malformed requests.
+    pub bad_requests: &'static [&'static str],
+}
+
+/// All that the admin listener works with.
+pub struct AdminState {
+    control: Arc<dyn Control>,
+    workers: Vec<Arc<WorkerStats>>,
+    kinds: KindNames,
+    history: Mutex<History>,
+    renderings: Semaphore,
+}
+
+impl AdminState {
+    /// The state for these workers.
+    pub fn new(
+        control: Arc<dyn Control>,
+        workers: Vec<Arc<WorkerStats>>,
+        kinds: KindNames,
+    ) -> Arc<Self> {
+        let (history, renderings) = (Mutex::default(), Semaphore::new(ADMIN_MAX_RENDERINGS));
+        Arc::new(Self { control, workers, kinds, history, renderings })
+    }
+
+    /// Takes the look that rates come from; [`serve`] does so every second.
+    pub fn look(&self, now: Instant) {
+        let cpu = Process::look_at_cpu().cpu().unwrap_or(0.0);
+        let directory = self.control.directory();
+        self.history().look(now, &self.workers, &directory, cpu);
+    }
+
+    /// Whether requests are welcome: all workers run and the gateway is not draining.
+    pub fn ready(&self) -> Result<(), &'static str> {
+        if self.control.facts().draining {
+            return Err("draining");
+        }
+        let runs = |worker: &Arc<WorkerStats>| worker.state() == WorkerState::Running;
+        if self.workers.is_empty() || !self.workers.iter().all(runs) {
+            return Err("not all workers run");
+        }
+        Ok(())
+    }
+
+    fn history(&self) -> MutexGuard<'_, History> {
+        self.history.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for AdminState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AdminState").field("workers", &self.workers.len()).finish_non_exhaustive()
+    }
+}
+
+/// Serves the admin listener until `shutdown`, then finishes what was asked.
+///
+/// # Errors
+/// When the listener's own address cannot be told.
+pub async fn serve(
+    listener: tokio::net::TcpListener,
+    state: Arc<AdminState>,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<()> {
+    let guard = guard::Guard::new(listener.local_addr()?);
+    let looks = tokio::spawn(look_every_second(Arc::clone(&state)));
+    let app = routes::router(state, guard);
+    let served =
+        axum::serve(listener::Bounded::new(listener), app).with_graceful_shutdown(shutdown).await;
+    looks.abort();
+    served
+}
+
+async fn look_every_second(state: Arc<AdminState>) {
+    let mut ticks = interval(Duration::from_secs(1));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let state = Arc::clone(&state);
+        let _ = tokio::task::spawn_blocking(move || state.look(Instant::now())).await;
+    }
+}
+
+#[cfg(test)]
+mod tests;
