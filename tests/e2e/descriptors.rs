@@ -6,33 +6,43 @@ use crate::harness::{Client, Driver, Gateway, STOPPED, Upstream, eventually, for
 
 const FILES: u64 = 192;
 
-both_drivers! {
-    fn too_many_connections_wait_and_are_served_later(driver) {
-        let upstream = Upstream::saying("ok");
-        let gateway = Gateway::with(driver, forward_all(&upstream.address)).hard_nofile(FILES).start();
-        crowd(&gateway);
-    }
+both_drivers!(
+    too_many_connections_wait_and_are_served_later,
+    a_cap_beyond_the_descriptors_is_survived,
+    the_soft_limit_is_raised,
+);
 
-    fn a_cap_beyond_the_descriptors_is_survived(driver) {
-        // The operator says 100,000; the kernel says 192. Real EMFILE is the result.
-        let upstream = Upstream::saying("ok");
-        let gateway = Gateway::with(driver, format!(
-            "[server]\nworkers = 2\nwatch = false\nmax_connections = 100000\n{}", forward_all(&upstream.address)))
-            .hard_nofile(FILES)
-            .start();
-        crowd(&gateway);
-        let log = gateway.log().to_lowercase();
-        assert!(log.contains("descriptor") || log.contains("open files"), "{log}");
-    }
+fn too_many_connections_wait_and_are_served_later(driver: Driver) {
+    let upstream = Upstream::saying("ok");
+    let gateway = Gateway::with(driver, forward_all(&upstream.address)).hard_nofile(FILES).start();
+    crowd(&gateway);
+}
 
-    fn the_soft_limit_is_raised(driver) {
-        let upstream = Upstream::saying("ok");
-        let gateway = Gateway::before(driver, &upstream);
-        let limits = std::fs::read_to_string(format!("/proc/{}/limits", gateway.pid())).expect("/proc");
-        let line = limits.lines().find(|l| l.starts_with("Max open files")).expect("a limit");
-        let numbers: Vec<&str> = line.split_whitespace().filter(|w| w.bytes().all(|b| b.is_ascii_digit())).collect();
-        assert_eq!(numbers[0], numbers[1], "{line}");
-    }
+fn a_cap_beyond_the_descriptors_is_survived(driver: Driver) {
+    // The operator says 100,000; the kernel says 192. Real EMFILE is the result.
+    let upstream = Upstream::saying("ok");
+    let gateway = Gateway::with(
+        driver,
+        format!(
+            "[server]\nworkers = 2\nwatch = false\nmax_connections = 100000\n{}",
+            forward_all(&upstream.address)
+        ),
+    )
+    .hard_nofile(FILES)
+    .start();
+    crowd(&gateway);
+    let log = gateway.log().to_lowercase();
+    assert!(log.contains("descriptor") || log.contains("open files"), "{log}");
+}
+
+fn the_soft_limit_is_raised(driver: Driver) {
+    let upstream = Upstream::saying("ok");
+    let gateway = Gateway::before(driver, &upstream);
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", gateway.pid())).expect("/proc");
+    let line = limits.lines().find(|l| l.starts_with("Max open files")).expect("a limit");
+    let numbers: Vec<&str> =
+        line.split_whitespace().filter(|w| w.bytes().all(|b| b.is_ascii_digit())).collect();
+    assert_eq!(numbers[0], numbers[1], "{line}");
 }
 
 /// Opens far more connections than there are descriptors, looks at what the gateway does about it,

@@ -211,79 +211,98 @@ fn provoke(gateway: &Gateway, row: &Row, accept: &str) -> (Response, bool) {
     (response, closed)
 }
 
-both_drivers! {
-    fn every_row_of_the_table(driver) {
-        let world = world(driver);
-        for row in TABLE {
-            let (response, closed) = provoke(&world.gateway, row, "Accept: application/json\r\n");
-            let name = row.name;
-            assert_eq!(response.status, row.status, "{name}");
-            assert_eq!(closed, row.closes, "{name}: the connection's fate");
-            let told = response.value("proxy-status").unwrap_or_default();
-            assert_eq!(told, format!("tollgate; error={}", row.error), "{name}");
-            assert_eq!(response.value("content-type"), Some("application/problem+json"), "{name}");
-            let problem: Value = serde_json::from_slice(&response.body).expect("JSON");
-            assert_eq!(problem["status"], row.status, "{name}");
-            assert!(problem["title"].is_string() && problem["type"].is_string(), "{name}: {problem}");
-            let id = problem["request_id"].as_str().unwrap_or_default().to_owned();
-            assert!(!id.is_empty(), "{name}: {problem}");
-            assert_eq!(response.value("x-request-id"), Some(id.as_str()), "{name}");
-            // One line with the details, found by that id.
-            let line = world.gateway.wait_output(name, |line| line.contains(&id));
-            let record: Value = serde_json::from_str(&line).expect("a JSON line");
-            assert_eq!(record["status"], row.status, "{name}: {line}");
-            let text = line.to_lowercase();
-            let blamed = problem["type"].as_str().unwrap_or_default().rsplit(':').next().unwrap_or_default();
-            assert!(text.contains(blamed), "{name}: no `{blamed}` in {line}");
+both_drivers!(
+    every_row_of_the_table,
+    a_client_that_wants_no_json_gets_text,
+    a_head_request_gets_the_head_of_an_error,
+    a_client_that_left_is_only_logged,
+    a_response_cut_short_is_logged,
+);
+
+fn every_row_of_the_table(driver: Driver) {
+    let world = world(driver);
+    for row in TABLE {
+        let (response, closed) = provoke(&world.gateway, row, "Accept: application/json\r\n");
+        let name = row.name;
+        assert_eq!(response.status, row.status, "{name}");
+        assert_eq!(closed, row.closes, "{name}: the connection's fate");
+        let told = response.value("proxy-status").unwrap_or_default();
+        assert_eq!(told, format!("tollgate; error={}", row.error), "{name}");
+        assert_eq!(response.value("content-type"), Some("application/problem+json"), "{name}");
+        let problem: Value = serde_json::from_slice(&response.body).expect("JSON");
+        assert_eq!(problem["status"], row.status, "{name}");
+        assert!(problem["title"].is_string() && problem["type"].is_string(), "{name}: {problem}");
+        let id = problem["request_id"].as_str().unwrap_or_default().to_owned();
+        assert!(!id.is_empty(), "{name}: {problem}");
+        assert_eq!(response.value("x-request-id"), Some(id.as_str()), "{name}");
+        // One line with the details, found by that id.
+        let line = world.gateway.wait_output(name, |line| line.contains(&id));
+        let record: Value = serde_json::from_str(&line).expect("a JSON line");
+        assert_eq!(record["status"], row.status, "{name}: {line}");
+        let text = line.to_lowercase();
+        let blamed =
+            problem["type"].as_str().unwrap_or_default().rsplit(':').next().unwrap_or_default();
+        assert!(text.contains(blamed), "{name}: no `{blamed}` in {line}");
+    }
+}
+
+fn a_client_that_wants_no_json_gets_text(driver: Driver) {
+    let world = world(driver);
+    for row in TABLE {
+        let (response, _) = provoke(&world.gateway, row, "Accept: text/html\r\n");
+        assert_eq!(response.status, row.status, "{}", row.name);
+        // Of a head that cannot be read nobody knows what it would accept.
+        if [400, 505].contains(&row.status) || row.name == "header timeout" {
+            continue;
         }
+        assert_eq!(
+            response.value("content-type"),
+            Some("text/plain; charset=utf-8"),
+            "{}",
+            row.name
+        );
+        let id = response.value("x-request-id").expect("an id").to_owned();
+        assert!(response.text().contains(&id), "{}", row.name);
     }
+}
 
-    fn a_client_that_wants_no_json_gets_text(driver) {
-        let world = world(driver);
-        for row in TABLE {
-            let (response, _) = provoke(&world.gateway, row, "Accept: text/html\r\n");
-            assert_eq!(response.status, row.status, "{}", row.name);
-            // Of a head that cannot be read nobody knows what it would accept.
-            if [400, 505].contains(&row.status) || row.name == "header timeout" {
-                continue;
-            }
-            assert_eq!(response.value("content-type"), Some("text/plain; charset=utf-8"), "{}", row.name);
-            let id = response.value("x-request-id").expect("an id").to_owned();
-            assert!(response.text().contains(&id), "{}", row.name);
-        }
-    }
+fn a_head_request_gets_the_head_of_an_error(driver: Driver) {
+    let world = world(driver);
+    let mut client = world.gateway.connect();
+    client.ask("HEAD /nothing HTTP/1.1\r\nHost: a\r\n\r\n").expect_failure(404);
+    client.ask("HEAD /refused HTTP/1.1\r\nHost: a\r\n\r\n").expect_failure(502);
+    client.get("/nothing").expect(404);
+}
 
-    fn a_head_request_gets_the_head_of_an_error(driver) {
-        let world = world(driver);
-        let mut client = world.gateway.connect();
-        client.ask("HEAD /nothing HTTP/1.1\r\nHost: a\r\n\r\n").expect_failure(404);
-        client.ask("HEAD /refused HTTP/1.1\r\nHost: a\r\n\r\n").expect_failure(502);
-        client.get("/nothing").expect(404);
-    }
+fn a_client_that_left_is_only_logged(driver: Driver) {
+    let world = world(driver);
+    let mut client = world.gateway.connect();
+    client.send("GET /ok?left HTTP/1.1\r\nHost: a\r\n\r\n");
+    world.gateway.wait_stats("the request is there", |s| s.in_flight() == 1);
+    client.reset();
+    let line = world.gateway.wait_output("a record of the request", |line| {
+        line.contains("left") && line.contains("499")
+    });
+    assert!(line.contains("client_gone"), "{line}");
+}
 
-    fn a_client_that_left_is_only_logged(driver) {
-        let world = world(driver);
-        let mut client = world.gateway.connect();
-        client.send("GET /ok?left HTTP/1.1\r\nHost: a\r\n\r\n");
-        world.gateway.wait_stats("the request is there", |s| s.in_flight() == 1);
-        client.reset();
-        let line = world.gateway.wait_output("a record of the request", |line| line.contains("left") && line.contains("499"));
-        assert!(line.contains("client_gone"), "{line}");
+fn a_response_cut_short_is_logged(driver: Driver) {
+    let upstream = Upstream::new(|peer| {
+        peer.answer("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhello");
+    });
+    let gateway = Gateway::start(
+        driver,
+        format!(
+            "[access_log]\nformat = \"json\"\n{}",
+            crate::harness::forward_all(&upstream.address)
+        ),
+    );
+    let mut client = gateway.connect();
+    client.send("GET /cut HTTP/1.1\r\nHost: a\r\n\r\n");
+    match client.try_response() {
+        Err(Broken::Cut(_) | Broken::Reset) => {}
+        other => panic!("{other:?}"),
     }
-
-    fn a_response_cut_short_is_logged(driver) {
-        let upstream = Upstream::new(|peer| {
-            peer.answer("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhello");
-        });
-        let gateway = Gateway::start(driver, format!(
-            "[access_log]\nformat = \"json\"\n{}", crate::harness::forward_all(&upstream.address)));
-        let mut client = gateway.connect();
-        client.send("GET /cut HTTP/1.1\r\nHost: a\r\n\r\n");
-        match client.try_response() {
-            Err(Broken::Cut(_) | Broken::Reset) => {}
-            other => panic!("{other:?}"),
-        }
-        let line = gateway.wait_output("a record of the request", |line| line.contains("/cut"));
-        assert!(line.contains("response_incomplete"), "{line}");
-    }
+    let line = gateway.wait_output("a record of the request", |line| line.contains("/cut"));
+    assert!(line.contains("response_incomplete"), "{line}");
 }

@@ -224,60 +224,76 @@ fn the_demo_prints_what_works() {
     assert!(asks.iter().any(|(_, path, _)| path.contains("stats") || path == "/"), "{printed}");
 }
 
-both_drivers! {
-    fn the_first_file_works(driver) {
-        let one = Upstream::saying("one");
-        let two = Upstream::saying("two");
-        let file = FIRST
-            .replace("127.0.0.1:9900", "127.0.0.1:0")
-            .replace("127.0.0.1:8080", "127.0.0.1:0")
-            .replace("127.0.0.1:9001", &one.address)
-            .replace("127.0.0.1:9002", &two.address);
-        let gateway = Gateway::start(driver, file);
-        let response = gateway.once("GET /orders/7 HTTP/1.1\r\nHost: api.example.com\r\nX-Tier: gold\r\n\r\n").expect(200);
-        assert_eq!(response.value("ratelimit-policy"), Some("\"orders\";q=100;w=1"));
-        assert!(gateway.get("/anything").expect(200).value("ratelimit").is_none());
-        assert_eq!(one.count() + two.count(), 2);
-    }
+both_drivers!(
+    the_first_file_works,
+    the_driver_is_told_with_its_reason,
+    workers_are_as_many_as_asked,
+    systemd_is_notified,
+    environment_references_are_filled_in,
+);
 
-    fn the_driver_is_told_with_its_reason(driver) {
-        let gateway = Gateway::before(driver, &Upstream::saying("ok"));
-        gateway.wait_log("the driver", |l| l.contains(driver.name()));
-    }
+fn the_first_file_works(driver: Driver) {
+    let one = Upstream::saying("one");
+    let two = Upstream::saying("two");
+    let file = FIRST
+        .replace("127.0.0.1:9900", "127.0.0.1:0")
+        .replace("127.0.0.1:8080", "127.0.0.1:0")
+        .replace("127.0.0.1:9001", &one.address)
+        .replace("127.0.0.1:9002", &two.address);
+    let gateway = Gateway::start(driver, file);
+    let response = gateway
+        .once("GET /orders/7 HTTP/1.1\r\nHost: api.example.com\r\nX-Tier: gold\r\n\r\n")
+        .expect(200);
+    assert_eq!(response.value("ratelimit-policy"), Some("\"orders\";q=100;w=1"));
+    assert!(gateway.get("/anything").expect(200).value("ratelimit").is_none());
+    assert_eq!(one.count() + two.count(), 2);
+}
 
-    fn workers_are_as_many_as_asked(driver) {
-        let gateway = Gateway::start(driver, "[server]\nworkers = 3\nwatch = false\n[[routes]]\nname = \"it\"\npath = \"/*\"\nrespond = { body = \"ok\" }\n");
-        gateway.get("/").expect(200);
-        assert_eq!(gateway.stats().0["workers"].as_array().map(Vec::len), Some(3));
-    }
+fn the_driver_is_told_with_its_reason(driver: Driver) {
+    let gateway = Gateway::before(driver, &Upstream::saying("ok"));
+    gateway.wait_log("the driver", |l| l.contains(driver.name()));
+}
 
-    fn systemd_is_notified(driver) {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("notify");
-        let socket = UnixDatagram::bind(&path).expect("a socket");
-        socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-        let gateway = Gateway::with(driver, "[[routes]]\nname = \"it\"\npath = \"/*\"\nrespond = { body = \"ok\" }\n")
-            .environment("NOTIFY_SOCKET", path.to_str().expect("UTF-8"))
-            .start();
-        let told = |what: &str| {
-            let mut message = [0; 4096];
-            eventually(what, || {
-                let n = socket.recv(&mut message).expect("a notification");
-                text(&message[..n]).contains(what)
-            });
-        };
-        told("READY=1");
-        gateway.signal(libc::SIGHUP);
-        told("RELOADING=1");
-        told("READY=1");
-        gateway.signal(libc::SIGTERM);
-        told("STOPPING=1");
-    }
+fn workers_are_as_many_as_asked(driver: Driver) {
+    let gateway = Gateway::start(
+        driver,
+        "[server]\nworkers = 3\nwatch = false\n[[routes]]\nname = \"it\"\npath = \"/*\"\nrespond = { body = \"ok\" }\n",
+    );
+    gateway.get("/").expect(200);
+    assert_eq!(gateway.stats().0["workers"].as_array().map(Vec::len), Some(3));
+}
 
-    fn environment_references_are_filled_in(driver) {
-        let upstream = Upstream::on("127.0.0.1:0", |peer| peer.serve(ok("ok").as_bytes()));
-        let config = "[upstreams.app]\ntargets = [\"${TOLLGATE_TEST_TARGET}\"]\n[[routes]]\nname = \"it\"\npath = \"/*\"\nupstream = \"app\"\n";
-        let gateway = Gateway::with(driver, config).environment("TOLLGATE_TEST_TARGET", &upstream.address).start();
-        gateway.get("/").expect(200);
-    }
+fn systemd_is_notified(driver: Driver) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("notify");
+    let socket = UnixDatagram::bind(&path).expect("a socket");
+    socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    let gateway = Gateway::with(
+        driver,
+        "[[routes]]\nname = \"it\"\npath = \"/*\"\nrespond = { body = \"ok\" }\n",
+    )
+    .environment("NOTIFY_SOCKET", path.to_str().expect("UTF-8"))
+    .start();
+    let told = |what: &str| {
+        let mut message = [0; 4096];
+        eventually(what, || {
+            let n = socket.recv(&mut message).expect("a notification");
+            text(&message[..n]).contains(what)
+        });
+    };
+    told("READY=1");
+    gateway.signal(libc::SIGHUP);
+    told("RELOADING=1");
+    told("READY=1");
+    gateway.signal(libc::SIGTERM);
+    told("STOPPING=1");
+}
+
+fn environment_references_are_filled_in(driver: Driver) {
+    let upstream = Upstream::on("127.0.0.1:0", |peer| peer.serve(ok("ok").as_bytes()));
+    let config = "[upstreams.app]\ntargets = [\"${TOLLGATE_TEST_TARGET}\"]\n[[routes]]\nname = \"it\"\npath = \"/*\"\nupstream = \"app\"\n";
+    let gateway = Gateway::with(driver, config)
+        .environment("TOLLGATE_TEST_TARGET", &upstream.address)
+        .start();
+    gateway.get("/").expect(200);
 }

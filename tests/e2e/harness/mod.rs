@@ -27,28 +27,21 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 /// How long a writer must make no progress to count as stopped by backpressure.
 pub const STOPPED: Duration = Duration::from_millis(700);
 
-/// Runs each test once on each driver, as `name::io_uring` and `name::epoll`.
+/// Makes tests of functions that take a driver: `name::io_uring` and `name::epoll` of each.
 macro_rules! both_drivers {
-    ($( $(#[$meta:meta])* fn $name:ident($driver:ident) $body:block )*) => {
+    ($($name:ident),* $(,)?) => {
         $(
             mod $name {
-                #[allow(unused_imports)]
-                use super::*;
-
-                fn on_driver($driver: $crate::harness::Driver) $body
-
-                $(#[$meta])*
                 #[test]
                 fn io_uring() {
                     if $crate::harness::Driver::IoUring.allowed_here() {
-                        on_driver($crate::harness::Driver::IoUring);
+                        super::$name($crate::harness::Driver::IoUring);
                     }
                 }
 
-                $(#[$meta])*
                 #[test]
                 fn epoll() {
-                    on_driver($crate::harness::Driver::Epoll);
+                    super::$name($crate::harness::Driver::Epoll);
                 }
             }
         )*
