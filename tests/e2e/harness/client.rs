@@ -18,8 +18,6 @@ pub struct Response {
     pub interim: Vec<Head>,
     /// Its content.
     pub body: Vec<u8>,
-    /// Sizes of its chunks as they came.
-    pub chunks: Vec<usize>,
     /// Its trailer section.
     pub trailers: Vec<(String, String)>,
 }
@@ -109,12 +107,6 @@ impl Client {
         client.response_to(request)
     }
 
-    /// The address this client speaks from.
-    pub fn local_address(&self) -> SocketAddr {
-        let Link::Tcp(stream) = &self.wire.link else { unreachable!("clients speak TCP") };
-        stream.local_addr().expect("a bound socket")
-    }
-
     /// Sends; fails if the gateway does not take it.
     #[track_caller]
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
@@ -190,8 +182,8 @@ impl Client {
                 _ if request.starts_with("HEAD ") => Ends::None,
                 _ => Ends::by(&head, Ends::AtClose)?,
             };
-            let Content { body, chunks, trailers } = self.wire.content(ends)?;
-            return Ok(Response { status, head, interim, body, chunks, trailers });
+            let Content { body, trailers, .. } = self.wire.content(ends)?;
+            return Ok(Response { status, head, interim, body, trailers });
         }
     }
 
@@ -212,11 +204,6 @@ impl Client {
         chunk
     }
 
-    /// Reads one chunk, or says why there is none.
-    pub fn try_chunk(&mut self) -> Result<Option<Vec<u8>>, Broken> {
-        self.wire.chunk()
-    }
-
     /// Reads that many bytes.
     #[track_caller]
     pub fn exactly(&mut self, n: usize) -> Vec<u8> {
@@ -229,15 +216,10 @@ impl Client {
         self.wire.discard(n).expect("that many bytes");
     }
 
-    /// Reads to end of file.
-    pub fn to_end(&mut self) -> Result<Vec<u8>, Broken> {
-        self.wire.to_end()
-    }
-
     /// Fails unless the gateway closes the connection without another byte.
     #[track_caller]
     pub fn expect_closed(&mut self) {
-        match self.wire.to_end() {
+        match self.wire.rest() {
             Ok(rest) => assert!(rest.is_empty(), "more bytes: {}", super::wire::printable(&rest)),
             // Unread bytes of ours make the close a reset.
             Err(Broken::Reset) => {}

@@ -168,13 +168,6 @@ impl Upstream {
         self.shared.state.look(|s| s.opened)
     }
 
-    /// Waits until the gateway opened so many connections.
-    #[track_caller]
-    pub fn wait_for_connections(&self, n: usize) {
-        let came = self.shared.state.wait_for(PATIENCE, |s| (s.opened >= n).then_some(()));
-        assert!(came.is_some(), "{} of {n} connections", self.connections());
-    }
-
     /// Waits until scripts saw the gateway end so many connections.
     #[track_caller]
     pub fn wait_for_ends(&self, n: usize) {
@@ -422,7 +415,7 @@ impl Peer {
 
     /// Waits until the gateway ends the connection; gives what it sent before.
     pub fn wait_closed(&mut self) -> Vec<u8> {
-        let rest = match self.wire.to_end() {
+        let rest = match self.wire.rest() {
             Ok(rest) => rest,
             Err(Broken::Reset) => Vec::new(),
             Err(_) if self.stopping() => Vec::new(),
