@@ -6,10 +6,22 @@
 #[macro_use]
 mod harness;
 
+mod access_log;
 mod actions;
+mod admin;
 mod bodies;
+mod bounds;
+mod descriptors;
+mod drain;
+mod examples;
+mod failures;
+mod forwarding;
 mod http;
 mod http_strict;
+mod limits;
+mod reload;
 mod routing;
 mod start;
+mod timeouts;
 mod upstream_strict;
+mod upstreams;

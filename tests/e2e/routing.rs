@@ -37,14 +37,30 @@ fn check(gateway: &Gateway, cases: &[(&str, &str)]) {
     }
 }
 
-both_drivers! {
-    fn by_host(driver) {
-        let gateway = routes(driver, &[
+both_drivers!(
+    by_host,
+    by_path,
+    by_method,
+    by_header,
+    by_absence_of_a_header,
+    by_query,
+    a_hosts_own_routes_come_before_wildcards_before_any,
+    what_no_route_takes_is_404,
+    ten_thousand_routes_are_each_found,
+);
+
+fn by_host(driver: Driver) {
+    let gateway = routes(
+        driver,
+        &[
             ("exact", "host = \"api.example.com\"\npath = \"/*\""),
             ("below", "host = \"*.example.com\"\npath = \"/*\""),
             ("any", "path = \"/*\""),
-        ]);
-        check(&gateway, &[
+        ],
+    );
+    check(
+        &gateway,
+        &[
             ("GET api.example.com/", "exact"),
             ("GET API.Example.COM/", "exact"),
             ("GET api.example.com:8080/", "exact"),
@@ -52,11 +68,14 @@ both_drivers! {
             ("GET example.com/", "any"),
             ("GET other.test/", "any"),
             ("GET [::1]:80/", "any"),
-        ]);
-    }
+        ],
+    );
+}
 
-    fn by_path(driver) {
-        let gateway = routes(driver, &[
+fn by_path(driver: Driver) {
+    let gateway = routes(
+        driver,
+        &[
             ("root", "path = \"/\""),
             ("exact", "path = \"/orders/new\""),
             ("parameter", "path = \"/orders/{id}\""),
@@ -64,8 +83,11 @@ both_drivers! {
             ("prefix", "path = \"/orders/*\""),
             ("regex", "path_regex = \"/v[0-9]+/users\""),
             ("all", "path = \"/files/*\""),
-        ]);
-        check(&gateway, &[
+        ],
+    );
+    check(
+        &gateway,
+        &[
             ("GET a/", "root"),
             ("GET a/orders/new", "exact"),
             ("GET a/orders/42", "parameter"),
@@ -80,31 +102,44 @@ both_drivers! {
             ("GET a/nothing", "404"),
             ("GET a/files/../orders/new", "exact"),
             ("GET a/%6frders/new", "exact"),
-        ]);
-    }
+        ],
+    );
+}
 
-    fn by_method(driver) {
-        let gateway = routes(driver, &[
+fn by_method(driver: Driver) {
+    let gateway = routes(
+        driver,
+        &[
             ("read", "path = \"/a\"\nmethods = [\"GET\", \"HEAD\"]"),
             ("write", "path = \"/a\"\nmethods = [\"POST\"]"),
             ("purge", "path = \"/a\"\nmethods = [\"PURGE\"]"),
-        ]);
-        check(&gateway, &[("GET a/a", "read"), ("POST a/a", "write"), ("PURGE a/a", "purge"), ("PUT a/a", "405")]);
-        let refused = gateway.once("PUT /a HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n").expect_failure(405);
-        let mut allowed: Vec<_> = refused.value("allow").expect("Allow").split(", ").collect();
-        allowed.sort_unstable();
-        assert_eq!(allowed, ["GET", "HEAD", "POST", "PURGE"]);
-    }
+        ],
+    );
+    check(
+        &gateway,
+        &[("GET a/a", "read"), ("POST a/a", "write"), ("PURGE a/a", "purge"), ("PUT a/a", "405")],
+    );
+    let refused =
+        gateway.once("PUT /a HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n").expect_failure(405);
+    let mut allowed: Vec<_> = refused.value("allow").expect("Allow").split(", ").collect();
+    allowed.sort_unstable();
+    assert_eq!(allowed, ["GET", "HEAD", "POST", "PURGE"]);
+}
 
-    fn by_header(driver) {
-        let gateway = routes(driver, &[
+fn by_header(driver: Driver) {
+    let gateway = routes(
+        driver,
+        &[
             ("gold", "path = \"/*\"\nheaders = { \"x-tier\" = \"gold\" }"),
             ("beta", "path = \"/*\"\nheaders = { \"x-version\" = { prefix = \"2.\" } }"),
             ("agent", "path = \"/*\"\nheaders = { \"user-agent\" = { regex = \"curl/[0-9.]+\" } }"),
             ("token", "path = \"/*\"\nheaders = { \"x-token\" = { present = true } }"),
             ("rest", "path = \"/*\""),
-        ]);
-        check(&gateway, &[
+        ],
+    );
+    check(
+        &gateway,
+        &[
             ("GET a/|X-Tier: gold", "gold"),
             ("GET a/|X-TIER:   gold  ", "gold"),
             ("GET a/|X-Tier: Gold", "rest"),
@@ -114,72 +149,90 @@ both_drivers! {
             ("GET a/|User-Agent: xcurl/8.1", "rest"),
             ("GET a/|X-Token:", "token"),
             ("GET a/", "rest"),
-        ]);
-    }
+        ],
+    );
+}
 
-    fn by_absence_of_a_header(driver) {
-        let gateway = routes(driver, &[
+fn by_absence_of_a_header(driver: Driver) {
+    let gateway = routes(
+        driver,
+        &[
             ("anonymous", "path = \"/*\"\nheaders = { authorization = { present = false } }"),
             ("known", "path = \"/*\""),
-        ]);
-        check(&gateway, &[("GET a/", "anonymous"), ("GET a/|Authorization: x", "known")]);
-    }
+        ],
+    );
+    check(&gateway, &[("GET a/", "anonymous"), ("GET a/|Authorization: x", "known")]);
+}
 
-    fn by_query(driver) {
-        let gateway = routes(driver, &[
+fn by_query(driver: Driver) {
+    let gateway = routes(
+        driver,
+        &[
             ("both", "path = \"/*\"\nquery = { a = \"1\", b = { present = true } }"),
             ("one", "path = \"/*\"\nquery = { a = \"1\" }"),
             ("rest", "path = \"/*\""),
-        ]);
-        check(&gateway, &[
+        ],
+    );
+    check(
+        &gateway,
+        &[
             ("GET a/?a=1&b=2", "both"),
             ("GET a/?b&a=1", "both"),
             ("GET a/?a=1", "one"),
             ("GET a/?a=12", "rest"),
             ("GET a/?xa=1", "rest"),
             ("GET a/", "rest"),
-        ]);
-    }
+        ],
+    );
+}
 
-    fn a_hosts_own_routes_come_before_wildcards_before_any(driver) {
-        let gateway = routes(driver, &[
+fn a_hosts_own_routes_come_before_wildcards_before_any(driver: Driver) {
+    let gateway = routes(
+        driver,
+        &[
             ("any exact path", "path = \"/a/b\""),
             ("wildcard", "host = \"*.example.com\"\npath = \"/a/*\""),
             ("host", "host = \"api.example.com\"\npath = \"/*\""),
-        ]);
-        check(&gateway, &[
+        ],
+    );
+    check(
+        &gateway,
+        &[
             ("GET api.example.com/a/b", "host"),
             ("GET www.example.com/a/b", "wildcard"),
             ("GET other.test/a/b", "any exact path"),
-        ]);
-    }
+        ],
+    );
+}
 
-    fn what_no_route_takes_is_404(driver) {
-        let gateway = routes(driver, &[("one", "host = \"api.example.com\"\npath = \"/one\"")]);
-        gateway.once("GET /two HTTP/1.1\r\nHost: api.example.com\r\n\r\n").expect_failure(404);
-        gateway.once("GET /one HTTP/1.1\r\nHost: other.test\r\n\r\n").expect_failure(404);
-        let mut client = gateway.connect();
-        client.get("/two").expect(404);
-        client.ask("POST /two HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello").expect(404);
-        client.ask("GET /one HTTP/1.1\r\nHost: api.example.com\r\n\r\n").expect(200);
-    }
+fn what_no_route_takes_is_404(driver: Driver) {
+    let gateway = routes(driver, &[("one", "host = \"api.example.com\"\npath = \"/one\"")]);
+    gateway.once("GET /two HTTP/1.1\r\nHost: api.example.com\r\n\r\n").expect_failure(404);
+    gateway.once("GET /one HTTP/1.1\r\nHost: other.test\r\n\r\n").expect_failure(404);
+    let mut client = gateway.connect();
+    client.get("/two").expect(404);
+    client.ask("POST /two HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello").expect(404);
+    client.ask("GET /one HTTP/1.1\r\nHost: api.example.com\r\n\r\n").expect(200);
+}
 
-    fn ten_thousand_routes_are_each_found(driver) {
-        // Hosts by paths; the ready line itself proves the start within the harness's patience.
-        let mut text = String::new();
-        for host in 0..200 {
-            for path in 0..50 {
-                text.push_str(&format!(
-                    "[[routes]]\nname = \"r{host}-{path}\"\nhost = \"h{host}.example.com\"\npath = \"/p{path}/{{id}}\"\nrespond = {{ body = \"r{host}-{path}\" }}\n"
-                ));
-            }
+fn ten_thousand_routes_are_each_found(driver: Driver) {
+    // Hosts by paths; the ready line itself proves the start within the harness's patience.
+    let mut text = String::new();
+    for host in 0..200 {
+        for path in 0..50 {
+            text.push_str(&format!(
+                "[[routes]]\nname = \"r{host}-{path}\"\nhost = \"h{host}.example.com\"\npath = \"/p{path}/{{id}}\"\nrespond = {{ body = \"r{host}-{path}\" }}\n"
+            ));
         }
-        let gateway = Gateway::start(driver, text);
-        check(&gateway, &[
+    }
+    let gateway = Gateway::start(driver, text);
+    check(
+        &gateway,
+        &[
             ("GET h0.example.com/p0/x", "r0-0"),
             ("GET h199.example.com/p49/x", "r199-49"),
             ("GET h100.example.com/p25/x", "r100-25"),
             ("GET h200.example.com/p25/x", "404"),
-        ]);
-    }
+        ],
+    );
 }

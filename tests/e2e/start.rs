@@ -1,1 +1,299 @@
-//! The command line.
+//! The command line, and what happens between start and the first request.
+
+use std::os::unix::net::UnixDatagram;
+use std::process::Command;
+
+use crate::harness::{
+    BINARY, Client, Driver, Gateway, PATIENCE, Refusing, Upstream, complete, eventually, ok, run,
+    run_with_files,
+};
+
+/// The file of the first page of the documentation, as people will copy it.
+const FIRST: &str = r#"[server]
+workers = 1                     # default: one per allowed core
+
+[admin]
+listen = "127.0.0.1:9900"
+
+[[listeners]]
+name = "web"
+listen = "127.0.0.1:8080"
+
+[upstreams.app]
+targets = ["127.0.0.1:9001", { address = "127.0.0.1:9002", weight = 2 }]
+balance = "least_request"
+
+[[routes]]
+name = "orders"
+host = "api.example.com"        # left out: any host
+path = "/orders/{id}"           # exact, {parameter}, or /prefix/* ; path_regex = "…" for the rest
+methods = ["GET", "POST"]
+headers = { "x-tier" = "gold" }
+upstream = "app"
+limits = [{ rate = "100/s", burst = 200, key = "client_ip" }]
+
+[[routes]]
+name = "rest"
+path = "/*"
+upstream = "app"
+"#;
+
+const MISTAKES: &str = r#"[server]
+workers = "many"
+
+[[listeners]]
+name = "web"
+listen = "127.0.0.1:0"
+
+[upstreams.app]
+targets = ["127.0.0.1:9001"]
+
+[[routes]]
+name = "one"
+path = "/one"
+upstream = "ap"
+
+[[routes]]
+name = "two"
+path = "/two"
+upsteam = "app"
+"#;
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn help_names_every_command() {
+    let help = run(&["--help"]);
+    assert!(help.status.success());
+    let shown = text(&help.stdout);
+    for command in ["run", "check", "explain", "demo", "completions"] {
+        assert!(shown.contains(command), "{command}:\n{shown}");
+        let one = run(&[command, "--help"]);
+        assert!(one.status.success(), "{command}");
+        assert!(text(&one.stdout).lines().count() > 3, "{command}");
+    }
+    assert!(text(&run(&["--version"]).stdout).contains(env!("CARGO_PKG_VERSION")));
+    assert!(!run(&["nonsense"]).status.success());
+}
+
+#[test]
+fn completions_for_common_shells() {
+    for shell in ["bash", "zsh", "fish"] {
+        let script = run(&["completions", shell]);
+        assert!(script.status.success(), "{shell}");
+        assert!(text(&script.stdout).contains("explain"), "{shell}");
+    }
+}
+
+#[test]
+fn check_accepts_the_first_file() {
+    let checked = run_with_files(&[("a.toml", FIRST)], &["check", "-c", "a.toml"]);
+    assert!(checked.status.success(), "{}{}", text(&checked.stdout), text(&checked.stderr));
+}
+
+#[test]
+fn check_lists_all_mistakes_at_once_with_their_places() {
+    let checked = run_with_files(&[("a.toml", MISTAKES)], &["check", "-c", "a.toml"]);
+    assert!(!checked.status.success());
+    let shown = text(&checked.stdout) + &text(&checked.stderr);
+    for (place, what) in [("a.toml:2", "workers"), ("a.toml:14", "ap"), ("a.toml:19", "upsteam")] {
+        let line = shown.lines().find(|l| l.contains(place));
+        assert!(line.is_some(), "{place}:\n{shown}");
+        assert!(shown.contains(what), "{what}:\n{shown}");
+    }
+    assert!(shown.contains("upstream"), "what to write instead:\n{shown}");
+}
+
+#[test]
+fn check_of_a_missing_file_fails() {
+    let checked = run(&["check", "-c", "/nonexistent/tollgate.toml"]);
+    assert!(!checked.status.success());
+    assert!(text(&checked.stderr).contains("/nonexistent/tollgate.toml"));
+}
+
+#[test]
+fn explain_says_which_route_and_why_not_others() {
+    let ask = |args: &[&str]| {
+        let all = [&["explain", "-c", "a.toml"], args].concat();
+        let explained = run_with_files(&[("a.toml", FIRST)], &all);
+        (explained.status.success(), text(&explained.stdout))
+    };
+    let (found, shown) = ask(&["GET", "http://api.example.com/orders/7", "-H", "X-Tier: gold"]);
+    assert!(found, "{shown}");
+    for part in ["orders", "app", "100", "client_ip", "id", "7"] {
+        assert!(shown.contains(part), "{part}:\n{shown}");
+    }
+    let (found, shown) = ask(&["GET", "http://api.example.com/orders/7"]);
+    assert!(found, "{shown}");
+    assert!(shown.contains("rest"), "{shown}");
+    assert!(shown.contains("orders") && shown.contains("x-tier"), "nearly: {shown}");
+    let (found, shown) = ask(&["DELETE", "http://api.example.com/orders/7", "-H", "x-tier: gold"]);
+    assert!(found, "{shown}");
+    assert!(shown.contains("rest") && shown.contains("method"), "{shown}");
+}
+
+#[test]
+fn explain_of_a_bad_file_or_url_fails() {
+    let bad =
+        run_with_files(&[("a.toml", MISTAKES)], &["explain", "-c", "a.toml", "GET", "http://a/"]);
+    assert!(!bad.status.success());
+    let bad =
+        run_with_files(&[("a.toml", FIRST)], &["explain", "-c", "a.toml", "GET", "not a url"]);
+    assert!(!bad.status.success());
+}
+
+#[test]
+fn run_of_a_bad_file_binds_nothing_and_says_why() {
+    let ran = run_with_files(&[("a.toml", MISTAKES)], &["run", "-c", "a.toml"]);
+    assert!(!ran.status.success());
+    assert!(text(&ran.stderr).contains("a.toml:14"), "{}", text(&ran.stderr));
+    assert!(!text(&ran.stdout).contains("listening"));
+}
+
+#[test]
+fn run_on_an_address_in_use_says_which() {
+    let taken = Refusing::new();
+    let address = taken.address.clone();
+    let _listening = taken.listen();
+    let config = complete(&format!(
+        "[[listeners]]\nname = \"web\"\nlisten = \"{address}\"\n[[routes]]\nname = \"it\"\npath = \"/*\"\nrespond = {{ body = \"ok\" }}\n"
+    ));
+    let ran = run_with_files(&[("a.toml", &config)], &["run", "-c", "a.toml"]);
+    assert!(!ran.status.success());
+    assert!(text(&ran.stderr).contains(&address), "{}", text(&ran.stderr));
+}
+
+#[test]
+fn a_driver_that_does_not_exist_is_refused() {
+    let ran = run_with_files(
+        &[("a.toml", &complete(""))],
+        &["run", "-c", "a.toml", "--driver", "kqueue"],
+    );
+    assert!(!ran.status.success());
+}
+
+/// `http://…` and `-H '…'` of a printed curl line.
+fn curl(line: &str) -> Option<(String, String, Vec<String>)> {
+    let at = line.find("http://")?;
+    let url: String = line[at..].chars().take_while(|c| !" '\"`".contains(*c)).collect();
+    let (host, path) =
+        url["http://".len()..].split_once('/').map(|(h, p)| (h.to_owned(), format!("/{p}")))?;
+    let mut fields = Vec::new();
+    let mut rest = line;
+    while let Some(at) = rest.find("-H ") {
+        rest = &rest[at + 3..];
+        let quote = rest.chars().next()?;
+        let field = rest[1..].split(quote).next()?;
+        fields.push(field.to_owned());
+    }
+    Some((host, path, fields))
+}
+
+#[test]
+fn the_demo_prints_what_works() {
+    let mut command = Command::new(BINARY);
+    command.args(["demo", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
+    let demo = Gateway::spawn(command);
+    demo.wait_ready();
+    let printed = demo.output() + &demo.log();
+    let asks: Vec<_> = printed.lines().filter(|l| l.contains("curl ")).filter_map(curl).collect();
+    assert!(asks.len() >= 3, "a routed request, a 429 and the stats:\n{printed}");
+    let mut limited = false;
+    for (host, path, fields) in &asks {
+        let address = host.parse().unwrap_or_else(|_| panic!("an address: {host}"));
+        let own_host = fields.iter().any(|f| f.to_ascii_lowercase().starts_with("host:"));
+        let host = if own_host { String::new() } else { format!("Host: {host}\r\n") };
+        let fields: String = fields.iter().map(|f| format!("{f}\r\n")).collect();
+        let request = format!("GET {path} HTTP/1.1\r\n{host}{fields}\r\n");
+        let first = Client::once(address, &request);
+        assert!(first.status < 400 || first.status == 429, "{path}: {}", first.status);
+        // Asked often enough, a limited one says so.
+        let last = (0..30).map(|_| Client::once(address, &request)).find(|r| r.status == 429);
+        if let Some(refused) = last {
+            limited = true;
+            assert!(
+                refused.head.has("retry-after") && refused.head.has("ratelimit"),
+                "{:?}",
+                refused.head
+            );
+        }
+    }
+    assert!(limited, "no 429 among:\n{printed}");
+    assert!(asks.iter().any(|(_, path, _)| path.contains("stats") || path == "/"), "{printed}");
+}
+
+both_drivers!(
+    the_first_file_works,
+    the_driver_is_told_with_its_reason,
+    workers_are_as_many_as_asked,
+    systemd_is_notified,
+    environment_references_are_filled_in,
+);
+
+fn the_first_file_works(driver: Driver) {
+    let one = Upstream::saying("one");
+    let two = Upstream::saying("two");
+    let file = FIRST
+        .replace("127.0.0.1:9900", "127.0.0.1:0")
+        .replace("127.0.0.1:8080", "127.0.0.1:0")
+        .replace("127.0.0.1:9001", &one.address)
+        .replace("127.0.0.1:9002", &two.address);
+    let gateway = Gateway::start(driver, file);
+    let response = gateway
+        .once("GET /orders/7 HTTP/1.1\r\nHost: api.example.com\r\nX-Tier: gold\r\n\r\n")
+        .expect(200);
+    assert_eq!(response.value("ratelimit-policy"), Some("\"orders\";q=100;w=1"));
+    assert!(gateway.get("/anything").expect(200).value("ratelimit").is_none());
+    assert_eq!(one.count() + two.count(), 2);
+}
+
+fn the_driver_is_told_with_its_reason(driver: Driver) {
+    let gateway = Gateway::before(driver, &Upstream::saying("ok"));
+    gateway.wait_log("the driver", |l| l.contains(driver.name()));
+}
+
+fn workers_are_as_many_as_asked(driver: Driver) {
+    let gateway = Gateway::start(
+        driver,
+        "[server]\nworkers = 3\nwatch = false\n[[routes]]\nname = \"it\"\npath = \"/*\"\nrespond = { body = \"ok\" }\n",
+    );
+    gateway.get("/").expect(200);
+    assert_eq!(gateway.stats().0["workers"].as_array().map(Vec::len), Some(3));
+}
+
+fn systemd_is_notified(driver: Driver) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("notify");
+    let socket = UnixDatagram::bind(&path).expect("a socket");
+    socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    let gateway = Gateway::with(
+        driver,
+        "[[routes]]\nname = \"it\"\npath = \"/*\"\nrespond = { body = \"ok\" }\n",
+    )
+    .environment("NOTIFY_SOCKET", path.to_str().expect("UTF-8"))
+    .start();
+    let told = |what: &str| {
+        let mut message = [0; 4096];
+        eventually(what, || {
+            let n = socket.recv(&mut message).expect("a notification");
+            text(&message[..n]).contains(what)
+        });
+    };
+    told("READY=1");
+    gateway.signal(libc::SIGHUP);
+    told("RELOADING=1");
+    told("READY=1");
+    gateway.signal(libc::SIGTERM);
+    told("STOPPING=1");
+}
+
+fn environment_references_are_filled_in(driver: Driver) {
+    let upstream = Upstream::on("127.0.0.1:0", |peer| peer.serve(ok("ok").as_bytes()));
+    let config = "[upstreams.app]\ntargets = [\"${TOLLGATE_TEST_TARGET}\"]\n[[routes]]\nname = \"it\"\npath = \"/*\"\nupstream = \"app\"\n";
+    let gateway = Gateway::with(driver, config)
+        .environment("TOLLGATE_TEST_TARGET", &upstream.address)
+        .start();
+    gateway.get("/").expect(200);
+}

@@ -25,7 +25,12 @@ fn bad_gateway(driver: Driver, response: &[u8]) {
 
 macro_rules! bad_gateway {
     ($( $name:ident: $response:expr; )*) => {
-        both_drivers! { $( fn $name(driver) { bad_gateway(driver, $response.as_ref()); } )* }
+        $(
+            fn $name(driver: Driver) {
+                bad_gateway(driver, $response.as_ref());
+            }
+            both_drivers!($name);
+        )*
     };
 }
 
@@ -101,94 +106,127 @@ fn cut_off(driver: Driver, response: &[u8]) {
     upstream.wait_for_ends(1);
 }
 
-both_drivers! {
-    fn a_close_before_the_head(driver) { lost(driver, "", false); }
-    fn a_close_inside_the_head(driver) { lost(driver, "HTTP/1.1 200 OK\r\nContent-Le", false); }
-    fn a_reset_before_the_head(driver) { lost(driver, "", true); }
-    fn a_reset_inside_the_head(driver) { lost(driver, "HTTP/1.1 200 OK\r\n", true); }
-    fn a_close_after_an_interim_response(driver) { lost(driver, "HTTP/1.1 100 Continue\r\n\r\n", false); }
+both_drivers!(
+    a_close_before_the_head,
+    a_close_inside_the_head,
+    a_reset_before_the_head,
+    a_reset_inside_the_head,
+    a_close_after_an_interim_response,
+    a_body_shorter_than_its_length_is_seen_as_cut_off,
+    chunks_without_a_last_one_are_seen_as_cut_off,
+    a_chunk_shorter_than_its_size_is_seen_as_cut_off,
+    a_bad_chunk_size_is_seen_as_cut_off,
+    a_bare_lf_in_chunk_framing_is_seen_as_cut_off,
+    a_bad_trailer_is_seen_as_cut_off,
+    a_huge_chunk_extension_is_seen_as_cut_off,
+    a_cut_off_close_delimited_body_resets_the_client_too,
+    bytes_behind_a_response_end_the_connection,
+    bytes_behind_a_head_response_are_not_the_next_one,
+    endless_interim_responses_are_bounded,
+);
 
-    fn a_body_shorter_than_its_length_is_seen_as_cut_off(driver) {
-        cut_off(driver, b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhello");
-    }
-    fn chunks_without_a_last_one_are_seen_as_cut_off(driver) {
-        cut_off(driver, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
-    }
-    fn a_chunk_shorter_than_its_size_is_seen_as_cut_off(driver) {
-        cut_off(driver, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n50\r\nhello");
-    }
-    fn a_bad_chunk_size_is_seen_as_cut_off(driver) {
-        cut_off(driver, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nxyz\r\nworld\r\n0\r\n\r\n");
-    }
-    fn a_bare_lf_in_chunk_framing_is_seen_as_cut_off(driver) {
-        cut_off(driver, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\nhello\r\n0\r\n\r\n");
-    }
-    fn a_bad_trailer_is_seen_as_cut_off(driver) {
-        cut_off(driver, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX-A : b\r\n\r\n");
-    }
-    fn a_huge_chunk_extension_is_seen_as_cut_off(driver) {
-        let body = format!("5;{}\r\nhello\r\n0\r\n\r\n", "a".repeat(100_000));
-        cut_off(driver, format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{body}").as_bytes());
-    }
+fn a_close_before_the_head(driver: Driver) {
+    lost(driver, "", false);
+}
+fn a_close_inside_the_head(driver: Driver) {
+    lost(driver, "HTTP/1.1 200 OK\r\nContent-Le", false);
+}
+fn a_reset_before_the_head(driver: Driver) {
+    lost(driver, "", true);
+}
+fn a_reset_inside_the_head(driver: Driver) {
+    lost(driver, "HTTP/1.1 200 OK\r\n", true);
+}
+fn a_close_after_an_interim_response(driver: Driver) {
+    lost(driver, "HTTP/1.1 100 Continue\r\n\r\n", false);
+}
 
-    fn a_cut_off_close_delimited_body_resets_the_client_too(driver) {
-        let upstream = Upstream::new(|peer| {
-            peer.request();
-            peer.send("HTTP/1.1 200 OK\r\n\r\nhello");
-            peer.reset_at_end();
-        });
-        let gateway = Gateway::before(driver, &upstream);
-        let mut client = gateway.connect();
-        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-        match client.try_response() {
-            Err(Broken::Cut(_) | Broken::Reset) => {}
-            Ok(response) => drop(response.expect_failure(502)),
-            Err(other) => panic!("{other:?}"),
-        }
-    }
+fn a_body_shorter_than_its_length_is_seen_as_cut_off(driver: Driver) {
+    cut_off(driver, b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhello");
+}
+fn chunks_without_a_last_one_are_seen_as_cut_off(driver: Driver) {
+    cut_off(driver, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
+}
+fn a_chunk_shorter_than_its_size_is_seen_as_cut_off(driver: Driver) {
+    cut_off(driver, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n50\r\nhello");
+}
+fn a_bad_chunk_size_is_seen_as_cut_off(driver: Driver) {
+    cut_off(driver, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nxyz\r\nworld\r\n0\r\n\r\n");
+}
+fn a_bare_lf_in_chunk_framing_is_seen_as_cut_off(driver: Driver) {
+    cut_off(driver, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\nhello\r\n0\r\n\r\n");
+}
+fn a_bad_trailer_is_seen_as_cut_off(driver: Driver) {
+    cut_off(
+        driver,
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX-A : b\r\n\r\n",
+    );
+}
+fn a_huge_chunk_extension_is_seen_as_cut_off(driver: Driver) {
+    let body = format!("5;{}\r\nhello\r\n0\r\n\r\n", "a".repeat(100_000));
+    cut_off(
+        driver,
+        format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{body}").as_bytes(),
+    );
+}
 
-    fn bytes_behind_a_response_end_the_connection(driver) {
-        let upstream = Upstream::new(|peer| {
-            peer.answer("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil");
+fn a_cut_off_close_delimited_body_resets_the_client_too(driver: Driver) {
+    let upstream = Upstream::new(|peer| {
+        peer.request();
+        peer.send("HTTP/1.1 200 OK\r\n\r\nhello");
+        peer.reset_at_end();
+    });
+    let gateway = Gateway::before(driver, &upstream);
+    let mut client = gateway.connect();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    match client.try_response() {
+        Err(Broken::Cut(_) | Broken::Reset) => {}
+        Ok(response) => drop(response.expect_failure(502)),
+        Err(other) => panic!("{other:?}"),
+    }
+}
+
+fn bytes_behind_a_response_end_the_connection(driver: Driver) {
+    let upstream = Upstream::new(|peer| {
+        peer.answer("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil");
+        peer.wait_closed();
+    });
+    let gateway = Gateway::before(driver, &upstream);
+    let mut client = gateway.connect();
+    for _ in 0..3 {
+        assert_eq!(client.get("/").expect(200).text(), "ok");
+    }
+    assert_eq!(upstream.connections(), 3, "never reused");
+}
+
+fn bytes_behind_a_head_response_are_not_the_next_one(driver: Driver) {
+    let upstream = Upstream::new(|peer| {
+        while let Some(request) = peer.next_request() {
+            peer.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil");
+            if request.method() != "HEAD" {
+                continue;
+            }
             peer.wait_closed();
-        });
-        let gateway = Gateway::before(driver, &upstream);
-        let mut client = gateway.connect();
-        for _ in 0..3 {
-            assert_eq!(client.get("/").expect(200).text(), "ok");
+            return;
         }
-        assert_eq!(upstream.connections(), 3, "never reused");
-    }
+    });
+    let gateway = Gateway::before(driver, &upstream);
+    let mut client = gateway.connect();
+    client.ask("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n").expect(200);
+    assert_eq!(client.get("/").expect(200).text(), "evil");
+    upstream.wait_for_ends(1);
+}
 
-    fn bytes_behind_a_head_response_are_not_the_next_one(driver) {
-        let upstream = Upstream::new(|peer| {
-            while let Some(request) = peer.next_request() {
-                peer.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil");
-                if request.method() != "HEAD" {
-                    continue;
-                }
-                peer.wait_closed();
-                return;
-            }
-        });
-        let gateway = Gateway::before(driver, &upstream);
-        let mut client = gateway.connect();
-        client.ask("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n").expect(200);
-        assert_eq!(client.get("/").expect(200).text(), "evil");
-        upstream.wait_for_ends(1);
-    }
-
-    fn endless_interim_responses_are_bounded(driver) {
-        let upstream = Upstream::new(|peer| {
-            if peer.number > 0 {
-                return peer.serve(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
-            }
-            peer.request();
-            while peer.try_send("HTTP/1.1 103 Early Hints\r\nLink: <a>\r\n\r\n".repeat(100)).is_ok() {}
-        });
-        let gateway = Gateway::before(driver, &upstream);
-        let mut client = gateway.connect();
-        client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
-        client.response().expect_failure(502);
-    }
+fn endless_interim_responses_are_bounded(driver: Driver) {
+    let upstream = Upstream::new(|peer| {
+        if peer.number > 0 {
+            return peer.serve(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        }
+        peer.request();
+        while peer.try_send("HTTP/1.1 103 Early Hints\r\nLink: <a>\r\n\r\n".repeat(100)).is_ok() {}
+    });
+    let gateway = Gateway::before(driver, &upstream);
+    let mut client = gateway.connect();
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
+    client.response().expect_failure(502);
 }

@@ -1,7 +1,7 @@
 //! A raw client: it sends the bytes it is told to and reads exactly one response at a time.
 
 use std::io::{self, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use super::wire::{Broken, Content, Ends, Head, Link, Wire};
@@ -18,8 +18,6 @@ pub struct Response {
     pub interim: Vec<Head>,
     /// Its content.
     pub body: Vec<u8>,
-    /// Sizes of its chunks as they came.
-    pub chunks: Vec<usize>,
     /// Its trailer section.
     pub trailers: Vec<(String, String)>,
 }
@@ -91,18 +89,22 @@ impl Client {
         Self { wire: Wire::new(Link::Tcp(socket.into())) }
     }
 
+    /// Connects from an address of this machine.
+    pub fn connect_from(from: IpAddr, to: SocketAddr) -> Self {
+        let socket =
+            socket2::Socket::new(socket2::Domain::for_address(to), socket2::Type::STREAM, None)
+                .expect("a socket");
+        socket.bind(&SocketAddr::new(from, 0).into()).expect("an address of this machine");
+        socket.connect(&to.into()).expect("a connection to the gateway");
+        Self { wire: Wire::new(Link::Tcp(socket.into())) }
+    }
+
     /// One request on a connection of its own.
     #[track_caller]
     pub fn once(address: SocketAddr, request: &str) -> Response {
         let mut client = Self::connect(address);
         client.send(request);
         client.response_to(request)
-    }
-
-    /// The address this client speaks from.
-    pub fn local_address(&self) -> SocketAddr {
-        let Link::Tcp(stream) = &self.wire.link else { unreachable!("clients speak TCP") };
-        stream.local_addr().expect("a bound socket")
     }
 
     /// Sends; fails if the gateway does not take it.
@@ -180,8 +182,8 @@ impl Client {
                 _ if request.starts_with("HEAD ") => Ends::None,
                 _ => Ends::by(&head, Ends::AtClose)?,
             };
-            let Content { body, chunks, trailers } = self.wire.content(ends)?;
-            return Ok(Response { status, head, interim, body, chunks, trailers });
+            let Content { body, trailers, .. } = self.wire.content(ends)?;
+            return Ok(Response { status, head, interim, body, trailers });
         }
     }
 
@@ -202,11 +204,6 @@ impl Client {
         chunk
     }
 
-    /// Reads one chunk, or says why there is none.
-    pub fn try_chunk(&mut self) -> Result<Option<Vec<u8>>, Broken> {
-        self.wire.chunk()
-    }
-
     /// Reads that many bytes.
     #[track_caller]
     pub fn exactly(&mut self, n: usize) -> Vec<u8> {
@@ -219,15 +216,10 @@ impl Client {
         self.wire.discard(n).expect("that many bytes");
     }
 
-    /// Reads to end of file.
-    pub fn to_end(&mut self) -> Result<Vec<u8>, Broken> {
-        self.wire.to_end()
-    }
-
     /// Fails unless the gateway closes the connection without another byte.
     #[track_caller]
     pub fn expect_closed(&mut self) {
-        match self.wire.to_end() {
+        match self.wire.rest() {
             Ok(rest) => assert!(rest.is_empty(), "more bytes: {}", super::wire::printable(&rest)),
             // Unread bytes of ours make the close a reset.
             Err(Broken::Reset) => {}

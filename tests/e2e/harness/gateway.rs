@@ -225,7 +225,7 @@ impl Gateway {
     pub fn admin_get(&self, path: &str) -> Response {
         Client::once(
             self.admin(),
-            &format!("GET {path} HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n"),
+            &format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"),
         )
     }
 
@@ -235,7 +235,7 @@ impl Gateway {
         Client::once(
             self.admin(),
             &format!(
-                "POST {path} HTTP/1.1\r\nHost: admin\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+                "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
             ),
         )
     }

@@ -15,8 +15,8 @@ pub use admin::Stats;
 pub use client::{Client, Response};
 pub use gate::{Gate, eventually};
 pub use gateway::{Driver, Gateway, complete, forward_all};
-pub use process::{run, run_with_files};
-pub use upstream::{Hanging, Peer, Received, Refusing, Upstream, ok, unix_address};
+pub use process::{BINARY, run, run_with_files};
+pub use upstream::{Hanging, Refusing, Upstream, ok, unix_address};
 pub use wire::{Broken, Head};
 
 use std::time::Duration;
@@ -27,28 +27,21 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 /// How long a writer must make no progress to count as stopped by backpressure.
 pub const STOPPED: Duration = Duration::from_millis(700);
 
-/// Runs each test once on each driver, as `name::io_uring` and `name::epoll`.
+/// Makes tests of functions that take a driver: `name::io_uring` and `name::epoll` of each.
 macro_rules! both_drivers {
-    ($( $(#[$meta:meta])* fn $name:ident($driver:ident) $body:block )*) => {
+    ($($name:ident),* $(,)?) => {
         $(
             mod $name {
-                #[allow(unused_imports)]
-                use super::*;
-
-                fn on_driver($driver: $crate::harness::Driver) $body
-
-                $(#[$meta])*
                 #[test]
                 fn io_uring() {
                     if $crate::harness::Driver::IoUring.allowed_here() {
-                        on_driver($crate::harness::Driver::IoUring);
+                        super::$name($crate::harness::Driver::IoUring);
                     }
                 }
 
-                $(#[$meta])*
                 #[test]
                 fn epoll() {
-                    on_driver($crate::harness::Driver::Epoll);
+                    super::$name($crate::harness::Driver::Epoll);
                 }
             }
         )*

@@ -55,6 +55,8 @@ struct State {
     opened: usize,
     /// Connections on which the script saw the gateway's end of file or reset.
     ended: usize,
+    /// Connections whose script is over and which are closed on this side.
+    finished: usize,
     links: BTreeMap<usize, Link>,
     failures: Vec<String>,
 }
@@ -166,19 +168,20 @@ impl Upstream {
         self.shared.state.look(|s| s.opened)
     }
 
-    /// Waits until the gateway opened so many connections.
-    #[track_caller]
-    pub fn wait_for_connections(&self, n: usize) {
-        let came = self.shared.state.wait_for(PATIENCE, |s| (s.opened >= n).then_some(()));
-        assert!(came.is_some(), "{} of {n} connections", self.connections());
-    }
-
     /// Waits until scripts saw the gateway end so many connections.
     #[track_caller]
     pub fn wait_for_ends(&self, n: usize) {
         let ended = self.shared.state.wait_for(PATIENCE, |s| (s.ended >= n).then_some(()));
         let seen = self.shared.state.look(|s| s.ended);
         assert!(ended.is_some(), "the gateway ended {seen} of {n} upstream connections");
+    }
+
+    /// Waits until so many connections were closed by their scripts: what was sent, and the end,
+    /// lies in the gateway's socket.
+    #[track_caller]
+    pub fn wait_for_finished(&self, n: usize) {
+        let finished = self.shared.state.wait_for(PATIENCE, |s| (s.finished >= n).then_some(()));
+        assert!(finished.is_some(), "fewer than {n} scripts are over");
     }
 
     /// Fails unless nothing ever arrived.
@@ -192,8 +195,8 @@ impl Upstream {
 impl Drop for Upstream {
     fn drop(&mut self) {
         self.shared.stopping.store(true, Ordering::SeqCst);
-        self.shared.state.look(|s| {
-            for link in s.links.values() {
+        self.shared.state.change(|s| {
+            for link in std::mem::take(&mut s.links).into_values() {
                 link.shutdown(Shutdown::Both);
             }
         });
@@ -412,7 +415,7 @@ impl Peer {
 
     /// Waits until the gateway ends the connection; gives what it sent before.
     pub fn wait_closed(&mut self) -> Vec<u8> {
-        let rest = match self.wire.to_end() {
+        let rest = match self.wire.rest() {
             Ok(rest) => rest,
             Err(Broken::Reset) => Vec::new(),
             Err(_) if self.stopping() => Vec::new(),
@@ -420,6 +423,12 @@ impl Peer {
         };
         self.end();
         rest
+    }
+
+    /// Does nothing, and reads nothing, until the test is over.
+    pub fn wait_stopped(&mut self) {
+        let over = |s: &mut State| (!s.links.contains_key(&self.number)).then_some(());
+        let _ = self.shared.state.wait_for(PATIENCE, over);
     }
 
     fn end(&mut self) {
@@ -447,6 +456,9 @@ impl Peer {
             s.links.remove(&number)
         });
         drop(kept);
+        let shared = Arc::clone(&self.shared);
+        drop(self);
+        shared.state.change(|s| s.finished += 1);
     }
 }
 

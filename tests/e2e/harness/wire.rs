@@ -236,7 +236,7 @@ impl Wire {
         match ends {
             Ends::None => {}
             Ends::After(n) => content.body = self.exactly(n as usize)?,
-            Ends::AtClose => content.body = self.to_end()?,
+            Ends::AtClose => content.body = self.rest()?,
             Ends::Chunked => loop {
                 match self.chunk()? {
                     Some(data) => {
@@ -312,7 +312,7 @@ impl Wire {
     }
 
     /// Reads until end of file.
-    pub fn to_end(&mut self) -> Result<Vec<u8>, Broken> {
+    pub fn rest(&mut self) -> Result<Vec<u8>, Broken> {
         while self.fill()? != 0 {}
         Ok(std::mem::take(&mut self.ahead))
     }

@@ -1,0 +1,159 @@
+//! Every file under `config/` starts and serves a request through each of its routes, with the
+//! addresses replaced by ephemeral ones.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use toml::{Table, Value};
+
+use crate::harness::{Client, Driver, Gateway, Upstream};
+
+fn files() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
+    let entries = fs::read_dir(&folder).expect("the folder config/");
+    let mut files: Vec<PathBuf> = entries
+        .flatten()
+        .map(|e| e.path())
+        .filter(|p| p.extension().is_some_and(|e| e == "toml"))
+        .collect();
+    files.sort();
+    assert!(!files.is_empty(), "no file in {}", folder.display());
+    files
+}
+
+/// The names in `${NAME}` and `${NAME:-default}`.
+fn variables(text: &str) -> Vec<String> {
+    let parts = text.split("${").skip(1);
+    parts.map(|p| p.split(['}', ':']).next().unwrap_or_default().to_owned()).collect()
+}
+
+fn tables<'a>(config: &'a mut Table, key: &str) -> impl Iterator<Item = &'a mut Table> {
+    let all = config.get_mut(key).and_then(Value::as_array_mut);
+    all.into_iter().flatten().filter_map(Value::as_table_mut)
+}
+
+/// Replaces what is bound or connected to.
+fn localise(config: &mut Table, upstream: &Upstream) {
+    let any = Value::from("127.0.0.1:0");
+    for listener in tables(config, "listeners") {
+        listener.insert("listen".into(), any.clone());
+    }
+    let empty = || Value::Table(Table::new());
+    let section = |config: &mut Table, name: &str| -> Table {
+        config.remove(name).unwrap_or_else(empty).as_table().cloned().unwrap_or_default()
+    };
+    let mut admin = section(config, "admin");
+    admin.insert("listen".into(), any);
+    admin.insert("enabled".into(), true.into());
+    config.insert("admin".into(), admin.into());
+    let mut server = section(config, "server");
+    server.remove("cores");
+    server.remove("driver");
+    server.insert("workers".into(), 1.into());
+    config.insert("server".into(), server.into());
+    if let Some(log) = config.get_mut("access_log").and_then(Value::as_table_mut)
+        && log.contains_key("path")
+    {
+        log.insert("path".into(), "access.log".into());
+    }
+    let upstreams = config.get_mut("upstreams").and_then(Value::as_table_mut);
+    for (_, keys) in upstreams.into_iter().flatten() {
+        let targets = keys.get_mut("targets").and_then(Value::as_array_mut);
+        // One address may stand only once in a group.
+        if let Some(targets) = targets {
+            *targets = vec![upstream.address.as_str().into()];
+        }
+    }
+}
+
+fn text<'a>(route: &'a Table, key: &str) -> Option<&'a str> {
+    route.get(key).and_then(Value::as_str)
+}
+
+/// A value that passes a matcher; `None` where we would have to invert an expression.
+fn passing(test: &Value) -> Option<String> {
+    match test {
+        Value::String(exact) => Some(exact.clone()),
+        Value::Table(t) => match (text(t, "exact"), text(t, "prefix"), t.get("present")) {
+            (Some(exact), _, _) => Some(exact.to_owned()),
+            (_, Some(prefix), _) => Some(format!("{prefix}x")),
+            (_, _, Some(_)) => Some("x".to_owned()),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn absent(test: &Value) -> bool {
+    test.as_table().and_then(|t| t.get("present")).and_then(Value::as_bool) == Some(false)
+}
+
+/// A request that a route takes; `None` where it is chosen by an expression.
+fn request(route: &Table) -> Option<String> {
+    let host = text(route, "host").unwrap_or("test.example").replace('*', "www");
+    let path = text(route, "path")?;
+    let segments = path.split('/').map(|s| match s {
+        "*" => "some/thing",
+        s if s.starts_with('{') => "42",
+        s => s,
+    });
+    let mut target = segments.collect::<Vec<_>>().join("/");
+    let methods = route.get("methods").and_then(Value::as_array);
+    let method = methods.and_then(|m| m.first()).and_then(Value::as_str).unwrap_or("GET");
+    let empty = Table::new();
+    let matchers = |key: &str| route.get(key).and_then(Value::as_table).unwrap_or(&empty).iter();
+    let mut fields = String::new();
+    for (name, test) in matchers("headers").filter(|(_, t)| !absent(t)) {
+        fields += &format!("{name}: {}\r\n", passing(test)?);
+    }
+    let mut separator = '?';
+    for (name, test) in matchers("query").filter(|(_, t)| !absent(t)) {
+        target += &format!("{separator}{name}={}", passing(test)?);
+        separator = '&';
+    }
+    Some(format!("{method} {target} HTTP/1.1\r\nHost: {host}\r\n{fields}Content-Length: 0\r\n\r\n"))
+}
+
+fn serves(driver: Driver, file: &Path) {
+    let upstream = Upstream::new(|peer| {
+        while let Some(request) = peer.next_request() {
+            let body = if request.method() == "HEAD" { "" } else { "ok" };
+            peer.send(format!("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{body}"));
+        }
+    });
+    let written = fs::read_to_string(file).expect("a readable file");
+    let mut config: Table = written.parse().expect("TOML");
+    let routes: Vec<Table> = tables(&mut config, "routes").map(|t| t.clone()).collect();
+    localise(&mut config, &upstream);
+    let builder = Gateway::with(driver, config.to_string());
+    let builder = variables(&written)
+        .iter()
+        .fold(builder, |b, name| b.environment(name, "a-value-for-tests"));
+    let gateway = builder.start();
+    let listeners: Vec<String> = tables(&mut config, "listeners")
+        .filter_map(|l| text(l, "name").map(str::to_owned))
+        .collect();
+    for route in &routes {
+        let Some(request) = request(route) else { continue };
+        let name = text(route, "name").unwrap_or_default();
+        let response = Client::once(gateway.address(&listeners[0]), &request);
+        let status = response.status;
+        let chosen = route.get("respond").and_then(|r| r.get("status")).and_then(Value::as_integer);
+        assert!(
+            status < 400 || chosen == Some(i64::from(status)),
+            "{}: route {name}: {status} to\n{request}{}",
+            file.display(),
+            response.text()
+        );
+        gateway.wait_stats("the route is counted", |s| s.route(name, "/requests") >= 1);
+    }
+}
+
+both_drivers!(each_serves_a_request_through_each_route,);
+
+fn each_serves_a_request_through_each_route(driver: Driver) {
+    for file in files() {
+        eprintln!("{}", file.display());
+        serves(driver, &file);
+    }
+}

@@ -1,0 +1,262 @@
+//! Reload: what changes, what stays, and that nobody notices.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+
+use crate::harness::{Client, Driver, Gate, Gateway, Refusing, Upstream, eventually, ok};
+
+/// A gateway that answers with this text.
+fn saying(text: &str) -> String {
+    format!("[[routes]]\nname = \"it\"\npath = \"/*\"\nrespond = {{ body = \"{text}\" }}\n")
+}
+
+/// One that forwards, and marks request and response with its version.
+fn marked(version: usize, target: &str) -> String {
+    format!(
+        "[upstreams.app]\ntargets = [\"{target}\"]\n[[routes]]\nname = \"it\"\npath = \"/*\"\nupstream = \"app\"\n\
+         request_headers = {{ set = {{ x-version = \"{version}\" }} }}\n\
+         response_headers = {{ set = {{ x-version = \"{version}\" }} }}\n"
+    )
+}
+
+/// 100 where `TOLLGATE_TEST_LONG` is set.
+fn reloads() -> usize {
+    if std::env::var_os("TOLLGATE_TEST_LONG").is_some() { 100 } else { 20 }
+}
+
+/// Requests on kept connections until told to stop; gives how many were answered. Each must be
+/// answered, by one version, on the connection it began on.
+fn load(
+    gateway: &Gateway,
+    clients: usize,
+    stop: &Arc<AtomicBool>,
+) -> Vec<thread::JoinHandle<usize>> {
+    let address = gateway.web();
+    (0..clients)
+        .map(|_| {
+            let stop = Arc::clone(stop);
+            thread::spawn(move || {
+                let mut client = Client::connect(address);
+                let mut answered = 0;
+                while !stop.load(Ordering::Relaxed) {
+                    let response = client.get("/").expect(200);
+                    assert_eq!(
+                        response.value("connection"),
+                        None,
+                        "the connection is to be closed"
+                    );
+                    let version = response.value("x-version").expect("a version").to_owned();
+                    assert_eq!(response.text(), version, "one request saw two versions");
+                    answered += 1;
+                }
+                answered
+            })
+        })
+        .collect()
+}
+
+/// Answers with the version that the request was marked with.
+fn telling_version() -> Upstream {
+    Upstream::new(|peer| {
+        while let Some(request) = peer.next_request() {
+            peer.send(ok(request.value("x-version").unwrap_or("none")));
+        }
+    })
+}
+
+both_drivers!(
+    on_sighup,
+    on_post,
+    on_a_changed_file,
+    a_bad_file_changes_nothing_and_says_why,
+    a_file_that_is_gone_changes_nothing,
+    listeners_come_and_go,
+    an_address_in_use_changes_nothing,
+    a_request_under_way_ends_as_it_began,
+    kept_connections_to_targets_that_stay_are_kept,
+    a_new_number_of_workers_waits_for_a_restart,
+    under_load_nobody_notices,
+    memory_stays_flat_over_many_reloads,
+);
+
+fn on_sighup(driver: Driver) {
+    let gateway = Gateway::start(driver, saying("one"));
+    let mut client = gateway.connect();
+    assert_eq!(client.get("/").expect(200).text(), "one");
+    let before = gateway.stats().generation();
+    gateway.rewrite(saying("two"));
+    assert_eq!(client.get("/").expect(200).text(), "one", "not before it is told");
+    gateway.signal(libc::SIGHUP);
+    gateway.wait_stats("a new generation", |s| s.generation() > before);
+    assert_eq!(client.get("/").expect(200).text(), "two");
+}
+
+fn on_post(driver: Driver) {
+    let gateway = Gateway::start(driver, saying("one"));
+    let mut client = gateway.connect();
+    assert_eq!(client.get("/").expect(200).text(), "one");
+    let before = gateway.stats().generation();
+    gateway.reload(saying("two"));
+    assert_eq!(gateway.stats().generation(), before + 1);
+    assert_eq!(client.get("/").expect(200).text(), "two");
+}
+
+fn on_a_changed_file(driver: Driver) {
+    let gateway = Gateway::start(driver, format!("[server]\nworkers = 1\n{}", saying("one")));
+    let mut client = gateway.connect();
+    assert_eq!(client.get("/").expect(200).text(), "one");
+    gateway.rewrite(format!("[server]\nworkers = 1\n{}", saying("two")));
+    eventually("the file replaced", || client.get("/").expect(200).text() == "two");
+    let text = std::fs::read_to_string(gateway.config()).expect("the file").replace("two", "three");
+    std::fs::write(gateway.config(), text).expect("the file");
+    eventually("the file written in place", || client.get("/").expect(200).text() == "three");
+}
+
+fn a_bad_file_changes_nothing_and_says_why(driver: Driver) {
+    let gateway = Gateway::start(driver, saying("one"));
+    let mut client = gateway.connect();
+    let before = gateway.stats().generation();
+    gateway.rewrite(saying("two").replace("respond", "resond"));
+    let refused = gateway.admin_post("/reload").expect(422).text();
+    assert!(refused.contains("resond") && refused.contains(":4"), "{refused}");
+    assert_eq!(client.get("/").expect(200).text(), "one");
+    let stats = gateway.stats();
+    assert_eq!(stats.generation(), before);
+    assert_eq!(stats.number("/config/reloads/failed"), 1);
+    gateway.signal(libc::SIGHUP);
+    gateway.wait_stats("it was refused again", |s| s.number("/config/reloads/failed") == 2);
+    gateway.wait_log("the reason", |line| line.contains("resond"));
+    gateway.rewrite(saying("three"));
+    gateway.admin_post("/reload").expect(200);
+    assert_eq!(client.get("/").expect(200).text(), "three");
+}
+
+fn a_file_that_is_gone_changes_nothing(driver: Driver) {
+    let gateway = Gateway::start(driver, saying("one"));
+    std::fs::remove_file(gateway.config()).expect("the file");
+    gateway.admin_post("/reload").expect(422);
+    assert_eq!(gateway.get("/").expect(200).text(), "one");
+}
+
+fn listeners_come_and_go(driver: Driver) {
+    let listener =
+        |name: &str| format!("[[listeners]]\nname = \"{name}\"\nlisten = \"127.0.0.1:0\"\n");
+    let gateway = Gateway::start(driver, listener("web") + &saying("ok"));
+    let web = gateway.web();
+    let mut kept = gateway.connect();
+    kept.get("/").expect(200);
+    gateway.reload(listener("web") + &listener("second") + &saying("ok"));
+    let second = gateway.address("second");
+    Client::connect(second).get("/").expect(200);
+    assert_eq!(gateway.web(), web, "what did not change stays bound");
+    gateway.reload(listener("second") + &saying("ok"));
+    eventually("the first listener is closed", || Client::try_connect(web).is_err());
+    Client::connect(second).get("/").expect(200);
+    assert_eq!(gateway.address("second"), second);
+}
+
+fn an_address_in_use_changes_nothing(driver: Driver) {
+    let taken = Refusing::new();
+    let address = taken.address.clone();
+    let _listening = taken.listen();
+    let gateway = Gateway::start(driver, saying("one"));
+    gateway.rewrite(format!(
+        "[[listeners]]\nname = \"web\"\nlisten = \"127.0.0.1:0\"\n[[listeners]]\nname = \"taken\"\nlisten = \"{address}\"\n{}",
+        saying("two")));
+    let refused = gateway.admin_post("/reload").expect(422).text();
+    assert!(refused.contains(&address), "{refused}");
+    assert_eq!(gateway.get("/").expect(200).text(), "one");
+}
+
+fn a_request_under_way_ends_as_it_began(driver: Driver) {
+    let gate = Gate::new();
+    let held = gate.clone();
+    let old = Upstream::new(move |peer| {
+        while let Some(request) = peer.next_request() {
+            held.wait();
+            peer.send(ok(request.value("x-version").unwrap_or("none")));
+        }
+    });
+    let new = telling_version();
+    let gateway = Gateway::start(driver, marked(1, &old.address));
+    let mut client = gateway.connect();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    old.wait_for_request(1);
+    gateway.reload(marked(2, &new.address));
+    let other = gateway.get("/").expect(200);
+    assert_eq!((other.text().as_str(), other.value("x-version")), ("2", Some("2")));
+    gate.open();
+    let first = client.response().expect(200);
+    assert_eq!((first.text().as_str(), first.value("x-version")), ("1", Some("1")));
+    assert_eq!(
+        client.get("/").expect(200).text(),
+        "2",
+        "its connection goes on, with the new version"
+    );
+    old.wait_for_ends(1);
+}
+
+fn kept_connections_to_targets_that_stay_are_kept(driver: Driver) {
+    let target = telling_version();
+    let config = |version| {
+        format!("[server]\nworkers = 1\nwatch = false\n{}", marked(version, &target.address))
+    };
+    let gateway = Gateway::start(driver, config(1));
+    let mut client = gateway.connect();
+    for version in 2..6 {
+        client.get("/").expect(200);
+        gateway.reload(config(version));
+    }
+    client.get("/").expect(200);
+    assert_eq!(target.connections(), 1);
+}
+
+fn a_new_number_of_workers_waits_for_a_restart(driver: Driver) {
+    let config = |workers: usize, text: &str| {
+        format!("[server]\nworkers = {workers}\nwatch = false\n{}", saying(text))
+    };
+    let gateway = Gateway::start(driver, config(1, "one"));
+    gateway.reload(config(2, "two"));
+    assert_eq!(gateway.get("/").expect(200).text(), "two");
+    gateway
+        .wait_log("a word about it", |line| line.contains("workers") && line.contains("restart"));
+}
+
+fn under_load_nobody_notices(driver: Driver) {
+    let targets = [telling_version(), telling_version()];
+    let gateway = Gateway::start(driver, marked(0, &targets[0].address));
+    let stop = Arc::new(AtomicBool::new(false));
+    let load = load(&gateway, 8, &stop);
+    let fresh = Arc::new(AtomicUsize::new(0));
+    for version in 1..=reloads() {
+        gateway.reload(marked(version, &targets[version % 2].address));
+        // New connections are served as well.
+        let response = gateway.get("/").expect(200);
+        assert_eq!(response.value("x-version"), Some(version.to_string().as_str()));
+        fresh.fetch_add(1, Ordering::Relaxed);
+    }
+    stop.store(true, Ordering::Relaxed);
+    let answered: Vec<usize> =
+        load.into_iter().map(|t| t.join().expect("no failed request")).collect();
+    assert!(answered.iter().all(|&n| n > 0), "{answered:?}");
+    let stats = gateway.stats();
+    assert_eq!(stats.listener("web", "/connections/accepted"), 8 + reloads() as u64);
+    assert_eq!(stats.number("/config/reloads/ok"), reloads() as u64);
+}
+
+fn memory_stays_flat_over_many_reloads(driver: Driver) {
+    let target = telling_version();
+    let gateway = Gateway::start(driver, marked(0, &target.address));
+    let mut client = gateway.connect();
+    let mut go = |from: usize, to: usize| {
+        for version in from..to {
+            gateway.reload(marked(version, &target.address));
+            client.get("/").expect(200);
+        }
+        gateway.resident()
+    };
+    let before = go(1, 30);
+    let after = go(30, 60);
+    assert!(after < before + (4 << 20), "{} KiB more", (after - before) / 1024);
+}
