@@ -79,7 +79,8 @@ impl<'a> World<'a> {
         machine::pin_to(load_core).map_err(|error| format!("core {load_core}: {error}"))?;
         machine::raise_priority();
         let files = machine::raise_open_files().min(100_000);
-        let engine = Engine::new().map_err(|error| error.to_string())?;
+        let mut engine = Engine::new().map_err(|error| error.to_string())?;
+        engine.sleeps = options.sleeping_load;
         let seed = options.seed.unwrap_or_else(machine::now_ns);
         let report = Report::new(machine::describe(), seed, core, load_core);
         let random = Random(seed | 1);
