@@ -251,7 +251,9 @@ fn the_first_file_works(driver: Driver) {
 
 fn the_driver_is_told_with_its_reason(driver: Driver) {
     let gateway = Gateway::before(driver, &Upstream::saying("ok"));
-    gateway.wait_log("the driver", |l| l.contains(driver.name()));
+    let line = gateway.wait_output("the driver", |l| l.starts_with("driver "));
+    let reason = line.strip_prefix(&format!("driver {}: ", driver.name()));
+    assert!(reason.is_some_and(|r| !r.is_empty()), "{line}");
 }
 
 fn workers_are_as_many_as_asked(driver: Driver) {
