@@ -122,16 +122,16 @@ fn alone(criterion: &mut Criterion) {
     });
     group.bench_function("plain atomic", |bench| {
         let plain = Plain::default();
-        bench.iter_custom(|n| measured(n, |n| drop(black_box(plain.admits(1_000_000 + n * 100)))));
+        bench.iter_custom(|n| measured(n, |n| _ = black_box(plain.admits(1_000_000 + n * 100))));
     });
     group.bench_function("governor", |bench| {
         let governor = RateLimiter::direct(quota());
-        bench.iter_custom(|n| measured(n, |_| drop(black_box(governor.check()))));
+        bench.iter_custom(|n| measured(n, |_| _ = black_box(governor.check())));
     });
     group.bench_function("governor, by client", |bench| {
         let governor = RateLimiter::keyed(quota());
         let client = Ipv4Addr::LOCALHOST;
-        bench.iter_custom(|n| measured(n, |_| drop(black_box(governor.check_key(&client)))));
+        bench.iter_custom(|n| measured(n, |_| _ = black_box(governor.check_key(&client))));
     });
     group.finish();
 }
@@ -149,18 +149,18 @@ fn two_threads(criterion: &mut Criterion) {
     }
     group.bench_function("plain atomic", |bench| {
         let plain = Plain::default();
-        let decide = |n: u64| drop(black_box(plain.admits(1_000_000 + n * 100)));
+        let decide = |n: u64| _ = black_box(plain.admits(1_000_000 + n * 100));
         bench.iter_custom(|n| beside(decide, || measured(n, decide)));
     });
     group.bench_function("governor", |bench| {
         let governor = RateLimiter::direct(quota());
-        let decide = |_| drop(black_box(governor.check()));
+        let decide = |_| _ = black_box(governor.check());
         bench.iter_custom(|n| beside(decide, || measured(n, decide)));
     });
     group.bench_function("governor, by client", |bench| {
         let governor = RateLimiter::keyed(quota());
         let client = Ipv4Addr::LOCALHOST;
-        let decide = |_| drop(black_box(governor.check_key(&client)));
+        let decide = |_| _ = black_box(governor.check_key(&client));
         bench.iter_custom(|n| beside(decide, || measured(n, decide)));
     });
     group.finish();

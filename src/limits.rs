@@ -279,23 +279,6 @@ pub const MAX_BUFFER_MEMORY_LEAST: u64 = 1 << 20;
 /// Most limits in one scope (a route, a listener, the file): a request is judged by each.
 pub const CONFIG_MAX_LIMITS: usize = 16;
 
-// ---- shared by config and route (one of the two blocks goes when they meet) ----
-
-/// Most `{name}` parameters in a path pattern.
-pub const MAX_PATH_PARAMETERS: usize = 16;
-
-/// Most segments in a pattern with parameters or a catch-all.
-pub const MAX_PATTERN_SEGMENTS: usize = 32;
-
-/// Longest path pattern or regular expression, bytes.
-pub const MAX_PATTERN_LENGTH: usize = 16 * 1024;
-
-/// Most methods beyond the standard ones that all routes together name.
-pub const MAX_CUSTOM_METHODS: usize = 53;
-
-/// Largest compiled regular expression, bytes.
-pub const MAX_REGEX_SIZE: usize = 256 * 1024;
-
 // access log, resolving, file watching
 
 /// Finished record buffers kept for the workers to fill again: a few a worker, whatever the queue.
@@ -328,3 +311,65 @@ pub const ADMIN_PAGE_ROUTES: usize = 50;
 pub const ADMIN_HISTORY: usize = 120;
 /// Seconds over which the page's latencies and rates are taken.
 pub const ADMIN_WINDOW: usize = 10;
+// io
+
+/// A buffer for a usual head: most requests and their headers fit (a browser sends 1–2 KiB).
+pub const BUFFER_SMALL: usize = 4 * 1024;
+/// A buffer for an answer's head and what comes with it: a whole small answer, and a request whose
+/// content came along.
+pub const BUFFER_MEDIUM: usize = 20 * 1024;
+/// A buffer for streaming a body: large enough that a system call's cost vanishes in the copy.
+pub const BUFFER_LARGE: usize = 128 * 1024;
+/// Spare buffers of each kind that a core keeps.
+pub const BUFFERS_POOLED: usize = 256;
+/// Submission entries of a ring: more in flight in one turn are submitted in several calls.
+pub const RING_ENTRIES: u32 = 1024;
+/// Completion entries: bursts beyond this go through the kernel's slow overflow list.
+pub const RING_COMPLETIONS: u32 = 16 * 1024;
+/// Period of a worker's housekeeping: the grain of every deadline.
+pub const TICK_MS: u64 = 20;
+
+// session
+
+/// How long a silent connection keeps its buffers, hoping for the next request: a hot client's
+/// pause is far shorter, an idle one's far longer.
+pub const AWAKE_NS: u64 = 1_000_000_000;
+/// Working states of requests that a core keeps warm.
+pub const SCRATCH_POOLED: usize = 256;
+/// Content up to this size is copied behind the head and goes out in one write; above it the copy
+/// costs more than a second write.
+pub const COALESCE_MAX: usize = 20 * 1024;
+/// How long a client is given to read its last answer while it still sends.
+pub const LINGER_NS: u64 = 2_000_000_000;
+/// And how much of what it sends is read and thrown away.
+pub const LINGER_BYTES: usize = 4 * 1024 * 1024;
+/// Interim (1xx) answers forwarded before a final one: 100 and a few 103.
+pub const MAX_INTERIM: u32 = 16;
+
+// accept
+
+/// Pause after the descriptors ran out.
+pub const ACCEPT_PAUSE_MS: u64 = 100;
+
+// worker
+
+/// Ticks between sweeps of pools and spare buffers: about a second.
+pub const SWEEP_TICKS: u64 = 1000 / TICK_MS;
+/// Connections that are still taken from a listener's queue when it is closed.
+pub const DRAIN_ACCEPTS: usize = 4096;
+/// Ticks between looks at idle connections while draining.
+pub const DRAIN_POLL_TICKS: u64 = 10;
+
+// session, the answer
+
+/// Bytes of extensions on one chunk-size line of an answer.
+pub const RESPONSE_CHUNK_EXTENSION: usize = 256;
+/// Access records that a core collects before it hands them over (a tick hands over fewer).
+pub const JOURNAL_BYTES: usize = 32 * 1024;
+
+// control
+
+/// Descriptors kept from client connections: listeners, ring, logs, admin.
+pub const DESCRIPTORS_RESERVED: usize = 128;
+/// How long a reload waits for every worker to take it up before it says so.
+pub const RELOAD_DEADLINE_MS: u64 = 2_000;

@@ -1,3 +1,220 @@
 //! The command line.
 
-fn main() {}
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use tracing_subscriber::EnvFilter;
+
+use tollgate::config::{self, DriverChoice, Settings};
+use tollgate::control::run::{Options, run};
+use tollgate::control::source::Source;
+use tollgate::control::{demo, explain};
+
+/// An API gateway and edge proxy: one thread and one io_uring per core.
+#[derive(Parser)]
+#[command(version, about, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the gateway.
+    ///
+    /// SIGHUP, a changed file, or POST /reload on the admin listener reload the configuration;
+    /// SIGTERM and SIGINT drain; SIGUSR1 opens the access log again.
+    Run {
+        #[command(flatten)]
+        config: ConfigFile,
+        /// The driver of the workers, instead of the file's `server.driver`.
+        #[arg(long, value_enum)]
+        driver: Option<DriverArg>,
+    },
+    /// Check a configuration and report every mistake in it.
+    ///
+    /// Ends with status 0 where there is none (warnings do not count).
+    Check {
+        #[command(flatten)]
+        config: ConfigFile,
+    },
+    /// Say which route a request would take, and why not another.
+    ///
+    /// Example: tollgate explain -c tollgate.toml GET http://api.example.com/orders/7 -H 'x-tier: gold'
+    Explain {
+        #[command(flatten)]
+        config: ConfigFile,
+        /// The request's method.
+        method: String,
+        /// The request's URL.
+        url: String,
+        /// A field of the request, as `Name: value`; may be given several times.
+        #[arg(short = 'H', long = "header", value_name = "FIELD")]
+        headers: Vec<String>,
+    },
+    /// Run a gateway in front of a small API that is built in, and say what to try.
+    Demo {
+        /// Where the gateway listens.
+        #[arg(long, default_value = "127.0.0.1:8080")]
+        listen: SocketAddr,
+        /// Where the admin listener is.
+        #[arg(long, default_value = "127.0.0.1:9900")]
+        admin: SocketAddr,
+        /// The driver of the workers.
+        #[arg(long, value_enum)]
+        driver: Option<DriverArg>,
+    },
+    /// Print a shell's completions.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+    /// Print the configuration's reference (docs/CONFIG.md) or its JSON schema.
+    Reference {
+        /// The JSON schema, for editors.
+        #[arg(long)]
+        schema: bool,
+    },
+}
+
+#[derive(clap::Args)]
+struct ConfigFile {
+    /// The configuration file.
+    #[arg(
+        short,
+        long = "config",
+        value_name = "FILE",
+        default_value = "/etc/tollgate/tollgate.toml"
+    )]
+    config: PathBuf,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum DriverArg {
+    Auto,
+    #[value(name = "io_uring", alias = "io-uring")]
+    IoUring,
+    Epoll,
+}
+
+impl From<DriverArg> for DriverChoice {
+    fn from(arg: DriverArg) -> Self {
+        match arg {
+            DriverArg::Auto => Self::Auto,
+            DriverArg::IoUring => Self::IoUring,
+            DriverArg::Epoll => Self::Epoll,
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Run { config, driver } => match read(&config) {
+            Ok(source) => {
+                log_to_stderr(&source.settings);
+                let options = Options { file: Some(config.config), driver: driver.map(Into::into) };
+                run(source, options, announce)
+            }
+            Err(code) => code,
+        },
+        Command::Check { config } => match read(&config) {
+            Ok(_) => {
+                say(&format!("{}: no mistakes\n", config.config.display()));
+                ExitCode::SUCCESS
+            }
+            Err(code) => code,
+        },
+        Command::Explain { config, method, url, headers } => match read(&config) {
+            Ok(source) => match explain::explain(&source.settings, &method, &url, &headers) {
+                Ok(text) => {
+                    say(&text);
+                    ExitCode::SUCCESS
+                }
+                Err(why) => fail(&why),
+            },
+            Err(code) => code,
+        },
+        Command::Demo { listen, admin, driver } => run_demo(listen, admin, driver),
+        Command::Completions { shell } => {
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "tollgate", &mut text);
+            say(&String::from_utf8_lossy(&text));
+            ExitCode::SUCCESS
+        }
+        Command::Reference { schema } => {
+            say(&if schema { config::schema() } else { config::reference() });
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+/// Reads a configuration; tells its warnings and mistakes.
+fn read(file: &ConfigFile) -> Result<Source, ExitCode> {
+    match Source::read(&file.config) {
+        Ok(source) => {
+            for warning in &source.warnings {
+                eprintln!("{warning}");
+            }
+            Ok(source)
+        }
+        Err(mistakes) => {
+            for mistake in &mistakes {
+                eprintln!("{mistake}");
+            }
+            Err(ExitCode::FAILURE)
+        }
+    }
+}
+
+fn run_demo(listen: SocketAddr, admin: SocketAddr, driver: Option<DriverArg>) -> ExitCode {
+    let api = match demo::start_api() {
+        Ok(api) => api,
+        Err(error) => return fail(&format!("the demo API can't start: {error}")),
+    };
+    let text = demo::configuration(api, listen, admin);
+    match Source::check(text, "demo") {
+        Ok(source) => {
+            log_to_stderr(&source.settings);
+            let options = Options { file: None, driver: driver.map(Into::into) };
+            run(source, options, |lines| {
+                announce(lines);
+                say(&demo::what_to_try(lines));
+            })
+        }
+        Err(mistakes) => fail(&mistakes.join("\n")),
+    }
+}
+
+/// Says where the gateway can be reached.
+fn announce(lines: &[String]) {
+    for line in lines {
+        say(&format!("{line}\n"));
+    }
+    say("ready\n");
+}
+
+/// Prints, not minding a reader that went away.
+fn say(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes());
+    let _ = out.flush();
+}
+
+fn fail(why: &str) -> ExitCode {
+    eprintln!("tollgate: {why}");
+    ExitCode::FAILURE
+}
+
+fn log_to_stderr(settings: &Settings) {
+    let filter = EnvFilter::try_new(&settings.log.level).unwrap_or_else(|_| EnvFilter::new("info"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if settings.log.json {
+        builder.json().init();
+    } else {
+        builder.init();
+    }
+}

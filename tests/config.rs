@@ -143,7 +143,12 @@ fn resolved(schema: &Json, root: &Json) -> Json {
 }
 
 /// Every key that a file sets. Names of the operator's choice count as `*`.
-fn keys_of_file(value: &toml::Value, path: &str, known: &BTreeSet<String>, keys: &mut BTreeSet<String>) {
+fn keys_of_file(
+    value: &toml::Value,
+    path: &str,
+    known: &BTreeSet<String>,
+    keys: &mut BTreeSet<String>,
+) {
     match value {
         toml::Value::Table(table) => {
             for (name, value) in table {
@@ -246,10 +251,46 @@ fn seeds() -> Vec<String> {
 
 /// Pieces of text that mean something to one of the readers.
 const PIECES: [&str; 40] = [
-    "=", "\"", "\"\"\"", "[", "]", "[[", "]]", "{", "}", ",", ".", "\n", "\0", "é", "${", "${X}",
-    "$${", ":-", "[[routes]]\n", "[upstreams.x]\n", "limits = [{}]\n", "path = \"/{a}/{a}\"\n", "*",
-    "/", "%", "%2", "%2f", "-1", "99999999999999999999", "0x10", "1e9", "inf", "true", "2020-01-01",
-    "\"1d\"", "\"0/s\"", "\"9/0s\"", "\"unix:\"", "(((((", "\\",
+    "=",
+    "\"",
+    "\"\"\"",
+    "[",
+    "]",
+    "[[",
+    "]]",
+    "{",
+    "}",
+    ",",
+    ".",
+    "\n",
+    "\0",
+    "é",
+    "${",
+    "${X}",
+    "$${",
+    ":-",
+    "[[routes]]\n",
+    "[upstreams.x]\n",
+    "limits = [{}]\n",
+    "path = \"/{a}/{a}\"\n",
+    "*",
+    "/",
+    "%",
+    "%2",
+    "%2f",
+    "-1",
+    "99999999999999999999",
+    "0x10",
+    "1e9",
+    "inf",
+    "true",
+    "2020-01-01",
+    "\"1d\"",
+    "\"0/s\"",
+    "\"9/0s\"",
+    "\"unix:\"",
+    "(((((",
+    "\\",
 ];
 
 proptest! {

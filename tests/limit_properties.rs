@@ -23,7 +23,7 @@ fn per_second(rate: u64, burst: u64) -> Limit {
     limit(rate, Duration::from_secs(1), burst, LimitKey::Route)
 }
 
-fn source(parameter: &dyn Fn(usize) -> &'static [u8]) -> KeySource<'_> {
+fn source<'a>(parameter: &'a dyn Fn(usize) -> &'a [u8]) -> KeySource<'a> {
     KeySource {
         client: Ipv4Addr::LOCALHOST.into(),
         ipv6_prefix: 64,
@@ -181,7 +181,7 @@ proptest! {
             // Tokens that were lent while the bucket was more than half full count as taken when
             // they are reported; that may cost what was lent, never more.
             prop_assert!(more <= expected);
-            prop_assert!(more + 1 + 256 * 2 >= expected, "{more} of {expected}");
+            prop_assert!(more + 1 + 256 >= expected, "{more} of {expected}");
         }
     }
 }
@@ -251,14 +251,13 @@ fn saturation_is_used_to_the_last_percent() {
         (10_000, 10_000),
         (100_000, 1000),
         (1_000_000, 64),
-        (3_000_000, 3_000_000),
+        (3_000_000, 10_000),
     ] {
         let limit = per_second(rate, burst);
         // Long enough for the rate to outweigh the burst, short enough to simulate.
-        let length = (20_000 * SECOND / rate).max(2 * burst * SECOND / rate).min(20 * SECOND);
-        let length = length.min(500_000 * SECOND / rate);
+        let length = (10_000 + burst) * SECOND / rate;
         for (seed, weights) in SKEWS.iter().enumerate() {
-            for load in [1.05, 2.0, 10.0] {
+            for load in [1.05, 3.0] {
                 let used = saturate(&limit, weights, load, length, seed as u64 + 1);
                 assert!(used >= 0.99, "{rate}/s burst {burst} on {weights:?} at {load}: {used}");
             }

@@ -1,8 +1,8 @@
 //! Text to checked [`Settings`]. Pure: the text and the environment are arguments.
 //!
 //! The stages of [`load`], each in its file: `document` reads the text into a tree with places;
-//! `environment` replaces `${NAME}`; `shape` holds the tree against the schema of [`file`] and
-//! reports every unknown key and wrong value; `deserialize` makes a [`file::File`] of what is
+//! `environment` replaces `${NAME}`; `walk` holds the tree against the `shape` that the schema of
+//! [`file`] gives it and reports every unknown key and wrong value; `deserialize` makes a [`file::File`] of what is
 //! left; `check` turns it into [`Settings`] and reports what makes no sense. So one run reports
 //! every mistake. This room never reads a file, resolves a name or binds an address.
 
@@ -12,11 +12,13 @@ pub mod diagnostic;
 mod document;
 mod environment;
 pub mod file;
+mod quantity;
 mod reference;
 pub mod settings;
 mod shape;
 mod suggest;
 pub mod units;
+mod walk;
 
 use serde::Deserialize;
 
@@ -55,7 +57,7 @@ fn read(
     let complete = !report.has_errors();
     environment::expand(&mut tree, &Trail::top(), env, report);
     let shape = shape::of_file();
-    shape::Walk { top: shape, report, complete }.value(shape, &mut tree, &Trail::top());
+    walk::Walk { top: shape, report, complete }.value(shape, &mut tree, &Trail::top());
     if !complete {
         // What a broken file was meant to say as a whole is anybody's guess.
         return None;

@@ -76,8 +76,9 @@ impl FromStr for HumanDuration {
 impl fmt::Display for HumanDuration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut rest = self.0.as_nanos();
-        if rest == 0 {
-            return f.write_str("0s");
+        // Below two minutes people think in seconds: 75s, not 1m15s.
+        if self.0.subsec_nanos() == 0 && self.0.as_secs() < 120 {
+            return write!(f, "{}s", self.0.as_secs());
         }
         for (unit, scale) in TIME_UNITS {
             let count = rest / scale;
@@ -171,10 +172,11 @@ impl FromStr for Rate {
 
 impl fmt::Display for Rate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let per = HumanDuration(self.per).to_string();
-        let one = per.strip_prefix('1').filter(|u| !u.starts_with(|c: char| c.is_ascii_digit()));
-        let single = one.filter(|u| TIME_UNITS.iter().any(|known| known.0 == *u));
-        write!(f, "{}/{}", self.amount, single.unwrap_or(&per))
+        let per = self.per.as_nanos();
+        match TIME_UNITS.iter().find(|unit| unit.1 == per) {
+            Some((unit, _)) => write!(f, "{}/{unit}", self.amount),
+            None => write!(f, "{}/{}", self.amount, HumanDuration(self.per)),
+        }
     }
 }
 

@@ -167,6 +167,7 @@ impl LogWriter {
             output,
             recycled: Arc::clone(&recycled),
             shared: Arc::clone(&shared),
+            torn: false,
             told: None,
         };
         let thread = std::thread::Builder::new()
@@ -241,15 +242,29 @@ impl Output {
         }
     }
 
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+    /// Writes all of it; when that fails, also says how many bytes went out.
+    fn write(&mut self, bytes: &[u8]) -> Result<(), (usize, io::Error)> {
+        let mut out = 0;
+        while out < bytes.len() {
+            match self.write_some(&bytes[out..]) {
+                Ok(0) => return Err((out, io::ErrorKind::WriteZero.into())),
+                Ok(n) => out += n,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err((out, error)),
+            }
+        }
+        Ok(())
+    }
+
+    fn write_some(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
-            // Through the lock and flushed, so that nothing of ours waits in its line buffer.
+            // Flushed, so that nothing of ours waits in its line buffer.
             Self::Stdout(stdout) => {
                 let mut stdout = stdout.lock();
-                stdout.write_all(bytes)?;
-                stdout.flush()
+                let n = stdout.write(bytes)?;
+                stdout.flush().map(|()| n)
             }
-            Self::File(file) => file.write_all(bytes),
+            Self::File(file) => file.write(bytes),
         }
     }
 }
@@ -263,6 +278,8 @@ struct Run {
     output: Output,
     recycled: Arc<Recycled>,
     shared: Arc<Shared>,
+    /// The last line written has no end.
+    torn: bool,
     /// When an error was last told.
     told: Option<Instant>,
 }
@@ -291,15 +308,25 @@ impl Run {
 
     fn write(&mut self, chunk: Chunk) {
         let records = u64::from(chunk.records);
-        match self.output.write(&chunk.bytes) {
+        match self.mend().and_then(|()| self.output.write(&chunk.bytes)) {
             Ok(()) => _ = self.shared.written.fetch_add(records, Relaxed),
-            Err(error) => {
+            Err((out, error)) => {
+                self.torn |= out > 0 && chunk.bytes[out - 1] != b'\n';
                 self.shared.failed.fetch_add(records, Relaxed);
                 self.tell("cannot write to the access log", &error);
             }
         }
         self.shared.queued.fetch_sub(chunk.bytes.len(), Relaxed);
         self.recycled.put(chunk.bytes);
+    }
+
+    /// Ends the line that a failed write left unfinished, so that it spoils no record after it.
+    fn mend(&mut self) -> Result<(), (usize, io::Error)> {
+        if self.torn {
+            self.output.write(b"\n").map_err(|(_, error)| (0, error))?;
+            self.torn = false;
+        }
+        Ok(())
     }
 
     /// Opens the destination again where that was asked for; keeps the old one when it fails.
@@ -311,6 +338,7 @@ impl Run {
         match Output::open(&destination) {
             Ok(output) => {
                 self.output = output;
+                self.torn = false;
                 self.shared.reopened.fetch_add(1, Relaxed);
             }
             Err(error) => self.tell("cannot open the access log", &error),

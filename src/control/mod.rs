@@ -1,6 +1,20 @@
-//! The control room.
+//! Beside the road: everything that may be slow. Owns the running gateway ([`gateway`]), the
+//! compiler from settings to a snapshot ([`compile`]), the admin listener ([`admin`]), the log
+//! writer, name resolution and file watching. Runs on tokio, on threads of its own.
+//!
+//! Invariants:
+//! - Nothing is published that was not checked and bound whole; what fails changes nothing.
+//! - One task owns the state, so reloads come one after another.
 
 pub mod admin;
+pub mod compile;
+pub mod demo;
+pub mod explain;
+pub mod gateway;
 pub mod log_writer;
+pub mod process;
 pub mod resolve;
+pub mod run;
+mod sockets;
+pub mod source;
 pub mod watch;

@@ -15,6 +15,9 @@ macro_rules! refusals {
             /// All of them, in order.
             pub const ALL: &[Bad] = &[$(Bad::$variant,)*];
 
+            /// Their names, in the same order.
+            pub const NAMES: &[&str] = &[$($name,)*];
+
             /// The status code a client gets.
             pub fn status(self) -> u16 {
                 match self { $(Bad::$variant => $status,)* }

@@ -181,6 +181,15 @@ pub struct RequestHead {
     pub len: usize,
 }
 
+impl RequestHead {
+    /// Forgets the request, keeping memory.
+    pub fn clear(&mut self) {
+        let mut fields = std::mem::take(&mut self.fields);
+        fields.clear();
+        *self = Self { fields, ..Self::default() };
+    }
+}
+
 /// A parsed response head.
 #[derive(Debug, Clone, Default)]
 pub struct ResponseHead {

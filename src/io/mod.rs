@@ -1,1 +1,32 @@
-//! The io room.
+//! Streams, buffers, deadlines and the driver: the only room, beside `worker`, that knows the
+//! ring. It knows nothing of HTTP.
+//!
+//! Invariants:
+//! - A deadline never drops a pending operation on a connection that lives on: it shuts the
+//!   socket down or cancels the read, and the operation itself reports that.
+//! - A buffer belongs to exactly one operation at a time; it goes back to its core's pool when
+//!   dropped, wherever that happens.
+
+pub mod buffer;
+pub mod clock;
+pub mod deadline;
+pub mod driver;
+pub mod join;
+pub mod listener;
+pub mod stream;
+
+pub use buffer::Buffer;
+pub use deadline::{Expiry, Guard, Watch};
+pub use driver::Driver;
+pub use listener::Listener;
+pub use stream::Stream;
+
+/// Starts a task on this core.
+pub fn spawn(task: impl Future<Output = ()> + 'static) {
+    monoio::spawn(task);
+}
+
+/// Waits at least `millis` milliseconds (1 ms grain).
+pub async fn sleep_ms(millis: u64) {
+    monoio::time::sleep(std::time::Duration::from_millis(millis)).await;
+}

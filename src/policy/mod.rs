@@ -1,10 +1,12 @@
-//! The policy room.
-
-pub mod transform;
-//! 4. The route's rules give a verdict.
+//! Stage 4: the route's rules give a verdict.
 //!
-//! Owns: who the client is ([`client`]), how much it may have ([`limit`]).
-//! Never does I/O and reads no clock: bytes and `now` are arguments.
+//! Owns who the client is ([`client`]), how much it may have ([`limit`]), what is changed in a
+//! message on its way through ([`transform`]), and the one door upstream ([`judge`]). Never does
+//! I/O and reads no clock: bytes and `now` are arguments.
 
 pub mod client;
+mod judge;
 pub mod limit;
+pub mod transform;
+
+pub use judge::{Concurrency, Denied, Permit, judge};

@@ -1,1 +1,23 @@
-//! The session room.
+//! The plot: the keep-alive loop of a connection ([`connection`]) and the way of a request through
+//! the stages ([`request`]: read that one first).
+//!
+//! Owns all branching and all I/O of a request; what is decided, is decided in the stages.
+//!
+//! Invariants:
+//! - A request takes one snapshot and keeps it to its log line.
+//! - Nothing goes upstream without a [`crate::policy::Permit`].
+//! - An upstream connection is kept only when both messages on it were consumed whole.
+//! - Once a byte of an answer is out, a failure resets the connection: a truncated message must
+//!   not look whole.
+
+mod account;
+mod answers;
+mod arrival;
+pub mod connection;
+pub mod core;
+mod exchange;
+mod forward;
+pub mod journal;
+mod pump;
+mod request;
+mod scratch;

@@ -185,6 +185,11 @@ pub struct Finished {
 /// The right to write to a worker's block. It cannot leave the thread it was taken on (neither
 /// `Send` nor `Sync`), which is what makes plain loads and stores enough; its clones stay there
 /// too. Everything of [`WorkerStats`] is reached through it.
+///
+/// ```compile_fail
+/// fn leaves_its_thread<T: Send>() {}
+/// leaves_its_thread::<tollgate::stats::Writer>();
+/// ```
 #[derive(Debug, Clone)]
 pub struct Writer {
     stats: Arc<WorkerStats>,
@@ -301,5 +306,34 @@ mod tests {
             stats.enter(state);
             assert_eq!(stats.state(), state);
         }
+    }
+
+    #[test]
+    fn readers_never_see_a_number_go_back() {
+        let stats = WorkerStats::new(0);
+        let reader = Arc::clone(&stats);
+        const N: u64 = 20_000;
+        let done = Finished {
+            listener: 0,
+            route: Some(2000),
+            status: 200,
+            bytes_in: 1,
+            bytes_out: 1,
+            latency_ns: 1,
+        };
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let writer = stats.writer().unwrap();
+                (0..N).for_each(|n| writer.finished(&Finished { latency_ns: n << 12, ..done }));
+            });
+            let mut last = 0;
+            while last < N {
+                let sum = super::super::merge::route(std::slice::from_ref(&reader), 2000);
+                assert!(sum.codes.total() >= last);
+                last = sum.codes.total();
+            }
+        });
+        let sum = super::super::merge::route(&[reader], 2000);
+        assert_eq!((sum.bytes_in, sum.latency.count()), (N, N));
     }
 }

@@ -1,7 +1,21 @@
-//! The upstream room.
+//! Stage 5: a target answers. Owns the choice of a target, the idle connections to it and its
+//! health as this core sees it; knows nothing of routes or of what a client is told.
+//!
+//! Invariants:
+//! - A connection is lent to one exchange at a time, and comes back only when both messages on it
+//!   were consumed whole.
+//! - Before it is lent again it must be quiet: bytes or an end of file there mean it is discarded.
 
 pub mod balance;
+pub mod connect;
+pub mod emit;
+pub mod group;
 pub mod health;
 pub mod key;
 pub mod maglev;
+pub mod pool;
 pub mod retry;
+
+pub use connect::{ConnectError, Upstreams};
+pub use group::{Address, Group, Target};
+pub use pool::Connection;

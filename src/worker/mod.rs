@@ -1,1 +1,119 @@
-//! The worker room.
+//! The stage: one thread, one ring. Boots and pins a worker, keeps its house every tick, follows
+//! new snapshots, and drains.
+
+pub mod cores;
+mod listeners;
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+
+use crate::io::{Driver, buffer, clock, driver, sleep_ms};
+use crate::limits::{DRAIN_POLL_TICKS, SWEEP_TICKS, TICK_MS};
+use crate::session::core::{Core, Shared};
+use crate::session::journal::{Journal, Sink};
+use crate::stats::{WorkerState, WorkerStats};
+
+use listeners::Listeners;
+
+/// What a worker is started with.
+pub struct Plan {
+    /// Number of this worker, from 0.
+    pub index: usize,
+    /// How many there are.
+    pub workers: usize,
+    /// The core to pin it to.
+    pub core: usize,
+    /// The driver to run on.
+    pub driver: Driver,
+    /// What all workers share.
+    pub shared: Arc<Shared>,
+    /// Its counters.
+    pub stats: Arc<WorkerStats>,
+    /// Makes the way out for its access records, on its own thread.
+    pub sink: Box<dyn FnOnce() -> Sink + Send>,
+    /// Set when the worker is to stop: it drains until it has no connection left.
+    pub drain: Arc<AtomicBool>,
+    /// Set when the worker is to stop at once.
+    pub stop: Arc<AtomicBool>,
+}
+
+/// Starts a worker's thread.
+///
+/// # Errors
+/// Where no thread can be had.
+pub fn start(plan: Plan) -> std::io::Result<JoinHandle<std::io::Result<()>>> {
+    let name = format!("worker-{}", plan.index);
+    thread::Builder::new().name(name).spawn(move || run(plan))
+}
+
+fn run(plan: Plan) -> std::io::Result<()> {
+    let stats = plan.stats.clone();
+    let pinned = cores::pin(plan.core);
+    if let Err(error) = &pinned {
+        tracing::warn!(worker = plan.index, core = plan.core, %error, "the worker is not pinned");
+    }
+    let chosen = plan.driver;
+    let core = pinned.is_ok().then_some(plan.core);
+    let result = driver::block_on(chosen, work(plan, core));
+    stats.enter(WorkerState::Stopped);
+    result
+}
+
+async fn work(plan: Plan, pinned: Option<usize>) {
+    let Some(writer) = plan.stats.writer() else { return };
+    writer.booted(pinned, plan.driver.name());
+    let journal = Journal::new((plan.sink)());
+    let core = Rc::new(Core::new(plan.shared, writer, journal, plan.workers));
+    core.upstreams.begin_at(plan.index);
+    let mut listeners = Listeners::new(plan.index, plan.driver == Driver::Epoll);
+    listeners.follow(&core);
+    plan.stats.enter(WorkerState::Running);
+    let mut ticks = 0u64;
+    loop {
+        sleep_ms(TICK_MS).await;
+        ticks += 1;
+        keep_house(&core, ticks);
+        if plan.stop.load(Ordering::Acquire) {
+            break;
+        }
+        if core.draining.get() {
+            if listeners.open() == 0 {
+                break;
+            }
+            if ticks % DRAIN_POLL_TICKS == 0 {
+                core.watch.shut_idle();
+            }
+        } else if plan.drain.load(Ordering::Acquire) {
+            plan.stats.enter(WorkerState::Draining);
+            core.draining.set(true);
+            listeners.close(&core);
+            core.watch.shut_idle();
+        } else {
+            listeners.follow(&core);
+        }
+    }
+    core.limits.borrow_mut().surrender(&core.shared.limits, clock::now_ns());
+    core.journal.borrow_mut().flush();
+}
+
+/// What is done every tick, bounded.
+fn keep_house(core: &Core, ticks: u64) {
+    let now = clock::now_ns();
+    core.watch.tick(now);
+    core.wall.tick(now);
+    core.stats.turns.up();
+    core.stats.generation.set(core.snapshot().generation);
+    core.stats.buffer_bytes.set(buffer::held() as u64);
+    core.stats.pool_idle.set(core.upstreams.pool.borrow().len() as u64);
+    let mut limits = core.limits.borrow_mut();
+    if limits.holds() {
+        limits.tick(&core.shared.limits, now);
+    }
+    core.journal.borrow_mut().flush();
+    if ticks % SWEEP_TICKS == 0 {
+        core.upstreams.sweep(now);
+        buffer::trim();
+    }
+}

@@ -8,7 +8,8 @@ use crate::config::settings::{Limit, LimitKey};
 use crate::config::suggest;
 use crate::config::units::{HumanDuration, Rate};
 use crate::limits::{
-    CONFIG_MAX_LIMITS, CONFIG_MAX_RATE, CONFIG_MAX_RATE_PERIOD, CONFIG_MAX_REFILL, CONFIG_MIN_RATE_PERIOD,
+    CONFIG_MAX_LIMITS, CONFIG_MAX_RATE, CONFIG_MAX_RATE_PERIOD, CONFIG_MAX_REFILL,
+    CONFIG_MIN_RATE_PERIOD,
 };
 
 /// What limits belong to.
@@ -73,10 +74,12 @@ fn check_rate(rate: Rate, burst: u64, place: &Place<'_>, report: &mut Report<'_>
         let help = format!("write {CONFIG_MAX_RATE} or less, or a shorter period");
         report.error(&key.trail, format!("a rate of {amount} is out of range"), help);
     } else if !(CONFIG_MIN_RATE_PERIOD..=CONFIG_MAX_RATE_PERIOD).contains(&per) {
-        let (least, most) = (HumanDuration(CONFIG_MIN_RATE_PERIOD), HumanDuration(CONFIG_MAX_RATE_PERIOD));
+        let (least, most) =
+            (HumanDuration(CONFIG_MIN_RATE_PERIOD), HumanDuration(CONFIG_MAX_RATE_PERIOD));
         let message = format!("a period of {} is out of range", HumanDuration(per));
         report.error(&key.trail, message, format!("write a period from {least} to {most}"));
-    } else if u128::from(burst) * per.as_nanos() / u128::from(amount) > CONFIG_MAX_REFILL.as_nanos() {
+    } else if u128::from(burst) * per.as_nanos() / u128::from(amount) > CONFIG_MAX_REFILL.as_nanos()
+    {
         let message = format!("a bucket of {burst} at {rate} takes more than a year to fill");
         let trail = if burst_key.given() { &burst_key.trail } else { &key.trail };
         report.error(trail, message, "write a smaller burst or a higher rate");
@@ -109,7 +112,11 @@ fn key(
                 kind => suggest::nearest(kind, ["client_ip", "route"].into_iter()),
             };
             let help = near.map_or(HELP.to_owned(), |near| format!("write {near:?}"));
-            report.error(&place.trail, format!("{text:?} is not what a limit can be kept for"), help);
+            report.error(
+                &place.trail,
+                format!("{text:?} is not what a limit can be kept for"),
+                help,
+            );
             None
         }
     }

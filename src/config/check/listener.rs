@@ -36,11 +36,7 @@ pub(super) fn listeners(
     .collect()
 }
 
-fn listener(
-    written: file::Listener,
-    place: &Place<'_>,
-    report: &mut Report<'_>,
-) -> Listener {
+fn listener(written: file::Listener, place: &Place<'_>, report: &mut Report<'_>) -> Listener {
     let name = written.name.clone().unwrap_or_default();
     let scope = Scope { default_name: &name, parameters: &[], is_route: false };
     let limits = limit::limits(written.limits, &place.key("limits"), &scope, report);
@@ -75,7 +71,9 @@ fn network(text: &str, place: &Place<'_>, report: &mut Report<'_>) -> Option<IpN
     let Ok(network) = text.parse::<IpNet>() else {
         let prefix = text.rsplit_once('/').map(|(_, prefix)| prefix);
         let message = match prefix.and_then(|prefix| prefix.parse::<u32>().ok()) {
-            Some(prefix) if prefix > 32 => format!("{text:?} is not a network: is /{prefix} right?"),
+            Some(prefix) if prefix > 32 => {
+                format!("{text:?} is not a network: is /{prefix} right?")
+            }
             _ => format!("{text:?} is not a network"),
         };
         let help = "write one like \"10.0.0.0/8\", \"2001:db8::/32\" or a single address";

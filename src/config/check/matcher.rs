@@ -153,7 +153,8 @@ fn segment_refusal(segment: &str, is_last: bool) -> Option<Refusal> {
         return refuse(format!("a `*` is a whole segment and the last, unlike {segment:?}"), help);
     }
     if segment.contains(['{', '}']) {
-        let help = "write a whole segment like `{id}` (letters, digits, `_`, `-`), or a `path_regex`";
+        let help =
+            "write a whole segment like `{id}` (letters, digits, `_`, `-`), or a `path_regex`";
         return refuse(format!("{segment:?} is not a parameter"), help);
     }
     if segment.starts_with(':') && segment.len() > 1 {
@@ -161,7 +162,10 @@ fn segment_refusal(segment: &str, is_last: bool) -> Option<Refusal> {
         return Some((format!("{segment:?} is not a parameter here"), help));
     }
     if matches!(segment, "." | "..") {
-        return refuse("dot segments never reach a route".to_owned(), "write the path without them");
+        return refuse(
+            "dot segments never reach a route".to_owned(),
+            "write the path without them",
+        );
     }
     if let Some(c) = segment.chars().find(|c| !c.is_ascii_graphic() || "?#\\".contains(*c)) {
         let help = match c {

@@ -45,7 +45,16 @@ pub(super) fn settings(file: File, top: &Place<'_>, report: &mut Report<'_>) -> 
     let routes = routes.into_iter().map(|(_, route)| route).collect();
     let rate_limit_fields = file.rate_limit_fields;
     Settings {
-        server, admin, access_log, log, forwarding, limits, rate_limit_fields, listeners, upstreams, routes,
+        server,
+        admin,
+        access_log,
+        log,
+        forwarding,
+        limits,
+        rate_limit_fields,
+        listeners,
+        upstreams,
+        routes,
     }
 }
 
@@ -77,7 +86,11 @@ impl Names {
 }
 
 /// A timeout: more than nothing, and not absurdly long.
-fn timeout(written: HumanDuration, place: &Place<'_>, report: &mut Report<'_>) -> std::time::Duration {
+fn timeout(
+    written: HumanDuration,
+    place: &Place<'_>,
+    report: &mut Report<'_>,
+) -> std::time::Duration {
     let HumanDuration(time) = written;
     if time < std::time::Duration::from_millis(1) {
         let message = format!("a timeout of {written} is over before it begins");

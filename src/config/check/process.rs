@@ -125,7 +125,8 @@ pub(super) fn log(written: file::Log, place: &Place<'_>, report: &mut Report<'_>
         return Log { level: written.level, json: written.json };
     }
     if tracing_subscriber::EnvFilter::try_new(&written.level).is_err() {
-        let help = "write a level like \"info\", or a filter like \"info,tollgate::upstream=debug\"";
+        let help =
+            "write a level like \"info\", or a filter like \"info,tollgate::upstream=debug\"";
         report.error(&level.trail, "this is not a log filter", help);
     }
     Log { level: written.level, json: written.json }

@@ -56,7 +56,8 @@ fn route(
     let request_headers = action::edits(&written.request_headers, &edits, report);
     let edits = place.key("response_headers");
     let response_headers = action::edits(&written.response_headers, &edits, report);
-    let host_policy = host_policy(written.host_policy.as_deref(), &place.key("host_policy"), report);
+    let host_policy =
+        host_policy(written.host_policy.as_deref(), &place.key("host_policy"), report);
     let timeouts = timeouts(&written.timeouts, &place.key("timeouts"), report);
     // Without its path a route's parameters are unknown: its limits cannot be judged.
     let path = path?;
@@ -101,11 +102,7 @@ fn host_policy(written: Option<&str>, place: &Place<'_>, report: &mut Report<'_>
     HostPolicy::Literal(literal.to_ascii_lowercase())
 }
 
-fn timeouts(
-    written: &file::Timeouts,
-    place: &Place<'_>,
-    report: &mut Report<'_>,
-) -> Timeouts {
+fn timeouts(written: &file::Timeouts, place: &Place<'_>, report: &mut Report<'_>) -> Timeouts {
     let (connect_key, total_key) = (place.key("connect"), place.key("total"));
     let connect = written.connect.map(|time| timeout(time, &connect_key, report));
     let mut first_byte = timeout(written.first_byte, &place.key("first_byte"), report);
@@ -117,7 +114,11 @@ fn timeouts(
             if part.given() && time > total {
                 let (time, total) = (HumanDuration(time), HumanDuration(total));
                 let message = format!("{time} can never pass: `total` is {total}");
-                report.error(&part.trail, message, format!("write {total} or less, or a longer `total`"));
+                report.error(
+                    &part.trail,
+                    message,
+                    format!("write {total} or less, or a longer `total`"),
+                );
             }
         };
         longer("connect", connect.unwrap_or_default());

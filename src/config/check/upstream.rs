@@ -26,11 +26,17 @@ pub(super) fn upstream(
     if !(MAX_HEAD_LEAST..=MAX_HEAD_LIMIT).contains(&head.0) {
         let help =
             format!("write a size from {} to {}", Size(MAX_HEAD_LEAST), Size(MAX_HEAD_LIMIT));
-        report.error(&place.key("max_response_head").trail, format!("{head} is out of range"), help);
+        report.error(
+            &place.key("max_response_head").trail,
+            format!("{head} is out of range"),
+            help,
+        );
     }
     let mut time = |key: &'static str, written| timeout(written, &place.key(key), report);
-    let (idle_timeout, connect_timeout) =
-        (time("idle_timeout", written.idle_timeout), time("connect_timeout", written.connect_timeout));
+    let (idle_timeout, connect_timeout) = (
+        time("idle_timeout", written.idle_timeout),
+        time("connect_timeout", written.connect_timeout),
+    );
     let resolve_every = time("resolve_every", written.resolve_every);
     let skip_after_failure = match written.skip_after_failure.0 {
         // Never skipped is a choice.
@@ -203,8 +209,13 @@ pub(super) fn loops(
             _ => None,
         });
         if let Some(listener) = looped {
-            let message = format!("a target is the listener {listener:?}: requests would come back");
-            report.warning(&place.key(name).key("targets").trail, message, "write the service's address");
+            let message =
+                format!("a target is the listener {listener:?}: requests would come back");
+            report.warning(
+                &place.key(name).key("targets").trail,
+                message,
+                "write the service's address",
+            );
         }
     }
 }

@@ -114,6 +114,7 @@ pub struct Redirect {
     #[schemars(required, extend("x-required" = true))]
     pub to: Option<String>,
     /// 301, 302, 303, 307 or 308. 307 and 308 keep the method; 301 and 308 are kept by caches.
+    #[schemars(range(min = 301, max = 308))]
     pub status: u16,
 }
 
@@ -127,7 +128,8 @@ impl Default for Redirect {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Respond {
-    /// Status code, 200 to 599.
+    /// Status code of a final response.
+    #[schemars(range(min = 200, max = 599))]
     pub status: u16,
     /// Body.
     pub body: String,

@@ -32,8 +32,9 @@ pub(super) fn write(root: &Json, page: &mut String) {
         next += 1;
     }
     sections.sort_by_key(|section| order(root, section));
+    let tables = Tables { root, sections: &sections };
     for section in &sections {
-        write_section(section, root, page);
+        tables.write_section(section, page);
     }
 }
 
@@ -82,27 +83,91 @@ fn tables_in<'s>(
     }
 }
 
-fn write_section(section: &Section<'_>, root: &Json, page: &mut String) {
-    let place = section.places.first().map(String::as_str).unwrap_or_default();
-    page.push_str(&format!("\n## {}\n\n", heading(place)));
-    if let Some(meaning) = section.schema["description"].as_str().filter(|_| !place.is_empty()) {
-        page.push_str(&format!("{}\n\n", meaning.replace('\n', " ")));
+/// All tables, so that keys can refer to them.
+struct Tables<'s> {
+    root: &'s Json,
+    sections: &'s [Section<'s>],
+}
+
+impl Tables<'_> {
+    fn write_section(&self, section: &Section<'_>, page: &mut String) {
+        let place = section.places.first().map(String::as_str).unwrap_or_default();
+        page.push_str(&format!("\n## {}\n\n", heading(place)));
+        if let Some(meaning) = section.schema["description"].as_str().filter(|_| !place.is_empty())
+        {
+            page.push_str(&format!("{}\n\n", meaning.replace('\n', " ")));
+        }
+        if section.places.len() > 1 {
+            let others: Vec<String> = section.places.iter().map(|place| header(place)).collect();
+            page.push_str(&format!("Stands in {}.\n\n", others.join(", ")));
+        }
+        page.push_str("| key | value | default | meaning |\n|---|---|---|---|\n");
+        for (name, property) in properties(section.schema) {
+            let cells = [
+                format!("`{name}`"),
+                self.value_type(property),
+                default(property, self.root),
+                meaning(property, self.root),
+            ];
+            let cells = cells.map(|cell| cell.replace('|', "\\|").replace('\n', " "));
+            page.push_str(&format!("| {} |\n", cells.join(" | ")));
+        }
     }
-    if section.places.len() > 1 {
-        let others: Vec<String> = section.places.iter().map(|place| header(place)).collect();
-        page.push_str(&format!("Stands in {}.\n\n", others.join(", ")));
+
+    fn value_type(&self, schema: &Json) -> String {
+        let schema = resolved(schema, self.root);
+        if schema["properties"].is_object() {
+            return format!("[table](#{})", self.anchor_of(schema));
+        }
+        if let Some(name) = schema["format"].as_str() {
+            match name {
+                "duration" | "size" | "rate" | "percent" => return format!("[{name}](#{name})"),
+                "address" => return "address and port".to_owned(),
+                _ => {}
+            }
+        }
+        let parts: Vec<&Json> = alternatives(schema).collect();
+        match parts.as_slice() {
+            [] => {}
+            [one] => return self.value_type(one),
+            parts if parts.iter().all(|part| is_choice(part)) => return choices(parts),
+            parts => {
+                let parts: Vec<String> = parts.iter().map(|part| self.value_type(part)).collect();
+                return parts.join(" or ");
+            }
+        }
+        if is_choice(schema) {
+            return choices(&[schema]);
+        }
+        self.plain_type(schema)
     }
-    page.push_str("| key | value | default | meaning |\n|---|---|---|---|\n");
-    for (name, property) in properties(section.schema) {
-        let place = if place.is_empty() { name.clone() } else { format!("{place}.{name}") };
-        let cells = [
-            format!("`{name}`"),
-            value_type(property, root, &place),
-            default(property, root),
-            meaning(property, root),
-        ];
-        let cells = cells.map(|cell| cell.replace('|', "\\|").replace('\n', " "));
-        page.push_str(&format!("| {} |\n", cells.join(" | ")));
+
+    fn plain_type(&self, schema: &Json) -> String {
+        let names = match &schema["type"] {
+            Json::Array(names) => {
+                names.iter().filter_map(Json::as_str).find(|name| *name != "null")
+            }
+            name => name.as_str(),
+        };
+        match names.unwrap_or_default() {
+            "boolean" => "`true` or `false`".to_owned(),
+            "integer" => integer(schema),
+            "array" => {
+                let item = self.value_type(&schema["items"]);
+                format!("array of {}", plural(&item))
+            }
+            "object" => {
+                let value = self.value_type(&schema["additionalProperties"]);
+                format!("table: name = {value}")
+            }
+            other => other.to_owned(),
+        }
+    }
+
+    fn anchor_of(&self, schema: &Json) -> String {
+        let section = self.sections.iter().find(|section| std::ptr::eq(section.schema, schema));
+        let place = section.and_then(|section| section.places.first());
+        anchor(&heading(place.map(String::as_str).unwrap_or_default()))
     }
 }
 
@@ -122,55 +187,6 @@ fn header(place: &str) -> String {
 fn anchor(heading: &str) -> String {
     let kept = heading.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
     kept.map(|c| if c == ' ' { '-' } else { c.to_ascii_lowercase() }).collect()
-}
-
-fn value_type(schema: &Json, root: &Json, place: &str) -> String {
-    let schema = resolved(schema, root);
-    if schema["properties"].is_object() {
-        return format!("[table](#{})", anchor(&header(place)));
-    }
-    if let Some(name) = schema["format"].as_str() {
-        match name {
-            "duration" | "size" | "rate" | "percent" => return format!("[{name}](#{name})"),
-            "address" => return "address and port".to_owned(),
-            _ => {}
-        }
-    }
-    let parts: Vec<&Json> = alternatives(schema).collect();
-    match parts.as_slice() {
-        [] => {}
-        [one] => return value_type(one, root, place),
-        parts if parts.iter().all(|part| is_choice(part)) => return choices(parts),
-        parts => {
-            let parts: Vec<String> =
-                parts.iter().map(|part| value_type(part, root, place)).collect();
-            return parts.join(" or ");
-        }
-    }
-    if is_choice(schema) {
-        return choices(&[schema]);
-    }
-    plain_type(schema, root, place)
-}
-
-fn plain_type(schema: &Json, root: &Json, place: &str) -> String {
-    let names = match &schema["type"] {
-        Json::Array(names) => names.iter().filter_map(Json::as_str).find(|name| *name != "null"),
-        name => name.as_str(),
-    };
-    match names.unwrap_or_default() {
-        "boolean" => "`true` or `false`".to_owned(),
-        "integer" => integer(schema),
-        "array" => {
-            let item = value_type(&schema["items"], root, &format!("{place}[]"));
-            format!("array of {}", plural(&item))
-        }
-        "object" => {
-            let value = value_type(&schema["additionalProperties"], root, &format!("{place}.NAME"));
-            format!("table: name = {value}")
-        }
-        other => other.to_owned(),
-    }
 }
 
 fn plural(kind: &str) -> String {

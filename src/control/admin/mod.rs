@@ -9,6 +9,7 @@ mod history;
 mod json;
 mod listener;
 mod page;
+mod parts;
 mod process;
 mod prometheus;
 mod routes;

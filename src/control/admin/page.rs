@@ -6,10 +6,11 @@ use maud::{DOCTYPE, Markup, html};
 
 use super::figures::{bytes, count, percent, rate, seconds, span};
 use super::history::{History, Recent};
+use super::parts::{alarming, card, classes, fact, table, time};
 use super::shown::{Percentiles, Shown, busiest};
-use crate::limits::{ADMIN_HISTORY, ADMIN_PAGE_ROUTES};
+use crate::limits::ADMIN_PAGE_ROUTES;
 use crate::stats::merge;
-use crate::stats::{Buckets, Entry, Kind, StatusSums, UpstreamEntry, WorkerState, WorkerStats};
+use crate::stats::{Buckets, Entry, Kind, UpstreamEntry, WorkerState, WorkerStats};
 
 /// The page's style sheet.
 pub(super) const STYLE: &str = include_str!("page.css");
@@ -105,14 +106,13 @@ impl View<'_> {
         let (recent, sum, process) = (&self.recent, &self.shown.gateway, &self.shown.process);
         let latency = Percentiles::of(&recent.latency, hdr);
         let share = |part: f64| if recent.requests > 0.0 { part / recent.requests } else { 0.0 };
-        let time = |s: f64| if latency.count > 0 { seconds(s) } else { "–".into() };
         html! {
             section.cards aria-label="The gateway, last 10 seconds" {
                 (card("Requests a second", &rate(recent.requests), html! {
                     (count(sum.requests)) " in all"
                 }, Some(&self.history.request_rates())))
-                (card("Latency p99", &time(latency.p99), html! {
-                    "p50 " (time(latency.p50)) " · p99.9 " (time(latency.p99_9))
+                (card("Latency p99", &time(latency, latency.p99), html! {
+                    "p50 " (time(latency, latency.p50)) " · p99.9 " (time(latency, latency.p99_9))
                 }, Some(&self.history.p99s())))
                 (card("CPU a request", &recent.cpu_per_request().map_or("–".into(), seconds), html! {
                     (percent(recent.cpu)) " of a core"
@@ -161,11 +161,14 @@ impl View<'_> {
         let all = self.shown.directory.routes.len();
         html! {
             section {
-                h2 { "Routes" @if shown.len() < all {
-                    " " small { "the busiest " (shown.len()) " of " (count(all as u64)) }
+                h2 { "Routes " small {
+                    @if shown.len() < all {
+                        "the busiest " (shown.len()) " of " (count(all as u64)) ", "
+                    }
+                    "percentiles since the start"
                 } }
                 (table(&[
-                    "Route", "Req/s", "*Requests", "Share", "2xx", "*3xx", "4xx", "5xx", "Limited",
+                    "Route", "Req/s", "*Requests", "Share", "*2xx", "*3xx", "4xx", "5xx", "Limited",
                     "*In flight", "*p50", "p99", "*Sent",
                 ], html! { @for entry in shown { (self.route(entry, hdr)) } }))
             }
@@ -182,7 +185,7 @@ impl View<'_> {
                 td { (self.rate(Kind::Route, entry.id)) }
                 td.wide { (count(sum.codes.total())) }
                 td { (classes(&sum.codes)) }
-                td { (count(sum.codes.class(2))) }
+                td.wide { (count(sum.codes.class(2))) }
                 td.wide { (count(sum.codes.class(3))) }
                 td { (count(sum.codes.class(4))) }
                 (alarming(sum.codes.class(5)))
@@ -313,7 +316,7 @@ impl View<'_> {
             @if !self.shown.names.is_empty() {
                 section {
                     h2 { "DNS names" }
-                    (table(&["Name", "Addresses", "Failed in a row"], html! {
+                    (table(&["Name", "~Addresses", "Failed in a row"], html! {
                         @for name in &self.shown.names {
                             tr {
                                 th scope="row" { (name.name.0) ":" (name.name.1) }
@@ -353,90 +356,6 @@ fn worker_row(worker: &WorkerStats, hdr: &mut Hdr<u64>) -> Markup {
             td.wide { (count(worker.turns.value())) }
             td { (worker.generation.value()) }
             td.wide { (count(worker.accept_pauses.value())) }
-        }
-    }
-}
-
-fn fact(name: &str, value: Markup) -> Markup {
-    html! { div { dt { (name) } dd { (value) } } }
-}
-
-fn card(title: &str, figure: &str, below: Markup, trend: Option<&[f64]>) -> Markup {
-    html! {
-        article.has-trend[trend.is_some()] {
-            h3 { (title) }
-            p.figure { (figure) }
-            p.below { (below) }
-            @if let Some(trend) = trend { (sparkline(trend, title)) }
-        }
-    }
-}
-
-/// A table; a column title with a star is left out on narrow screens.
-fn table(columns: &[&str], rows: Markup) -> Markup {
-    html! {
-        div.table tabindex="0" {
-            table {
-                thead { tr { @for column in columns {
-                    @match column.strip_prefix('*') {
-                        Some(title) => th.wide scope="col" { (title) },
-                        None => th scope="col" { (column) },
-                    }
-                } } }
-                tbody { (rows) }
-            }
-        }
-    }
-}
-
-/// A number that should be 0.
-fn alarming(n: u64) -> Markup {
-    html! { td.bad[n > 0] { (count(n)) } }
-}
-
-fn time(of: Percentiles, value: f64) -> String {
-    if of.count == 0 { "–".into() } else { seconds(value) }
-}
-
-/// Shares of the status classes as one bar.
-fn classes(codes: &StatusSums) -> Markup {
-    let total = codes.total().max(1) as f64;
-    let mut x = 0.0;
-    let bars: Vec<_> = (2..=5u16)
-        .map(|class| {
-            let width = codes.class(class) as f64 * 100.0 / total;
-            x += width;
-            (class, x - width, width)
-        })
-        .filter(|(_, _, width)| *width > 0.0)
-        .collect();
-    html! {
-        svg.classes viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true" {
-            @for (class, x, width) in bars {
-                rect class={ "c" (class) } x=(format!("{x:.2}")) width=(format!("{width:.2}"))
-                    y="0" height="8" {}
-            }
-        }
-    }
-}
-
-/// The last two minutes, newest at the right edge.
-fn sparkline(values: &[f64], title: &str) -> Markup {
-    let top = values.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
-    let left = ADMIN_HISTORY.saturating_sub(values.len());
-    let mut points = String::with_capacity(values.len() * 10);
-    for (place, value) in values.iter().enumerate() {
-        let y = 29.0 - value / top * 27.0;
-        points.push_str(&format!("{},{y:.1} ", left + place));
-    }
-    let (first, last) = (left, (left + values.len()).saturating_sub(1));
-    html! {
-        svg.trend viewBox={ "0 0 " (ADMIN_HISTORY - 1) " 30" } preserveAspectRatio="none"
-            role="img" aria-label={ (title) " over two minutes" } {
-            @if values.len() > 1 {
-                polygon points={ (first) ",30 " (points) (last) ",30" } {}
-                polyline points=(points.trim_end()) vector-effect="non-scaling-stroke" {}
-            }
         }
     }
 }

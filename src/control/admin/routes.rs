@@ -90,7 +90,8 @@ async fn metrics(State(state): Shared) -> Response {
 }
 
 async fn config(State(state): Shared) -> Response {
-    rendered(state, "application/toml", |state| state.control.config()).await
+    // Not application/toml: browsers would save it instead of showing it.
+    rendered(state, PLAIN, |state| state.control.config()).await
 }
 
 async fn ready(State(state): Shared) -> Response {

@@ -56,6 +56,18 @@ pub(super) struct Bucket {
     pub(super) lent: u16,
 }
 
+/// What a core has of a bucket's lent tokens, when it reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Lease {
+    /// Tokens that the authority counts as lent to this core.
+    pub(super) held: u16,
+    /// Those of them that were not spent.
+    pub(super) left: u16,
+    /// How far the spending of the others reaches: the largest of, for each, its moment and
+    /// `interval` for every token held then, itself included. Steps.
+    pub(super) reach: u64,
+}
+
 /// A granted lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Grant {
@@ -66,31 +78,35 @@ pub(super) struct Grant {
 }
 
 impl Bucket {
-    /// Where the next token begins: tokens that are lent count as taken only now, however long
-    /// ago they were, since they may be spent at any moment from now on.
-    pub(super) fn level(self, interval: u64, now: u64) -> u64 {
-        let lent = interval.saturating_mul(u64::from(self.lent));
-        self.tat.max(now.saturating_add(lent))
+    /// Where the next token begins, as `own`'s core can tell. Tokens that are lent count as taken
+    /// only now, however long ago they were, since they may be spent at any moment from now on;
+    /// of its own the core knows when they were spent.
+    fn level(self, interval: u64, now: u64, own: Lease) -> u64 {
+        let time = |tokens: u16| interval.saturating_mul(u64::from(tokens));
+        let others = self.lent.saturating_sub(own.held);
+        let held = now.saturating_add(time(others.saturating_add(own.left)));
+        let spent = own.reach.saturating_add(time(others));
+        self.tat.max(held).max(spent)
     }
 
     /// Grants up to `wanted` tokens, but no more than one part in `share` of what is there, and
-    /// takes back `reported` that were spent since the last grant. The first is spent at once (so
-    /// it never counts as lent). `Err`: steps until there is one.
+    /// takes back `own`, which must be spent. The first token is to be spent at once, so it never
+    /// counts as lent. `Err`: steps until there is one.
     pub(super) fn grant(
         self,
         terms: Terms,
         now: u64,
-        reported: u16,
+        own: Lease,
         wanted: u16,
         share: u64,
     ) -> Result<Grant, u64> {
-        let level = self.level(terms.interval, now);
+        let level = self.level(terms.interval, now, own);
         let brim = now.saturating_add(terms.brim);
         let room = brim.saturating_sub(level);
         if room < terms.interval {
             return Err(level.saturating_add(terms.interval).saturating_sub(brim));
         }
-        let others = self.lent - reported.min(self.lent);
+        let others = self.lent.saturating_sub(own.held);
         let mut tokens = 1;
         if wanted > 1 {
             let fair = (room / terms.interval / share).min(u64::from(u16::MAX - others)) as u16;
@@ -100,11 +116,17 @@ impl Bucket {
         Ok(Grant { bucket: Self { tat, lent: others + (tokens - 1) }, tokens })
     }
 
-    /// Takes back a core's lease: `held` tokens in all, `unused` of them never spent.
-    pub(super) fn settle(self, interval: u64, now: u64, held: u16, unused: u16) -> Self {
-        let back = interval.saturating_mul(u64::from(unused));
-        let tat = self.level(interval, now).saturating_sub(back);
-        Self { tat, lent: self.lent - held.min(self.lent) }
+    /// Takes back a core's lease.
+    pub(super) fn settle(self, interval: u64, now: u64, own: Lease) -> Self {
+        let level = self.level(interval, now, own);
+        let back = interval.saturating_mul(u64::from(own.left));
+        Self { tat: level.saturating_sub(back), lent: self.lent.saturating_sub(own.held) }
+    }
+
+    /// Takes back one token that was spent and reported at this `now`, but for nothing.
+    pub(super) fn refund(self, interval: u64, now: u64) -> Self {
+        let level = self.level(interval, now, Lease::default());
+        Self { tat: level.saturating_sub(interval), ..self }
     }
 }
 
@@ -129,6 +151,7 @@ mod tests {
     use super::*;
 
     const EMPTY: Bucket = Bucket { tat: 0, lent: 0 };
+    const NONE: Lease = Lease { held: 0, left: 0, reach: 0 };
 
     fn terms(interval: u64, burst: u64) -> Terms {
         Terms { interval, brim: interval * burst }
@@ -159,16 +182,16 @@ mod tests {
         let terms = terms(10, 3);
         let mut bucket = EMPTY;
         for _ in 0..3 {
-            bucket = bucket.grant(terms, 100, 0, 1, 1).unwrap().bucket;
+            bucket = bucket.grant(terms, 100, NONE, 1, 1).unwrap().bucket;
         }
-        assert_eq!(bucket.grant(terms, 100, 0, 1, 1), Err(10));
-        assert_eq!(bucket.grant(terms, 109, 0, 1, 1), Err(1));
-        assert!(bucket.grant(terms, 110, 0, 1, 1).is_ok());
+        assert_eq!(bucket.grant(terms, 100, NONE, 1, 1), Err(10));
+        assert_eq!(bucket.grant(terms, 109, NONE, 1, 1), Err(1));
+        assert!(bucket.grant(terms, 110, NONE, 1, 1).is_ok());
     }
 
     #[test]
     fn a_lease_is_a_share_of_what_is_there() {
-        let grant = |wanted, share| EMPTY.grant(terms(10, 40), 100, 0, wanted, share).unwrap();
+        let grant = |wanted, share| EMPTY.grant(terms(10, 40), 100, NONE, wanted, share).unwrap();
         assert_eq!(grant(64, 4).tokens, 10);
         assert_eq!(grant(4, 4).tokens, 4);
         assert_eq!(grant(64, 100).tokens, 1);
@@ -178,11 +201,11 @@ mod tests {
     #[test]
     fn lent_tokens_do_not_let_the_bucket_refill_above_them() {
         let terms = terms(10, 40);
-        let bucket = EMPTY.grant(terms, 0, 0, 10, 1).unwrap().bucket;
+        let bucket = EMPTY.grant(terms, 0, NONE, 10, 1).unwrap().bucket;
         // Long after, nine are still held: 31 are left.
         let mut left = 0;
         let mut now = bucket;
-        while let Ok(grant) = now.grant(terms, 1_000_000, 0, 1, 1) {
+        while let Ok(grant) = now.grant(terms, 1_000_000, NONE, 1, 1) {
             now = grant.bucket;
             left += 1;
         }
@@ -192,16 +215,29 @@ mod tests {
     #[test]
     fn unused_tokens_come_back() {
         let terms = terms(10, 40);
-        let bucket = EMPTY.grant(terms, 100, 0, 10, 1).unwrap().bucket;
-        assert_eq!(bucket.settle(10, 100, 9, 9), Bucket { tat: 110, lent: 0 });
-        assert_eq!(bucket.settle(10, 100, 9, 4), Bucket { tat: 160, lent: 0 });
+        let bucket = EMPTY.grant(terms, 100, NONE, 10, 1).unwrap().bucket;
+        let lease = |left| Lease { held: 9, left, reach: 0 };
+        assert_eq!(bucket.settle(10, 100, lease(9)), Bucket { tat: 110, lent: 0 });
+        assert_eq!(bucket.settle(10, 100, lease(4)), Bucket { tat: 160, lent: 0 });
+    }
+
+    #[test]
+    fn tokens_spent_at_the_rate_leave_no_debt() {
+        let terms = terms(10, 40);
+        let bucket = EMPTY.grant(terms, 100, NONE, 10, 1).unwrap().bucket;
+        // Nine more at 110, 120, … 190: each found as many held as were to come.
+        let own = Lease { held: 9, left: 0, reach: 200 };
+        assert_eq!(bucket.settle(10, 200, own), Bucket { tat: 200, lent: 0 });
+        // All nine spent at 500 are nine tokens of debt then.
+        let own = Lease { held: 9, left: 0, reach: 590 };
+        assert_eq!(bucket.settle(10, 510, own), Bucket { tat: 590, lent: 0 });
     }
 
     #[test]
     fn the_end_of_time_refuses_and_does_not_wrap() {
         let never = Terms { interval: u64::MAX, brim: u64::MAX };
-        assert!(EMPTY.grant(never, 1, 0, 1, 1).is_err());
+        assert!(EMPTY.grant(never, 1, NONE, 1, 1).is_err());
         let late = Bucket { tat: u64::MAX - 5, lent: 3 };
-        assert!(late.grant(terms(10, 3), u64::MAX - 1, 0, 4, 1).is_err());
+        assert!(late.grant(terms(10, 3), u64::MAX - 1, NONE, 4, 1).is_err());
     }
 }

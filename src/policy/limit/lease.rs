@@ -4,7 +4,7 @@ use crate::limits::{
     LEASE_ENTRIES, LEASE_MAX, LEASE_TICK_NS, LEASES_PER_TICK, RULES_AT_HAND, TABLE_TRIES,
 };
 
-use super::bucket::{Bucket, Terms, nanoseconds, steps};
+use super::bucket::{Bucket, Lease, Terms, nanoseconds, steps};
 use super::table::Position;
 use super::{KeySource, Rule, Shared};
 
@@ -60,10 +60,10 @@ struct Entry {
     terms: Terms,
     /// The bucket's level when this core last looked, its own lease included; steps.
     level: u64,
+    /// How far its spending reaches (see [`Lease::reach`]), steps.
+    reach: u64,
     /// When this core last looked, steps.
     looked: u64,
-    /// Until then there is no token, as far as this core saw; steps.
-    next_token: u64,
     position: Position,
     /// Tokens that may be spent.
     left: u16,
@@ -180,9 +180,12 @@ impl Local {
 
     fn known_refusal(&self, rule: &Rule, hash: u64, now: u64) -> Option<u64> {
         let entry = &self.entries[index(hash)];
-        let fresh = now < entry.next_token && now < entry.looked + steps(LEASE_TICK_NS);
+        let fresh = now < entry.looked.saturating_add(steps(LEASE_TICK_NS));
         let known = fresh && entry.hash == hash && entry.left == 0 && entry.terms == rule.terms;
-        known.then(|| entry.next_token - now)
+        let Terms { interval, brim } = entry.terms;
+        let next = entry.level.saturating_add(interval);
+        let wait = next.saturating_sub(now.saturating_add(brim));
+        (known && wait > 0).then_some(wait)
     }
 
     /// Takes one token; returns the room left in the bucket, steps.
@@ -191,8 +194,7 @@ impl Local {
         let entry = &mut self.entries[index];
         let same = entry.hash == hash && entry.terms == rule.terms;
         if same && entry.left > 0 {
-            entry.left -= 1;
-            entry.spent += 1;
+            entry.spend(now);
             return Ok(entry.room(now));
         }
         if !same && entry.hash != hash && entry.left > 0 {
@@ -225,7 +227,11 @@ impl Local {
         // It was a grant's first token, or the lease has been settled since: either way the
         // authority counts it as spent.
         if let Some((position, _)) = shared.buckets.find(hash) {
-            give_back(shared, position, hash, rule.terms.interval, now, (0, 1));
+            if entry.hash == hash {
+                entry.level = entry.level.saturating_sub(entry.terms.interval);
+            }
+            let interval = rule.terms.interval;
+            change(shared, position, hash, |bucket| bucket.refund(interval, now));
         }
     }
 }
@@ -242,11 +248,22 @@ impl Entry {
 
     /// Room in the bucket as far as this core knows, its own tokens included; steps.
     fn room(&self, now: u64) -> u64 {
-        let interval = self.terms.interval;
-        let own = interval.saturating_mul(u64::from(self.left));
-        let lent = interval.saturating_mul(u64::from(self.lent()));
-        let level = self.level.max(now.saturating_add(lent));
+        let own = self.terms.interval.saturating_mul(u64::from(self.left));
+        let level = self.level.max(self.reach).max(now.saturating_add(own));
         now.saturating_add(self.terms.brim).saturating_sub(level).saturating_add(own)
+    }
+
+    /// What it reports.
+    fn lease(&self) -> Lease {
+        Lease { held: self.lent(), left: self.left, reach: self.reach }
+    }
+
+    /// Spends a token of the lease.
+    fn spend(&mut self, now: u64) {
+        let time = self.terms.interval.saturating_mul(u64::from(self.left));
+        self.reach = self.reach.max(now.saturating_add(time));
+        self.left -= 1;
+        self.spent += 1;
     }
 
     /// How many tokens to ask for: twice as many when the last were gone within a tick, half when
@@ -269,10 +286,11 @@ impl Entry {
         for _ in 0..TABLE_TRIES {
             let (position, slot) = self.locate(shared, now).ok_or(Refusal::Full)?;
             let bucket = Bucket { tat: slot.word, lent: slot.spare };
-            let grant = match bucket.grant(self.terms, now, self.spent, wanted, share) {
+            let grant = match bucket.grant(self.terms, now, self.lease(), wanted, share) {
                 Ok(grant) => grant,
                 Err(wait) => {
-                    self.next_token = now.saturating_add(wait);
+                    let next = now.saturating_add(self.terms.brim).saturating_add(wait);
+                    self.level = next.saturating_sub(self.terms.interval);
                     return Err(Refusal::Wait(wait));
                 }
             };
@@ -282,8 +300,8 @@ impl Entry {
                 self.level = grant.bucket.tat;
                 self.left = grant.tokens - 1;
                 self.spent = 0;
+                self.reach = 0;
                 self.batch = wanted;
-                self.next_token = 0;
                 return Ok(());
             }
         }
@@ -306,34 +324,27 @@ impl Entry {
         if self.lent() == 0 {
             return;
         }
-        let lease = (self.lent(), self.left);
-        give_back(shared, self.position, self.hash, self.terms.interval, now, lease);
+        let (interval, own) = (self.terms.interval, self.lease());
+        change(shared, self.position, self.hash, |bucket| bucket.settle(interval, now, own));
         if self.left > 0 {
             self.batch = (self.spent + 1).next_power_of_two().min(self.batch);
         }
         self.left = 0;
         self.spent = 0;
+        self.reach = 0;
     }
 }
 
-/// Settles `(held, unused)` tokens with the authority. The slot cannot have been taken by another
-/// key: a bucket with lent tokens or in debt is not forgotten.
-fn give_back(
-    shared: &Shared,
-    position: Position,
-    hash: u64,
-    interval: u64,
-    now: u64,
-    (held, unused): (u16, u16),
-) {
+/// Changes a bucket whose slot cannot have been taken by another key: one with lent tokens or in
+/// debt is not forgotten.
+fn change(shared: &Shared, position: Position, hash: u64, to: impl Fn(Bucket) -> Bucket) {
     loop {
         let slot = shared.buckets.load(position);
         debug_assert!(slot.is(hash));
         if !slot.is(hash) {
             return;
         }
-        let bucket = Bucket { tat: slot.word, lent: slot.spare };
-        let bucket = bucket.settle(interval, now, held, unused);
+        let bucket = to(Bucket { tat: slot.word, lent: slot.spare });
         if shared.buckets.exchange(position, slot, slot.with(bucket.lent, bucket.tat)) {
             return;
         }

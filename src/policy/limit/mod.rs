@@ -14,18 +14,22 @@
 //! The authority counts the tokens that cores hold, or have spent and not reported yet: `lent`.
 //! They may be spent at any later moment, so they are treated as taken at every moment anew:
 //! `level = max(tat, now + lent·T)`. A lease is reported when the next one is taken, and given
-//! back at the tick.
+//! back at the tick. The reporting core knows when its own tokens were spent, so for those the
+//! time of spending stands instead of `now`: with `j` tokens held (itself included) at a spending
+//! at `t`, the level is at least `t + j·T`, and that of the others' lent tokens on top.
 //!
 //! # Why no window admits more than `(e − s)/T + B`
 //!
-//! Take any window `[s, e]` of decision times, each read on the deciding core's own clock. Let
-//! the first exchange (grant, report or give-back) of this bucket made at a time ≥ s find
-//! `lent = L`. It computes `level ≥ s + L·T`. Every token spent in the window comes from these `L`
-//! or from a grant in or after that exchange: one granted earlier and spent at a time ≥ s is
-//! reported later still, so it counts as lent until then. Each grant raises the stored `tat` by at
-//! least `T` a token, each give-back lowers it by `T` for a token that was not spent, nothing else
-//! lowers it. The last grant whose tokens are spent in the window is made at a time ≤ e, so it
-//! leaves `tat ≤ e + B·T`. Hence the tokens granted and not given back number at most
+//! Take any window `[s, e]` of decision times, each read on the deciding core's own clock. Look at
+//! the first exchange (grant, report or give-back) of this bucket made at a time ≥ s. Of the
+//! tokens lent then, `L` are unspent or were spent at times ≥ s. The exchange computes
+//! `level ≥ s + L·T`: for the others' and its own unspent ones by its `now ≥ s`, for its own spent
+//! ones by the first spending at a time ≥ s. Every token spent in the window is one of these `L`
+//! or granted in or after that exchange: one granted earlier and spent at a time ≥ s is reported
+//! later still, so it is lent until then. Each grant raises the stored `tat` by at least `T` a
+//! token, each give-back lowers it by `T` for a token that was not spent, nothing else lowers it.
+//! The last grant whose tokens are spent in the window is made at a time ≤ e, so it leaves
+//! `tat ≤ e + B·T`. Hence the tokens granted and not given back number at most
 //! `(e + B·T − s − L·T)/T`, and with the `L` that is `(e − s)/T + B`. If there is no such
 //! exchange, only lent tokens are spent in the window, and those are never more than `B`. ∎
 //!

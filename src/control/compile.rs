@@ -1,0 +1,360 @@
+//! Settings to a snapshot: names become ids and indices, texts become compiled rules.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::resolve::Addresses;
+use crate::config::{self, Balance, HostMatch, LimitKey, PathMatch, Settings, TargetAddress};
+use crate::policy::limit::Rule;
+use crate::policy::transform::{Edits, Forward as ForwardFields, Names, PathRewrite, Redirect};
+use crate::route::Table;
+use crate::snapshot::{Action, Fixed, Forward, Listener, Route, Snapshot};
+use crate::stats::{self, Assignment, UpstreamEntry};
+use crate::upstream::balance::{self, Member};
+use crate::upstream::{Address, Group, Target};
+
+/// What a snapshot is made of beside the settings.
+pub struct Material<'a> {
+    /// Counts up with each publication.
+    pub generation: u64,
+    /// Stable ids of the names that [`Plan`] gave.
+    pub ids: &'a Assignment,
+    /// Sockets of each listener, in the settings' order.
+    pub sockets: Vec<Arc<Vec<OwnedFd>>>,
+    /// Client connections of the node.
+    pub max_connections: usize,
+}
+
+/// The upstreams with their addresses: what ids are asked for.
+pub struct Plan<'a> {
+    settings: &'a Settings,
+    targets: Vec<Vec<Planned>>,
+}
+
+struct Planned {
+    name: String,
+    authority: String,
+    address: Address,
+    weight: u32,
+}
+
+impl<'a> Plan<'a> {
+    /// Puts resolved addresses in the place of DNS names.
+    pub fn new(settings: &'a Settings, addresses: &Addresses) -> Self {
+        let targets = settings
+            .upstreams
+            .values()
+            .map(|upstream| upstream.targets.iter().flat_map(|t| planned(t, addresses)).collect())
+            .collect();
+        Self { settings, targets }
+    }
+
+    /// The names that need ids.
+    pub fn names(&self) -> stats::Names<'_> {
+        let addresses = |targets: &[Planned]| targets.iter().map(|t| t.name.clone()).collect();
+        stats::Names {
+            listeners: self.settings.listeners.iter().map(|l| l.name.as_str()).collect(),
+            routes: self.settings.routes.iter().map(|r| r.name.as_str()).collect(),
+            upstreams: (self.settings.upstreams.keys())
+                .zip(&self.targets)
+                .map(|(name, targets)| (name.as_str(), addresses(targets)))
+                .collect(),
+        }
+    }
+
+    /// Compiles everything.
+    ///
+    /// # Errors
+    /// What the checker let pass but a compiler refuses, named by its place.
+    pub fn compile(self, material: Material<'_>) -> Result<Snapshot, String> {
+        let settings = self.settings;
+        let table = Table::build(&settings.routes).map_err(|e| format!("routes: {e}"))?;
+        let groups = self.groups(material.ids)?;
+        let routes = Routes::new(settings, &table).compile(material.ids)?;
+        let listeners = (settings.listeners.iter())
+            .zip(&material.ids.directory.listeners)
+            .zip(material.sockets)
+            .map(|((listener, entry), sockets)| {
+                Arc::new(compile_listener(listener, entry, sockets))
+            })
+            .collect();
+        let targets = groups.iter().flat_map(|g| g.targets.iter().map(|t| t.id)).collect();
+        Ok(Snapshot {
+            generation: material.generation,
+            listeners,
+            table,
+            routes,
+            groups,
+            targets,
+            limits: settings.limits.iter().map(|l| Rule::new("gateway", l, None)).collect(),
+            rate_limit_fields: settings.rate_limit_fields,
+            name: settings.server.name.as_str().into(),
+            ipv6_prefix: settings.server.ipv6_prefix,
+            max_connections: material.max_connections,
+            max_connections_per_client: settings.server.max_connections_per_client,
+            max_buffer_memory: settings.server.max_buffer_memory,
+            access_log: settings.access_log.format,
+            ids: Some(material.ids.hold.clone()),
+        })
+    }
+
+    fn groups(&self, ids: &Assignment) -> Result<Vec<Group>, String> {
+        (self.settings.upstreams.iter())
+            .zip(&self.targets)
+            .zip(&ids.directory.upstreams)
+            .map(|(((name, upstream), targets), entry)| {
+                compile_group(name, upstream, targets, entry)
+                    .map_err(|why| format!("upstreams.{name}: {why}"))
+            })
+            .collect()
+    }
+}
+
+fn planned(target: &config::Target, addresses: &Addresses) -> Vec<Planned> {
+    let weight = target.weight;
+    match &target.address {
+        TargetAddress::Socket(address) => {
+            let name = address.to_string();
+            let authority = name.clone();
+            vec![Planned { name, authority, address: Address::Socket(*address), weight }]
+        }
+        TargetAddress::Unix(path) => vec![Planned {
+            name: format!("unix:{}", path.display()),
+            authority: "localhost".into(),
+            address: Address::Unix(path.clone()),
+            weight,
+        }],
+        TargetAddress::Name(host, port) => addresses
+            .get(&(host.clone(), *port))
+            .map_or(&[][..], |found| &found[..])
+            .iter()
+            .map(|address| Planned {
+                name: format!("{host}:{port}@{address}"),
+                authority: format!("{host}:{port}"),
+                address: Address::Socket(*address),
+                weight,
+            })
+            .collect(),
+    }
+}
+
+fn compile_group(
+    name: &str,
+    upstream: &config::Upstream,
+    planned: &[Planned],
+    entry: &UpstreamEntry,
+) -> Result<Group, String> {
+    let targets: Vec<Target> = planned
+        .iter()
+        .zip(&entry.targets)
+        .map(|(p, id)| Target {
+            id: id.id,
+            name: p.name.clone(),
+            address: p.address.clone(),
+            weight: p.weight,
+            authority: p.authority.clone(),
+        })
+        .collect();
+    let members: Vec<Member<'_>> =
+        targets.iter().map(|t| Member { name: &t.name, weight: t.weight }).collect();
+    let picks = match members.len() {
+        0 => None,
+        _ => Some(
+            balance::Group::build(&members, &upstream.balance)
+                .map_err(|e| format!("targets: {e:?}"))?,
+        ),
+    };
+    let hash_key = match &upstream.balance {
+        Balance::Maglev(key) => Some(key.clone()),
+        _ => None,
+    };
+    Ok(Group {
+        id: entry.entry.id,
+        name: name.into(),
+        authorities: authorities(&targets),
+        targets,
+        picks,
+        hash_key,
+        max_idle: upstream.max_idle,
+        idle_ns: ns(upstream.idle_timeout),
+        connect_timeout: upstream.connect_timeout,
+        retries: upstream.retries,
+        retry_budget: upstream.retry_budget,
+        skip_ns: ns(upstream.skip_after_failure),
+        max_response_head: upstream.max_response_head,
+    })
+}
+
+/// Every way in which a target may name itself in a Location.
+fn authorities(targets: &[Target]) -> Vec<Box<[u8]>> {
+    let mut all: Vec<String> = Vec::new();
+    for target in targets {
+        if let Address::Socket(address) = &target.address {
+            all.push(address.to_string());
+            all.push(target.authority.clone());
+        }
+    }
+    all.sort();
+    all.dedup();
+    all.into_iter().map(|a| a.into_bytes().into_boxed_slice()).collect()
+}
+
+fn compile_listener(
+    listener: &config::Listener,
+    entry: &stats::Entry,
+    sockets: Arc<Vec<OwnedFd>>,
+) -> Listener {
+    let scope = format!("listener {}", listener.name);
+    Listener {
+        id: entry.id,
+        name: entry.name.clone(),
+        sockets,
+        trusted_proxies: listener.trusted_proxies.clone(),
+        client_address_from: listener.client_address_from,
+        limits: listener.limits.iter().map(|l| Rule::new(&scope, l, None)).collect(),
+        header_ns: ns(listener.header_timeout),
+        idle_ns: ns(listener.idle_timeout),
+        body_min_rate: listener.body_min_rate,
+        body_grace_ns: ns(listener.body_rate_grace),
+        max_requests: listener.max_requests.unwrap_or(u64::MAX),
+        http: listener.http,
+    }
+}
+
+/// Compiles routes, sharing what is the same for many.
+struct Routes<'a> {
+    settings: &'a Settings,
+    table: &'a Table,
+    groups: HashMap<&'a str, usize>,
+    forward: Arc<ForwardFields>,
+}
+
+impl<'a> Routes<'a> {
+    fn new(settings: &'a Settings, table: &'a Table) -> Self {
+        let groups = settings.upstreams.keys().enumerate().map(|(i, n)| (n.as_str(), i)).collect();
+        let name = &settings.server.name;
+        let forward =
+            Arc::new(ForwardFields::compile(&settings.forwarding, name, &Edits::default()));
+        Self { settings, table, groups, forward }
+    }
+
+    fn compile(&self, ids: &Assignment) -> Result<Vec<Route>, String> {
+        (self.settings.routes.iter())
+            .zip(&ids.directory.routes)
+            .enumerate()
+            .map(|(index, (route, entry))| {
+                self.route(index as u32, route, entry)
+                    .map_err(|why| format!("route {:?}: {why}", route.name))
+            })
+            .collect()
+    }
+
+    fn route(
+        &self,
+        index: u32,
+        route: &config::Route,
+        entry: &stats::Entry,
+    ) -> Result<Route, String> {
+        let names = self.table.parameter_names(index);
+        let catch_all = names.last().is_some_and(|n| n == "*");
+        let parameters: Vec<&str> =
+            names[..names.len() - usize::from(catch_all)].iter().map(String::as_str).collect();
+        let names = Names { parameters: &parameters, catch_all };
+        let scope = format!("route {}", route.name);
+        let limits = route.limits.iter().map(|limit| {
+            let parameter = match &limit.key {
+                LimitKey::PathParameter(name) => self.table.parameter_index(index, name),
+                _ => None,
+            };
+            Rule::new(&scope, limit, parameter)
+        });
+        let response_edits = Edits::compile(&route.response_headers, names)
+            .map_err(|e| format!("response_headers: {e:?}"))?;
+        Ok(Route {
+            id: entry.id,
+            name: entry.name.clone(),
+            scope: number(&scope),
+            action: self.action(route, names)?,
+            limits: limits.collect(),
+            max_body: route.max_body.unwrap_or(u64::MAX),
+            max_concurrent: route.max_concurrent,
+            max_concurrent_per_client: route.max_concurrent_per_client,
+            response_edits: (!response_edits.is_empty()).then(|| Box::new(response_edits)),
+        })
+    }
+
+    fn action(&self, route: &config::Route, names: Names<'_>) -> Result<Action, String> {
+        match &route.action {
+            config::Action::Upstream(upstream) => {
+                let group = self.groups.get(upstream.as_str());
+                let group = *group.ok_or_else(|| format!("no upstream is named {upstream:?}"))?;
+                self.forward(route, names, group).map(|f| Action::Forward(Box::new(f)))
+            }
+            config::Action::Redirect { status, to } => {
+                let to = Redirect::compile(to, names).map_err(|e| format!("redirect: {e:?}"))?;
+                Ok(Action::Redirect(*status, Box::new(to)))
+            }
+            config::Action::Respond { status, body, content_type } => {
+                Ok(Action::Respond(Box::new(Fixed {
+                    status: *status,
+                    body: body.clone().into_bytes(),
+                    content_type: content_type.clone(),
+                })))
+            }
+        }
+    }
+
+    fn forward(
+        &self,
+        route: &config::Route,
+        names: Names<'_>,
+        group: usize,
+    ) -> Result<Forward, String> {
+        let edits = Edits::compile(&route.request_headers, names)
+            .map_err(|e| format!("request_headers: {e:?}"))?;
+        let own =
+            ForwardFields::compile(&self.settings.forwarding, &self.settings.server.name, &edits);
+        let forward = if own == *self.forward { self.forward.clone() } else { Arc::new(own) };
+        let rewrite =
+            PathRewrite::compile(&route.rewrite, names).map_err(|e| format!("rewrite: {e:?}"))?;
+        Ok(Forward {
+            group,
+            rewrite: (rewrite != PathRewrite::default()).then_some(rewrite),
+            request_edits: (!edits.is_empty()).then_some(edits),
+            forward,
+            host: route.host_policy.clone(),
+            connect_ns: route.timeouts.connect.map(ns),
+            first_byte_ns: ns(route.timeouts.first_byte),
+            idle_ns: ns(route.timeouts.idle),
+            total_ns: route.timeouts.total.map_or(u64::MAX, ns),
+        })
+    }
+}
+
+fn ns(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// A number of a name that is the same in every generation of this process.
+fn number(name: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    name.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// A route's matchers in one line, for people.
+pub fn describe(route: &config::Route) -> String {
+    let host = match &route.host {
+        HostMatch::Any => "*".into(),
+        HostMatch::Exact(host) => host.clone(),
+        HostMatch::Wildcard(suffix) => format!("*{suffix}"),
+    };
+    let path = match &route.path {
+        PathMatch::Pattern(pattern) => pattern.clone(),
+        PathMatch::Regex(regex) => format!("~ {regex}"),
+    };
+    format!("{host}{}{path}", if path.starts_with('/') { "" } else { " " })
+}

@@ -1,0 +1,107 @@
+//! `tollgate demo`: a small API built into the binary, and a gateway in front of it.
+
+use std::net::SocketAddr;
+
+use axum::Router;
+use axum::extract::Path;
+use axum::http::{HeaderMap, Uri};
+use axum::response::Json;
+use axum::routing::{any, get};
+use serde_json::{Value, json};
+
+/// Starts the demo API on a free loopback port, on a thread of its own.
+///
+/// # Errors
+/// Where no port or thread can be had.
+pub fn start_api() -> std::io::Result<SocketAddr> {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+    listener.set_nonblocking(true)?;
+    let address = listener.local_addr()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    std::thread::Builder::new().name("demo-api".into()).spawn(move || {
+        runtime.block_on(async {
+            if let Ok(listener) = tokio::net::TcpListener::from_std(listener) {
+                let _ = axum::serve(listener, api()).await;
+            }
+        });
+    })?;
+    Ok(address)
+}
+
+fn api() -> Router {
+    Router::new()
+        .route("/orders/{id}", get(order))
+        .route("/health", get(|| async { "ok\n" }))
+        .fallback(any(echo))
+}
+
+async fn order(Path(id): Path<String>) -> Json<Value> {
+    Json(json!({ "order": id, "state": "shipped", "items": 3 }))
+}
+
+/// Shows what came, so that one can see what a gateway did to it.
+async fn echo(uri: Uri, headers: HeaderMap) -> Json<Value> {
+    let fields: serde_json::Map<String, Value> = headers
+        .iter()
+        .map(|(name, value)| {
+            (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned().into())
+        })
+        .collect();
+    Json(json!({ "path": uri.to_string(), "headers": fields }))
+}
+
+/// The gateway's configuration in front of the API.
+pub fn configuration(api: SocketAddr, listen: SocketAddr, admin: SocketAddr) -> String {
+    format!(
+        r#"# What `tollgate demo` runs.
+[admin]
+listen = "{admin}"
+
+[[listeners]]
+name = "web"
+listen = "{listen}"
+
+[upstreams.demo]
+targets = ["{api}"]
+
+[[routes]]
+name = "orders"
+path = "/orders/{{id}}"
+methods = ["GET"]
+upstream = "demo"
+
+[[routes]]
+name = "limited"
+path = "/limited/*"
+upstream = "demo"
+limits = [{{ rate = "2/m", burst = 2, key = "client_ip" }}]
+
+[[routes]]
+name = "rest"
+path = "/*"
+upstream = "demo"
+"#
+    )
+}
+
+/// What to try, given the addresses the gateway listens on.
+pub fn what_to_try(lines: &[String]) -> String {
+    let address = |what: &str| {
+        let line = lines.iter().find(|line| line.starts_with(what));
+        line.and_then(|line| line.rsplit(' ').next()).unwrap_or("?").to_owned()
+    };
+    let (web, admin) = (address("listening web"), address("admin"));
+    format!(
+        "
+A demo API is behind the gateway. In another terminal, try:
+
+  a routed request           curl -i http://{web}/orders/42
+  what the upstream sees     curl -s http://{web}/anything?x=1
+  a 429 with its fields      for i in 1 2 3; do curl -i http://{web}/limited/; done
+  the numbers                curl -s http://{admin}/stats
+  the live page              http://{admin}/ (in a browser)
+
+Ctrl-C ends it.
+"
+    )
+}

@@ -1,0 +1,365 @@
+//! The running gateway as control sees it: what is in force, and how something new gets there.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use arc_swap::ArcSwap;
+use tokio::sync::{mpsc, oneshot};
+
+use super::admin;
+use super::compile::{Material, Plan};
+use super::log_writer::{LogCounts, LogDestination, LogWriter};
+use super::resolve::{Resolution, Resolver, Wanted};
+use super::sockets::Bound;
+use super::source::Source;
+use crate::accept::Admission;
+use crate::config::{Settings, TargetAddress};
+use crate::io::Driver;
+use crate::limits::{DESCRIPTORS_RESERVED, RELOAD_DEADLINE_MS};
+use crate::policy::limit;
+use crate::session::core::Shared;
+use crate::snapshot::Snapshot;
+use crate::stats::{Directory, Registry, WorkerStats};
+
+/// What is told to the admin listener.
+struct Told {
+    name: String,
+    text: Arc<str>,
+    config_hash: String,
+    directory: Arc<Directory>,
+    generation: u64,
+    reloads_ok: u64,
+    reloads_failed: u64,
+    last_reload_error: Option<String>,
+    draining: bool,
+}
+
+/// The part of the gateway that other tasks may look at.
+pub struct Face {
+    told: Mutex<Told>,
+    started: SystemTime,
+    driver: Driver,
+    driver_reason: String,
+    log_counts: Box<dyn Fn() -> LogCounts + Send + Sync>,
+    resolutions: Box<dyn Fn() -> Vec<Resolution> + Send + Sync>,
+    reloads: mpsc::Sender<ReloadRequest>,
+}
+
+/// A wish to reload, and where the result goes.
+pub type ReloadRequest = oneshot::Sender<Result<u64, Vec<String>>>;
+
+/// Control's own state. One task owns it, so that reloads come one after another.
+pub struct Gateway {
+    file: Option<PathBuf>,
+    /// What the workers share.
+    pub shared: Arc<Shared>,
+    /// Counters of each worker.
+    pub workers: Vec<Arc<WorkerStats>>,
+    /// Names to addresses.
+    resolver: Resolver,
+    /// The access log.
+    pub log: LogWriter,
+    /// Tells workers to drain.
+    pub drain: Arc<AtomicBool>,
+    face: Arc<Face>,
+    registry: Registry,
+    bound: Bound,
+    settings: Arc<Settings>,
+    generation: u64,
+}
+
+/// What a gateway is started with.
+pub struct Start {
+    /// The file that reloads read; `None` for built-in settings, which can't change.
+    pub file: Option<PathBuf>,
+    /// The configuration.
+    pub source: Source,
+    /// Number of workers.
+    pub workers: usize,
+    /// The driver that was chosen, and why.
+    pub driver: (Driver, String),
+    /// Where changed addresses are told.
+    pub addresses_changed: mpsc::Sender<()>,
+    /// Where wishes to reload go.
+    pub reloads: mpsc::Sender<ReloadRequest>,
+}
+
+impl Gateway {
+    /// Resolves names, binds addresses and compiles the first snapshot.
+    ///
+    /// # Errors
+    /// What is in the way: an address that is taken, a log file that can't be opened.
+    pub async fn new(start: Start) -> Result<Self, String> {
+        let (config_hash, text) = (start.source.hash(), start.source.text.into());
+        let settings = Arc::new(start.source.settings);
+        let workers: Vec<_> = (0..start.workers).map(WorkerStats::new).collect();
+        let mut resolver = Resolver::new(start.addresses_changed);
+        resolver.want(&wanted(&settings)).await;
+        let log = LogWriter::start(destination(&settings), settings.access_log.queue)
+            .map_err(|e| format!("access_log.path can't be opened: {e}"))?;
+        let mut bound = Bound::default();
+        let mut registry = Registry::default();
+        let (snapshot, directory) =
+            publishable(&settings, &resolver, &mut bound, &mut registry, &workers, 1)?;
+        let limits = Arc::new(limit::Shared::new());
+        let shared = Arc::new(Shared {
+            snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
+            admission: Admission::new(limits.clone()),
+            limits,
+        });
+        let face = Arc::new(Face {
+            told: Mutex::new(Told {
+                name: settings.server.name.clone(),
+                text,
+                config_hash,
+                directory,
+                generation: 1,
+                reloads_ok: 0,
+                reloads_failed: 0,
+                last_reload_error: None,
+                draining: false,
+            }),
+            started: SystemTime::now(),
+            driver: start.driver.0,
+            driver_reason: start.driver.1,
+            log_counts: Box::new(log.counter()),
+            resolutions: Box::new(resolver.resolutions()),
+            reloads: start.reloads,
+        });
+        Ok(Self {
+            file: start.file,
+            shared,
+            workers,
+            resolver,
+            log,
+            drain: Arc::default(),
+            face,
+            registry,
+            bound,
+            settings,
+            generation: 1,
+        })
+    }
+
+    /// What other tasks may look at.
+    pub fn face(&self) -> Arc<Face> {
+        self.face.clone()
+    }
+
+    /// The settings in force.
+    pub fn settings(&self) -> &Arc<Settings> {
+        &self.settings
+    }
+
+    /// Reads the file again and puts it in force on every worker, or changes nothing.
+    ///
+    /// # Errors
+    /// Every mistake.
+    pub async fn reload(&mut self) -> Result<u64, Vec<String>> {
+        let result = self.try_reload().await;
+        let mut told = self.face.told();
+        match &result {
+            Ok(generation) => {
+                told.reloads_ok += 1;
+                told.last_reload_error = None;
+                tracing::info!(generation, "reloaded");
+            }
+            Err(mistakes) => {
+                told.reloads_failed += 1;
+                told.last_reload_error = mistakes.first().cloned();
+                for mistake in mistakes {
+                    tracing::error!("reload refused: {mistake}");
+                }
+            }
+        }
+        result
+    }
+
+    async fn try_reload(&mut self) -> Result<u64, Vec<String>> {
+        let Some(file) = &self.file else {
+            return Err(vec!["these settings are built in; there is no file to reload".into()]);
+        };
+        let source = Source::read(file)?;
+        let (config_hash, settings) = (source.hash(), source.settings);
+        for warning in source.warnings {
+            tracing::warn!("{warning}");
+        }
+        self.tell_what_waits_for_a_restart(&settings);
+        self.resolver.want(&wanted(&settings)).await;
+        let settings = Arc::new(settings);
+        let result = self.publish(&settings).await.map_err(|mistake| vec![mistake]);
+        match &result {
+            Ok(_) => {
+                self.log.change(destination(&settings), settings.access_log.queue);
+                let mut told = self.face.told();
+                told.name = settings.server.name.clone();
+                told.text = source.text.into();
+                told.config_hash = config_hash;
+                drop(told);
+                self.settings = settings;
+            }
+            Err(_) => {
+                let before = wanted(&self.settings);
+                self.resolver.want(&before).await;
+            }
+        }
+        result
+    }
+
+    /// Puts new addresses of DNS names in force.
+    pub async fn addresses_changed(&mut self) {
+        let settings = self.settings.clone();
+        match self.publish(&settings).await {
+            Ok(generation) => tracing::info!(generation, "addresses of targets changed"),
+            Err(error) => tracing::error!(%error, "new addresses of targets can't be used"),
+        }
+    }
+
+    /// Compiles, swaps, and waits until no worker begins a request under what was before.
+    async fn publish(&mut self, settings: &Settings) -> Result<u64, String> {
+        let generation = self.generation + 1;
+        let (snapshot, directory) = publishable(
+            settings,
+            &self.resolver,
+            &mut self.bound,
+            &mut self.registry,
+            &self.workers,
+            generation,
+        )?;
+        self.generation = generation;
+        // What was before may hold a hundred thousand routes; it is freed by whoever lets go of
+        // it last, which this makes control.
+        let before = self.shared.snapshot.swap(Arc::new(snapshot));
+        {
+            let mut told = self.face.told();
+            told.generation = generation;
+            told.directory = directory;
+        }
+        self.until_all_follow(generation).await;
+        drop(before);
+        Ok(generation)
+    }
+
+    async fn until_all_follow(&self, generation: u64) {
+        for _ in 0..RELOAD_DEADLINE_MS / 5 {
+            if self.workers.iter().all(|w| w.generation.value() >= generation) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        tracing::warn!(generation, "not every worker has taken up the new configuration yet");
+    }
+
+    fn tell_what_waits_for_a_restart(&self, new: &Settings) {
+        let old = &self.settings.server;
+        if (old.workers, &old.cores, old.driver)
+            != (new.server.workers, &new.server.cores, new.server.driver)
+        {
+            tracing::warn!("server.workers, cores and driver change with a restart only");
+        }
+        if self.settings.admin != new.admin {
+            tracing::warn!("admin changes with a restart only");
+        }
+    }
+
+    /// Tells the workers to finish what they have.
+    pub fn begin_drain(&self) {
+        self.drain.store(true, Ordering::Release);
+        self.face.told().draining = true;
+    }
+}
+
+fn publishable(
+    settings: &Settings,
+    resolver: &Resolver,
+    bound: &mut Bound,
+    registry: &mut Registry,
+    workers: &[Arc<WorkerStats>],
+    generation: u64,
+) -> Result<(Snapshot, Arc<Directory>), String> {
+    let sockets = bound.sockets(&settings.listeners, workers.len())?;
+    let plan = Plan::new(settings, &resolver.addresses());
+    let ids = registry.assign(&plan.names(), workers).map_err(|full| full.to_string())?;
+    let max_connections = settings.server.max_connections.unwrap_or_else(default_connections);
+    let material = Material { generation, ids: &ids, sockets: sockets.clone(), max_connections };
+    let snapshot = plan.compile(material)?;
+    bound.keep(&settings.listeners, &sockets);
+    Ok((snapshot, ids.directory.clone()))
+}
+
+/// Each client connection may need one upstream.
+fn default_connections() -> usize {
+    (super::process::descriptors().saturating_sub(DESCRIPTORS_RESERVED) / 2).max(16)
+}
+
+fn wanted(settings: &Settings) -> Vec<Wanted> {
+    (settings.upstreams.values())
+        .flat_map(|upstream| {
+            upstream.targets.iter().filter_map(|target| match &target.address {
+                TargetAddress::Name(host, port) => {
+                    Some(Wanted { name: (host.clone(), *port), every: upstream.resolve_every })
+                }
+                _ => None,
+            })
+        })
+        .collect()
+}
+
+fn destination(settings: &Settings) -> LogDestination {
+    match &settings.access_log.path {
+        Some(path) => LogDestination::File(path.clone()),
+        None => LogDestination::Stdout,
+    }
+}
+
+impl Face {
+    fn told(&self) -> MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl admin::Control for Face {
+    fn directory(&self) -> Arc<Directory> {
+        self.told().directory.clone()
+    }
+
+    fn facts(&self) -> admin::Facts {
+        let told = self.told();
+        admin::Facts {
+            name: told.name.clone(),
+            generation: told.generation,
+            config_hash: told.config_hash.clone(),
+            reloads_ok: told.reloads_ok,
+            reloads_failed: told.reloads_failed,
+            last_reload_error: told.last_reload_error.clone(),
+            started: self.started,
+            driver: self.driver.name(),
+            driver_reason: self.driver_reason.clone(),
+            draining: told.draining,
+        }
+    }
+
+    fn config(&self) -> String {
+        self.told().text.to_string()
+    }
+
+    fn log_counts(&self) -> LogCounts {
+        (self.log_counts)()
+    }
+
+    fn resolutions(&self) -> Vec<Resolution> {
+        (self.resolutions)()
+    }
+
+    fn reload(&self) -> admin::Reloading {
+        let reloads = self.reloads.clone();
+        Box::pin(async move {
+            let stopping = || vec!["the gateway is stopping".to_string()];
+            let (answer, result) = oneshot::channel();
+            reloads.send(answer).await.map_err(|_| stopping())?;
+            result.await.map_err(|_| stopping())?
+        })
+    }
+}

@@ -1,0 +1,64 @@
+//! Listening sockets: bound here, before anything is published, so that an address that is taken
+//! is a clear error and changes nothing.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use crate::config::Listener;
+use crate::io::listener::{bind, local_address};
+
+/// One socket a worker, for one listener.
+pub(super) type Sockets = Arc<Vec<OwnedFd>>;
+
+/// The sockets in use, by the address as written (port 0 keeps the port it was given).
+#[derive(Default)]
+pub(super) struct Bound {
+    by_address: HashMap<SocketAddr, (u32, Sockets)>,
+}
+
+impl Bound {
+    /// Sockets for these listeners: those in use already, and new ones. Nothing changes until
+    /// [`Bound::keep`].
+    ///
+    /// # Errors
+    /// Which listener's address can't be bound, and why.
+    pub(super) fn sockets(
+        &self,
+        listeners: &[Listener],
+        workers: usize,
+    ) -> Result<Vec<Sockets>, String> {
+        listeners
+            .iter()
+            .map(|listener| match self.by_address.get(&listener.listen) {
+                Some((backlog, sockets)) if *backlog == listener.backlog => Ok(sockets.clone()),
+                _ => open(listener, workers).map(Arc::new).map_err(|e| {
+                    format!("listener {:?} can't listen on {}: {e}", listener.name, listener.listen)
+                }),
+            })
+            .collect()
+    }
+
+    /// Remembers what is in use now; sockets of listeners that are gone close when the last
+    /// worker lets go of them.
+    pub(super) fn keep(&mut self, listeners: &[Listener], sockets: &[Sockets]) {
+        self.by_address = listeners
+            .iter()
+            .zip(sockets)
+            .map(|(l, sockets)| (l.listen, (l.backlog, sockets.clone())))
+            .collect();
+    }
+}
+
+fn open(listener: &Listener, workers: usize) -> io::Result<Vec<OwnedFd>> {
+    let first = bind(listener.listen, listener.backlog)?;
+    // With port 0 the others must get the port that the first was given.
+    let address = local_address(&first)?;
+    let mut sockets = vec![first];
+    for _ in 1..workers {
+        sockets.push(bind(address, listener.backlog)?);
+    }
+    Ok(sockets)
+}

@@ -1,0 +1,251 @@
+//! Deadlines without timers: each connection owns an entry in its core's table, arming one is a
+//! store, and the worker's tick looks at all of them.
+//!
+//! A deadline that passes does not drop the operation that is pending (the kernel owns its
+//! buffer, and bytes could be lost). It shuts the socket down or cancels the read; the operation
+//! then completes, and whoever awaited it asks [`Guard::expired`] why.
+
+use std::cell::{Cell, RefCell};
+use std::os::fd::RawFd;
+use std::rc::Rc;
+
+use monoio::io::{CancelHandle, Canceller};
+
+/// What happens when a deadline passes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expiry {
+    /// Reads end as if the peer had closed its side; an answer can still be written.
+    ShutRead,
+    /// Reads and writes end.
+    ShutBoth,
+    /// The pending cancellable read ends with `ECANCELED`; the connection lives on. It waits for
+    /// a request.
+    CancelRead,
+    /// As `ShutRead`, for a connection that waits for a request.
+    CloseIdle,
+}
+
+/// Why an operation ended early.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expired {
+    /// Its deadline passed.
+    Deadline,
+    /// The peer of the watched partner connection is gone (reset, not merely half-closed).
+    PartnerGone,
+}
+
+const NEVER: u64 = u64::MAX;
+
+struct Entry {
+    fd: RawFd,
+    partner: RawFd,
+    expiry: Expiry,
+    expired: Option<Expired>,
+    canceller: Option<Canceller>,
+}
+
+/// The deadlines of one core.
+#[derive(Default)]
+pub struct Watch {
+    // Apart from the entries, so that a tick reads eight bytes a connection.
+    at: RefCell<Vec<u64>>,
+    entries: RefCell<Vec<Entry>>,
+    free: RefCell<Vec<u32>>,
+    ticks: Cell<u32>,
+}
+
+/// Partners are looked at every so many ticks.
+const PARTNER_TICKS: u32 = 8;
+
+impl Watch {
+    /// A table without entries.
+    pub fn new() -> Rc<Self> {
+        Rc::default()
+    }
+
+    /// An unarmed entry for a connection's descriptor.
+    pub fn guard(self: &Rc<Self>, fd: RawFd) -> Guard {
+        let entry =
+            Entry { fd, partner: -1, expiry: Expiry::ShutBoth, expired: None, canceller: None };
+        let index = if let Some(index) = self.free.borrow_mut().pop() {
+            self.entries.borrow_mut()[index as usize] = entry;
+            index
+        } else {
+            self.entries.borrow_mut().push(entry);
+            self.at.borrow_mut().push(NEVER);
+            (self.entries.borrow().len() - 1) as u32
+        };
+        Guard { watch: self.clone(), index }
+    }
+
+    /// Acts on every deadline that has passed. Linear in the number of connections, eight bytes
+    /// each; called once a tick.
+    pub fn tick(&self, now_ns: u64) {
+        let look_at_partners = self.ticks.get() % PARTNER_TICKS == 0;
+        self.ticks.set(self.ticks.get().wrapping_add(1));
+        let mut at = self.at.borrow_mut();
+        for (index, due) in at.iter_mut().enumerate() {
+            if *due == NEVER {
+                continue;
+            }
+            if *due <= now_ns {
+                *due = NEVER;
+                self.expire(index, Expired::Deadline);
+            } else if look_at_partners && self.partner_gone(index) {
+                *due = NEVER;
+                self.expire(index, Expired::PartnerGone);
+            }
+        }
+    }
+
+    fn partner_gone(&self, index: usize) -> bool {
+        let fd = self.entries.borrow()[index].partner;
+        fd >= 0 && peer_is_gone(fd)
+    }
+
+    fn expire(&self, index: usize, why: Expired) {
+        let mut entries = self.entries.borrow_mut();
+        let entry = &mut entries[index];
+        entry.expired = Some(why);
+        match entry.expiry {
+            Expiry::ShutRead | Expiry::CloseIdle => shut_down(entry.fd, libc::SHUT_RD),
+            Expiry::ShutBoth => shut_down(entry.fd, libc::SHUT_RDWR),
+            Expiry::CancelRead => {
+                let canceller = entry.canceller.take();
+                // Cancelling may wake a task at once; it must find the table free.
+                drop(entries);
+                let fresh = canceller.map(Canceller::cancel);
+                self.entries.borrow_mut()[index].canceller = fresh;
+            }
+        }
+    }
+
+    /// Ends the reads of every connection that waits for a request; used when draining.
+    pub fn shut_idle(&self) {
+        let mut at = self.at.borrow_mut();
+        let entries = self.entries.borrow();
+        for (due, entry) in at.iter_mut().zip(entries.iter()) {
+            let waiting = matches!(entry.expiry, Expiry::CancelRead | Expiry::CloseIdle);
+            if *due != NEVER && waiting {
+                *due = NEVER;
+                shut_down(entry.fd, libc::SHUT_RD);
+            }
+        }
+    }
+
+    /// Connections with an entry.
+    pub fn len(&self) -> usize {
+        self.entries.borrow().len() - self.free.borrow().len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// One connection's entry. Dropping it frees the entry; it must be dropped before the descriptor
+/// is closed, so that a reused number is never shut down by an old deadline.
+pub struct Guard {
+    watch: Rc<Watch>,
+    index: u32,
+}
+
+impl Guard {
+    /// Sets the deadline and what it does; replaces the one before.
+    pub fn arm(&self, at_ns: u64, expiry: Expiry) {
+        self.watch.at.borrow_mut()[self.index as usize] = at_ns;
+        let entry = &mut self.watch.entries.borrow_mut()[self.index as usize];
+        entry.expiry = expiry;
+        entry.expired = None;
+    }
+
+    /// Takes the deadline away.
+    pub fn disarm(&self) {
+        self.watch.at.borrow_mut()[self.index as usize] = NEVER;
+    }
+
+    /// While armed, a reset of the connection behind `partner` counts as expiry too; −1: none.
+    pub fn watch_partner(&self, partner: RawFd) {
+        self.watch.entries.borrow_mut()[self.index as usize].partner = partner;
+    }
+
+    /// Why the last armed deadline ended an operation, if it did.
+    pub fn expired(&self) -> Option<Expired> {
+        self.watch.entries.borrow()[self.index as usize].expired
+    }
+
+    /// The handle by which [`Expiry::CancelRead`] reaches a read.
+    pub(super) fn cancel_handle(&self) -> CancelHandle {
+        let entry = &mut self.watch.entries.borrow_mut()[self.index as usize];
+        entry.canceller.get_or_insert_with(Canceller::new).handle()
+    }
+
+    /// Frees the memory that cancelling needs, for a connection that goes to sleep.
+    pub fn forget_canceller(&self) {
+        self.watch.entries.borrow_mut()[self.index as usize].canceller = None;
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.disarm();
+        self.watch.entries.borrow_mut()[self.index as usize].canceller = None;
+        self.watch.entries.borrow_mut()[self.index as usize].partner = -1;
+        self.watch.free.borrow_mut().push(self.index);
+    }
+}
+
+fn shut_down(fd: RawFd, how: libc::c_int) {
+    // SAFETY: shutdown(2) takes plain integers; a wrong descriptor is an error, which means that
+    // the connection is gone already.
+    unsafe { libc::shutdown(fd, how) };
+}
+
+/// Whether the peer has reset the connection (or both sides are closed). A half-close by the
+/// peer alone does not count: it may still want its answer.
+fn peer_is_gone(fd: RawFd) -> bool {
+    let mut poll = libc::pollfd { fd, events: 0, revents: 0 };
+    // SAFETY: one valid pollfd, no waiting.
+    let n = unsafe { libc::poll(&mut poll, 1, 0) };
+    n > 0 && poll.revents & (libc::POLLERR | libc::POLLHUP) != 0
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::os::fd::AsRawFd;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    #[test]
+    fn a_deadline_shuts_the_socket_and_says_so() {
+        let (mut a, _b) = UnixStream::pair().expect("socket pair");
+        let watch = Watch::new();
+        let guard = watch.guard(a.as_raw_fd());
+        guard.arm(100, Expiry::ShutRead);
+        watch.tick(99);
+        assert_eq!(guard.expired(), None);
+        watch.tick(100);
+        assert_eq!(guard.expired(), Some(Expired::Deadline));
+        assert_eq!(a.read(&mut [0; 8]).expect("end of file"), 0);
+    }
+
+    #[test]
+    fn a_disarmed_or_dropped_deadline_does_nothing() {
+        let (a, mut b) = UnixStream::pair().expect("socket pair");
+        let watch = Watch::new();
+        let guard = watch.guard(a.as_raw_fd());
+        guard.arm(5, Expiry::ShutBoth);
+        guard.disarm();
+        watch.tick(10);
+        assert_eq!(guard.expired(), None);
+        guard.arm(5, Expiry::ShutBoth);
+        drop(guard);
+        watch.tick(10);
+        b.set_nonblocking(true).expect("nonblocking");
+        assert_eq!(b.read(&mut [0; 8]).map_err(|e| e.kind()), Err(std::io::ErrorKind::WouldBlock));
+        assert!(watch.is_empty());
+    }
+}

@@ -1,0 +1,42 @@
+//! Two halves of one exchange, driven by one task.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
+
+/// How [`until_second`] ended.
+#[derive(Debug)]
+pub struct Halves<A, B> {
+    /// The first's output, if it finished.
+    pub first: Option<A>,
+    /// The second's output; `None` only where `stop` held of the first's.
+    pub second: Option<B>,
+}
+
+/// Drives both until the second is done, or until the first is done with an output for which
+/// `stop` holds. What is unfinished then is dropped: its connection must be closed.
+pub async fn until_second<A, B>(
+    first: impl Future<Output = A>,
+    second: impl Future<Output = B>,
+    stop: impl Fn(&A) -> bool,
+) -> Halves<A, B> {
+    let mut first = pin!(first);
+    let mut second = pin!(second);
+    let mut done = None;
+    poll_fn(move |cx| {
+        if done.is_none()
+            && let Poll::Ready(output) = first.as_mut().poll(cx)
+        {
+            let stopped = stop(&output);
+            done = Some(output);
+            if stopped {
+                return Poll::Ready(Halves { first: done.take(), second: None });
+            }
+        }
+        match second.as_mut().poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Halves { first: done.take(), second: Some(output) }),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
+}

@@ -1,0 +1,174 @@
+//! One connected stream, TCP or Unix.
+
+use std::cell::UnsafeCell;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, RawFd};
+use std::path::Path;
+use std::time::Duration;
+
+use monoio::io::{AsyncReadRent, AsyncWriteRent, CancelableAsyncReadRent};
+use monoio::net::{TcpStream, UnixStream};
+
+use super::buffer::{Buffer, Room, Unsent};
+use super::deadline::Guard;
+
+enum Kind {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+/// A connected stream. Reads and writes take `&self`, so that one task can drive both directions;
+/// at most one read and one write may be pending at a time.
+pub struct Stream {
+    kind: UnsafeCell<Kind>,
+    fd: RawFd,
+}
+
+impl Stream {
+    pub(super) fn tcp(stream: TcpStream) -> Self {
+        let fd = stream.as_raw_fd();
+        Self { kind: UnsafeCell::new(Kind::Tcp(stream)), fd }
+    }
+
+    /// Takes over an accepted socket.
+    ///
+    /// # Errors
+    /// What setting its mode or registering it with the driver says.
+    pub fn from_std(stream: std::net::TcpStream) -> io::Result<Self> {
+        stream.set_nonblocking(monoio::utils::is_legacy())?;
+        Ok(Self::tcp(TcpStream::from_std(stream)?))
+    }
+
+    // The streams' own operations take `&mut self` but use only their descriptor, which is why
+    // monoio's split halves share a stream in the same way.
+    #[allow(clippy::mut_from_ref)]
+    fn kind(&self) -> &mut Kind {
+        // SAFETY: the value never leaves this thread (UnsafeCell is not Sync), and the operations
+        // only clone the descriptor out of it before they first suspend.
+        unsafe { &mut *self.kind.get() }
+    }
+
+    /// Connects to a TCP address.
+    ///
+    /// # Errors
+    /// What connect(2) says, or `TimedOut`.
+    pub async fn connect(address: SocketAddr, within: Duration) -> io::Result<Self> {
+        let stream = timeout(within, TcpStream::connect_addr(address)).await?;
+        stream.set_nodelay(true)?;
+        Ok(Self::tcp(stream))
+    }
+
+    /// Connects to a Unix socket.
+    ///
+    /// # Errors
+    /// What connect(2) says, or `TimedOut`.
+    pub async fn connect_unix(path: &Path, within: Duration) -> io::Result<Self> {
+        let stream = timeout(within, UnixStream::connect(path)).await?;
+        let fd = stream.as_raw_fd();
+        Ok(Self { kind: UnsafeCell::new(Kind::Unix(stream)), fd })
+    }
+
+    /// The descriptor, for deadlines.
+    pub fn fd(&self) -> RawFd {
+        self.fd
+    }
+
+    /// Reads behind the buffer's data, as much as it has room for. 0 is end of file.
+    pub async fn read(&self, buffer: Buffer) -> (io::Result<usize>, Buffer) {
+        let room = Room(buffer);
+        let (result, room) = match self.kind() {
+            Kind::Tcp(s) => s.read(room).await,
+            Kind::Unix(s) => s.read(room).await,
+        };
+        (result, room.0)
+    }
+
+    /// The same, where `guard`'s deadline may cancel the read without harm to the connection.
+    pub async fn read_or_cancel(
+        &self,
+        buffer: Buffer,
+        guard: &Guard,
+    ) -> (io::Result<usize>, Buffer) {
+        let room = Room(buffer);
+        let handle = guard.cancel_handle();
+        let (result, room) = match self.kind() {
+            Kind::Tcp(s) => s.cancelable_read(room, handle).await,
+            Kind::Unix(s) => s.cancelable_read(room, handle).await,
+        };
+        (result, room.0)
+    }
+
+    /// Writes all the buffer's data; it is empty afterwards.
+    ///
+    /// # Errors
+    /// What send(2) says; `WriteZero` where the peer takes nothing.
+    pub async fn write_all(&self, buffer: Buffer) -> (io::Result<()>, Buffer) {
+        let mut unsent = Unsent(buffer);
+        while !unsent.0.is_empty() {
+            let (result, back) = match self.kind() {
+                Kind::Tcp(s) => s.write(unsent).await,
+                Kind::Unix(s) => s.write(unsent).await,
+            };
+            unsent = back;
+            match result {
+                Ok(0) => return (Err(io::ErrorKind::WriteZero.into()), unsent.0),
+                Ok(n) => unsent.0.consume(n),
+                Err(e) => return (Err(e), unsent.0),
+            }
+        }
+        (Ok(()), unsent.0)
+    }
+
+    /// Waits until a read would not block, holding no buffer.
+    ///
+    /// # Errors
+    /// What the driver says; the connection is then of no more use.
+    pub async fn readable(&self) -> io::Result<()> {
+        match self.kind() {
+            Kind::Tcp(s) => s.readable(false).await,
+            Kind::Unix(s) => s.readable(false).await,
+        }
+    }
+
+    /// Whether a connection that should be silent is: no bytes, no end of file, no error. One
+    /// non-blocking look that takes nothing from the socket.
+    pub fn is_quiet(&self) -> bool {
+        let mut byte = 0u8;
+        // SAFETY: one byte of valid memory; the flags make it neither wait nor consume.
+        let n = unsafe {
+            libc::recv(self.fd, (&raw mut byte).cast(), 1, libc::MSG_PEEK | libc::MSG_DONTWAIT)
+        };
+        n < 0 && io::Error::last_os_error().kind() == io::ErrorKind::WouldBlock
+    }
+
+    /// Tells the peer that no more bytes come.
+    pub fn shut_write(&self) {
+        // SAFETY: plain integers; an error means that the connection is gone.
+        unsafe { libc::shutdown(self.fd, libc::SHUT_WR) };
+    }
+
+    /// Makes closing send a reset instead of an orderly end, so that the peer can't take a
+    /// truncated message for a whole one.
+    pub fn reset_on_close(&self) {
+        let linger = libc::linger { l_onoff: 1, l_linger: 0 };
+        // SAFETY: the option's value and its length are right.
+        unsafe {
+            libc::setsockopt(
+                self.fd,
+                libc::SOL_SOCKET,
+                libc::SO_LINGER,
+                (&raw const linger).cast(),
+                size_of::<libc::linger>() as libc::socklen_t,
+            );
+        }
+    }
+}
+
+/// A plain timeout: only for what is thrown away when it passes.
+async fn timeout<T>(within: Duration, work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    match monoio::time::timeout(within, work).await {
+        Ok(result) => result,
+        Err(_) => Err(io::ErrorKind::TimedOut.into()),
+    }
+}

@@ -1,0 +1,331 @@
+//! Everything that can go wrong with a request, and the one total map from it to what the client
+//! gets, who is to blame, and what becomes of the connections.
+
+use crate::http::Bad;
+
+/// Why a request failed. One variant per row of the table in docs/ERRORS.md.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure {
+    /// The request's bytes break a rule of HTTP.
+    BadRequest(Bad),
+    /// The request's content breaks its framing.
+    BadRequestBody(Bad),
+    /// The head did not come in time.
+    HeaderTimeout,
+    /// The content came too slowly.
+    BodyTimeout,
+    /// The content is larger than the route allows.
+    BodyTooLarge,
+    /// The client went away before its answer.
+    ClientGone,
+    /// CONNECT, which a gateway does not offer.
+    ConnectMethod,
+    /// No route matches.
+    NoRoute,
+    /// Routes match but for the method.
+    MethodNotAllowed,
+    /// A rate limit refused it.
+    RateLimited,
+    /// Too many requests in flight for this client.
+    ClientConcurrency,
+    /// Too many requests in flight on this route.
+    RouteConcurrency,
+    /// No room to keep another client's limit state.
+    LimitState,
+    /// This core's buffers are used up.
+    Overloaded,
+    /// The rewritten path can't be sent.
+    BadRewrite,
+    /// The upstream has no target with an address.
+    NoTarget,
+    /// The target refused the connection, or there is no way to it.
+    ConnectFailed,
+    /// Connecting took too long.
+    ConnectTimeout,
+    /// No descriptor or port left for an upstream connection.
+    NoDescriptors,
+    /// The target closed or reset the connection before its answer.
+    ClosedEarly,
+    /// The target's answer breaks a rule of HTTP.
+    BadResponse(Bad),
+    /// The target's answer ended before its content did.
+    ResponseIncomplete,
+    /// No answer in time.
+    FirstByteTimeout,
+    /// The answer stalled.
+    ResponseTimeout,
+    /// The whole exchange took too long.
+    TotalTimeout,
+}
+
+/// Who is to blame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Blame {
+    /// The client.
+    Client,
+    /// This gateway or its operator's limits.
+    Gateway,
+    /// The upstream.
+    Upstream,
+}
+
+/// What a failure means for everybody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Meaning {
+    /// Status code sent to the client; 499 is only logged (nobody is there to read it).
+    pub status: u16,
+    /// Short name in logs, stats and the problem type.
+    pub name: &'static str,
+    /// One sentence for the client, without details.
+    pub title: &'static str,
+    /// Error type in Proxy-Status (RFC 9209 section 2.3).
+    pub proxy_status: &'static str,
+    /// Who is to blame.
+    pub blame: Blame,
+    /// Whether the client's connection must be closed: its next bytes can't be trusted to begin a
+    /// request.
+    pub close: bool,
+}
+
+impl Failure {
+    /// Names by [`Failure::kind`], for counters.
+    pub const KINDS: &[&str] = &[
+        "bad_request",
+        "bad_request_body",
+        "header_timeout",
+        "body_timeout",
+        "body_too_large",
+        "client_gone",
+        "connect_method",
+        "no_route",
+        "method_not_allowed",
+        "rate_limited",
+        "client_concurrency",
+        "route_concurrency",
+        "limit_state_full",
+        "overloaded",
+        "bad_rewrite",
+        "no_target",
+        "connect_failed",
+        "connect_timeout",
+        "no_descriptors",
+        "closed_early",
+        "bad_response",
+        "response_incomplete",
+        "first_byte_timeout",
+        "response_timeout",
+        "total_timeout",
+    ];
+
+    /// Its place among [`Failure::KINDS`]: bad requests are one kind each, whatever the rule.
+    pub fn kind(self) -> usize {
+        match self {
+            Self::BadRequest(_) => 0,
+            Self::BadRequestBody(_) => 1,
+            other => {
+                let name = other.meaning().name;
+                Self::KINDS.iter().position(|kind| *kind == name).unwrap_or_default()
+            }
+        }
+    }
+
+    /// The total map.
+    pub fn meaning(self) -> Meaning {
+        use Blame::{Client, Gateway, Upstream};
+        let m = |status, name, title, proxy_status, blame, close| Meaning {
+            status,
+            name,
+            title,
+            proxy_status,
+            blame,
+            close,
+        };
+        match self {
+            Self::BadRequest(bad) | Self::BadRequestBody(bad) => {
+                m(bad.status(), bad.name(), bad.detail(), "http_request_error", Client, true)
+            }
+            Self::HeaderTimeout => m(
+                408,
+                "header_timeout",
+                "The request head did not arrive in time",
+                "http_request_error",
+                Client,
+                true,
+            ),
+            Self::BodyTimeout => m(
+                408,
+                "body_timeout",
+                "The request content arrived too slowly",
+                "http_request_error",
+                Client,
+                true,
+            ),
+            Self::BodyTooLarge => m(
+                413,
+                "body_too_large",
+                "The request content is too large",
+                "http_request_denied",
+                Client,
+                true,
+            ),
+            Self::ClientGone => m(
+                499,
+                "client_gone",
+                "The client closed the connection",
+                "connection_terminated",
+                Client,
+                true,
+            ),
+            Self::ConnectMethod => m(
+                501,
+                "connect_method",
+                "This gateway is no tunnel",
+                "http_request_denied",
+                Client,
+                true,
+            ),
+            Self::NoRoute => {
+                m(404, "no_route", "No such resource", "destination_not_found", Client, false)
+            }
+            Self::MethodNotAllowed => m(
+                405,
+                "method_not_allowed",
+                "The method is not allowed here",
+                "http_request_denied",
+                Client,
+                false,
+            ),
+            Self::RateLimited => {
+                m(429, "rate_limited", "Too many requests", "http_request_denied", Client, false)
+            }
+            Self::ClientConcurrency => m(
+                429,
+                "client_concurrency",
+                "Too many requests at once",
+                "http_request_denied",
+                Client,
+                false,
+            ),
+            Self::RouteConcurrency => m(
+                503,
+                "route_concurrency",
+                "Too many requests at once",
+                "connection_limit_reached",
+                Gateway,
+                false,
+            ),
+            Self::LimitState => m(
+                503,
+                "limit_state_full",
+                "The service is overloaded",
+                "proxy_internal_response",
+                Gateway,
+                false,
+            ),
+            Self::Overloaded => m(
+                503,
+                "overloaded",
+                "The service is overloaded",
+                "proxy_internal_response",
+                Gateway,
+                true,
+            ),
+            Self::BadRewrite => m(
+                400,
+                "bad_rewrite",
+                "The path can't be forwarded",
+                "http_request_error",
+                Client,
+                false,
+            ),
+            Self::NoTarget => m(
+                503,
+                "no_target",
+                "The service is not available",
+                "destination_unavailable",
+                Upstream,
+                false,
+            ),
+            Self::ConnectFailed => m(
+                502,
+                "connect_failed",
+                "The service can't be reached",
+                "connection_refused",
+                Upstream,
+                false,
+            ),
+            Self::ConnectTimeout => m(
+                504,
+                "connect_timeout",
+                "The service can't be reached in time",
+                "connection_timeout",
+                Upstream,
+                false,
+            ),
+            Self::NoDescriptors => m(
+                503,
+                "no_descriptors",
+                "The service is overloaded",
+                "proxy_internal_error",
+                Gateway,
+                false,
+            ),
+            Self::ClosedEarly => m(
+                502,
+                "closed_early",
+                "The service closed the connection without an answer",
+                "connection_terminated",
+                Upstream,
+                false,
+            ),
+            Self::BadResponse(_) => m(
+                502,
+                "bad_response",
+                "The service gave an answer that is not valid",
+                "http_protocol_error",
+                Upstream,
+                false,
+            ),
+            Self::ResponseIncomplete => m(
+                502,
+                "response_incomplete",
+                "The service's answer ended too early",
+                "http_response_incomplete",
+                Upstream,
+                true,
+            ),
+            Self::FirstByteTimeout => m(
+                504,
+                "first_byte_timeout",
+                "The service did not answer in time",
+                "http_response_timeout",
+                Upstream,
+                false,
+            ),
+            Self::ResponseTimeout => m(
+                504,
+                "response_timeout",
+                "The service's answer stalled",
+                "connection_read_timeout",
+                Upstream,
+                true,
+            ),
+            Self::TotalTimeout => m(
+                504,
+                "total_timeout",
+                "The service did not answer in time",
+                "http_response_timeout",
+                Upstream,
+                false,
+            ),
+        }
+    }
+
+    /// What the log says beyond the name: the rule that an answer broke.
+    pub fn detail(self) -> &'static str {
+        match self {
+            Self::BadResponse(bad) => bad.detail(),
+            other => other.meaning().title,
+        }
+    }
+}

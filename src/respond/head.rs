@@ -1,0 +1,106 @@
+//! The response head that goes to the client, emitted from the target's parsed one.
+
+use crate::http::h1::encode;
+use crate::http::{Framing, Known, ResponseHead, Version};
+use crate::policy::transform::location::{self, is_location};
+use crate::policy::transform::{Edits, LocationContext, Values};
+
+use super::own::connection;
+
+/// How the content is framed for the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Content {
+    /// There is none; `Some`: the length that Content-Length still names (HEAD, 304).
+    None(Option<u64>),
+    /// That many bytes.
+    Length(u64),
+    /// Chunks.
+    Chunked,
+    /// Until the connection is closed (HTTP/1.0 clients).
+    UntilClose,
+}
+
+impl Content {
+    /// The framing for a client of `version` (RFC 9112 section 6.3).
+    pub fn of(head: &ResponseHead, version: Version) -> Self {
+        match (head.framing, version) {
+            (Framing::None, _) => Self::None(head.content_length),
+            (Framing::Length(n), _) => Self::Length(n),
+            (_, Version::Http11) => Self::Chunked,
+            (_, Version::Http10) => Self::UntilClose,
+        }
+    }
+}
+
+/// A response as it goes to the client.
+pub struct Outgoing<'a, 'v> {
+    /// The target's head.
+    pub head: &'a ResponseHead,
+    /// The bytes its spans stand for.
+    pub buf: &'a [u8],
+    /// Framing of its content.
+    pub content: Content,
+    /// The request's version.
+    pub version: Version,
+    /// Whether this is the connection's last answer.
+    pub close: bool,
+    /// Edits of fields.
+    pub edits: Option<&'a Edits>,
+    /// What edits may name.
+    pub values: &'a Values<'v>,
+    /// What a Location must not name.
+    pub location: &'a LocationContext<'a>,
+    /// Further field lines.
+    pub fields: &'a [u8],
+}
+
+impl Outgoing<'_, '_> {
+    /// Appends the head, the blank line included.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        encode::status_line(out, self.head.status, self.head.reason.of(self.buf));
+        for field in &self.head.fields {
+            if field.hop || field.known == Known::ContentLength {
+                continue;
+            }
+            if self.edits.is_some_and(|e| e.removes(field, self.buf)) {
+                continue;
+            }
+            let name = field.name.of(self.buf);
+            let value = field.value.of(self.buf);
+            if is_location(field, self.buf) {
+                self.encode_location(name, value, out);
+            } else {
+                encode::field(out, name, value);
+            }
+        }
+        match self.content {
+            Content::None(None) | Content::UntilClose => {}
+            Content::None(Some(n)) | Content::Length(n) => encode::content_length(out, n),
+            Content::Chunked => out.extend_from_slice(encode::CHUNKED),
+        }
+        out.extend_from_slice(self.fields);
+        if let Some(edits) = self.edits {
+            edits.append(self.values, out);
+        }
+        connection(out, self.version, self.close);
+        out.extend_from_slice(encode::END);
+    }
+
+    fn encode_location(&self, name: &[u8], value: &[u8], out: &mut Vec<u8>) {
+        out.extend_from_slice(name);
+        out.extend_from_slice(b": ");
+        if !location::rewrite(value, self.location, out) {
+            out.extend_from_slice(value);
+        }
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+/// Appends an interim (1xx) response: status and end-to-end fields.
+pub fn interim(head: &ResponseHead, buf: &[u8], out: &mut Vec<u8>) {
+    encode::status_line(out, head.status, head.reason.of(buf));
+    for field in head.fields.iter().filter(|f| !f.hop && f.known != Known::ContentLength) {
+        encode::field(out, field.name.of(buf), field.value.of(buf));
+    }
+    out.extend_from_slice(encode::END);
+}

@@ -1,0 +1,26 @@
+//! What is known of a request when it is over: for the counters and the access log.
+
+use crate::respond::failure::Failure;
+
+/// One request's account, filled in as it goes.
+#[derive(Default)]
+pub(super) struct Account {
+    /// When its head was there, nanoseconds of the core's clock.
+    pub(super) began_ns: u64,
+    /// Status sent; 0 where nothing was.
+    pub(super) status: u16,
+    /// Bytes of head and content received.
+    pub(super) bytes_in: u64,
+    /// Bytes of head and content sent.
+    pub(super) bytes_out: u64,
+    /// From the request sent to the answer's head, nanoseconds.
+    pub(super) response_ns: u64,
+    /// Index of the group and stable id of the last target tried.
+    pub(super) target: Option<(usize, u32)>,
+    /// Tries after the first.
+    pub(super) retries: u32,
+    /// Whether the answer came over a kept connection.
+    pub(super) reused: bool,
+    /// What went wrong.
+    pub(super) failure: Option<Failure>,
+}

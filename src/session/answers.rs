@@ -1,0 +1,130 @@
+//! Answers that the gateway makes itself, written to the client.
+
+use crate::http::{Framing, Version};
+use crate::io::{Buffer, Expiry, clock};
+use crate::policy::transform::Redirect;
+use crate::respond::failure::Failure;
+use crate::respond::own::{self, Asker, Manner, Own};
+use crate::snapshot::Fixed;
+
+use super::request::{Fate, PathParameters, Request};
+use super::scratch::Scratch;
+
+/// A fixed response.
+pub(super) async fn fixed(
+    r: &mut Request<'_>,
+    s: &mut Scratch,
+    fixed: &Fixed,
+) -> Result<Fate, Failure> {
+    let mut fields = std::mem::take(&mut r.limit_fields);
+    let own = |fields| Own {
+        status: fixed.status,
+        content_type: &fixed.content_type,
+        body: &fixed.body,
+        fields,
+    };
+    append_edits(r, s, &mut fields);
+    let fate = fate_after(r, s, false);
+    let out = compose(r, s, fate, |manner, out| own(&fields).encode(manner, out));
+    r.account.status = fixed.status;
+    Ok(send(r, out, fate).await)
+}
+
+/// A redirect.
+pub(super) async fn redirect(
+    r: &mut Request<'_>,
+    s: &mut Scratch,
+    status: u16,
+    redirect: &Redirect,
+) -> Result<Fate, Failure> {
+    let mut fields = std::mem::take(&mut r.limit_fields);
+    fields.extend_from_slice(b"Location: ");
+    with_values(r, s, |values| redirect.write(values, &mut fields));
+    fields.extend_from_slice(b"\r\n");
+    append_edits(r, s, &mut fields);
+    let fate = fate_after(r, s, false);
+    let own = Own { status, content_type: "", body: b"", fields: &fields };
+    let out = compose(r, s, fate, |manner, out| own.encode(manner, out));
+    r.account.status = status;
+    Ok(send(r, out, fate).await)
+}
+
+/// A failure's answer, where the client can still be given one.
+pub(super) async fn failure(r: &mut Request<'_>, s: &mut Scratch, failure: Failure) -> Fate {
+    let meaning = failure.meaning();
+    r.account.failure = Some(failure);
+    r.account.status = meaning.status;
+    if failure == Failure::ClientGone {
+        return Fate::Reset;
+    }
+    let fate = fate_after(r, s, meaning.close);
+    let asker = Asker {
+        takes_json: own::takes_json(&s.head.fields, s.input.data()),
+        request_id: &s.words.request_id,
+        gateway: &r.snapshot.name,
+    };
+    let fields = std::mem::take(&mut r.limit_fields);
+    let out = compose(r, s, fate, |manner, out| {
+        own::failure(failure, &asker, manner, &fields, out);
+    });
+    send(r, out, fate).await
+}
+
+fn with_values(
+    r: &Request<'_>,
+    s: &Scratch,
+    use_them: impl FnOnce(&crate::policy::transform::Values<'_>),
+) {
+    let buf = s.input.data();
+    let path = s.head.path.of(buf);
+    let parameters = PathParameters { params: &s.params, path };
+    use_them(&r.values(&s.head, buf, &s.words.request_id, &parameters));
+}
+
+fn append_edits(r: &Request<'_>, s: &Scratch, fields: &mut Vec<u8>) {
+    if let Some(edits) = &r.route().response_edits {
+        with_values(r, s, |values| edits.append(values, fields));
+    }
+}
+
+/// What becomes of the connection: kept where the request's content, if any, has been read whole.
+fn fate_after(r: &Request<'_>, s: &Scratch, close: bool) -> Fate {
+    let read_whole = match s.head.framing {
+        Framing::None => true,
+        Framing::Length(n) => s.body.capacity() == 0 && (s.input.len() - s.head.len) as u64 >= n,
+        Framing::Chunked | Framing::UntilClose => false,
+    };
+    if close || !read_whole {
+        Fate::Linger
+    } else if r.is_last(s) {
+        Fate::Close
+    } else {
+        Fate::Keep
+    }
+}
+
+fn compose(
+    r: &Request<'_>,
+    s: &Scratch,
+    fate: Fate,
+    encode: impl FnOnce(&Manner<'_>, &mut Vec<u8>),
+) -> Buffer {
+    let wall = &r.connection.core.wall;
+    let mut date = wall.date.borrow_mut();
+    let close = fate != Fate::Keep;
+    // To one whose version is not known, HTTP/1.1 is spoken.
+    let version = if s.head.len == 0 { Version::Http11 } else { s.head.version };
+    let seconds = wall.of(r.account.began_ns) / 1_000_000_000;
+    let manner = Manner { method: s.head.method, version, close, date: date.at(seconds) };
+    let mut out = Buffer::small();
+    encode(&manner, out.writer());
+    out
+}
+
+async fn send(r: &mut Request<'_>, out: Buffer, fate: Fate) -> Fate {
+    let c = r.connection;
+    r.account.bytes_out += out.len() as u64;
+    c.guard.arm(clock::coarse_ns().saturating_add(r.listener.idle_ns), Expiry::ShutBoth);
+    let (result, _) = c.stream.write_all(out).await;
+    if result.is_ok() { fate } else { Fate::Reset }
+}

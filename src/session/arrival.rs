@@ -1,0 +1,66 @@
+//! A request's head arrives.
+
+use crate::http::h1::{Scan, parse_request};
+use crate::io::{Buffer, Expiry, clock};
+use crate::limits::{AWAKE_NS, BUFFER_SMALL};
+use crate::respond::failure::Failure;
+
+use super::connection::Connection;
+use super::scratch::Scratch;
+
+/// What came.
+pub(super) enum Arrival {
+    /// A whole head, in the scratch.
+    Request,
+    /// Nothing for a while.
+    Silence,
+    /// The end of the connection, or its idle timeout.
+    End,
+    /// Something that is no request, or too slow to be one.
+    Refused(Failure),
+}
+
+/// Waits for the next request's head.
+pub(super) async fn head(c: &mut Connection, s: &mut Scratch) -> Arrival {
+    s.scan = Scan::default();
+    let listener = c.listener.settings();
+    let mut first_byte_ns = None;
+    loop {
+        if !s.input.is_empty() {
+            match parse_request(s.input.data_mut(), &mut s.scan, &listener.http, &mut s.head) {
+                Ok(true) => return Arrival::Request,
+                Ok(false) => {}
+                Err(bad) => return Arrival::Refused(Failure::BadRequest(bad)),
+            }
+            let since = *first_byte_ns.get_or_insert_with(clock::coarse_ns);
+            c.guard.arm(since.saturating_add(listener.header_ns), Expiry::ShutRead);
+            s.input.reserve(BUFFER_SMALL);
+        } else {
+            if c.core.draining.get() {
+                return Arrival::End;
+            }
+            if s.input.capacity() == 0 {
+                s.input = if c.reads_large { Buffer::medium() } else { Buffer::small() };
+            }
+            let awake_until = c.silent_since_ns.saturating_add(AWAKE_NS);
+            if awake_until < c.silent_until_ns() {
+                c.guard.arm(awake_until, Expiry::CancelRead);
+            } else {
+                c.guard.arm(c.silent_until_ns(), Expiry::CloseIdle);
+            }
+        }
+        let (result, input) = c.stream.read_or_cancel(std::mem::take(&mut s.input), &c.guard).await;
+        s.input = input;
+        match result {
+            Ok(n) if n > 0 => {
+                clock::now_ns();
+                c.reads_large |= s.input.is_full();
+            }
+            Err(e) if e.raw_os_error() == Some(libc::ECANCELED) => return Arrival::Silence,
+            _ if first_byte_ns.is_some() && c.guard.expired().is_some() => {
+                return Arrival::Refused(Failure::HeaderTimeout);
+            }
+            _ => return Arrival::End,
+        }
+    }
+}

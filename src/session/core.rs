@@ -1,0 +1,154 @@
+//! What one core owns and its sessions use. Nothing here is shared with another core, except by
+//! the types that say so (the snapshot, the limits' authority, the admission counts).
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use arc_swap::cache::Cache;
+
+use crate::accept::Admission;
+use crate::io::Watch;
+use crate::policy::limit;
+use crate::respond::access_log::Clock;
+use crate::respond::date::Date;
+use crate::snapshot::{Listener, Snapshot};
+use crate::stats;
+use crate::upstream::Upstreams;
+
+use super::journal::Journal;
+use super::scratch::Scratch;
+
+/// What the process shares with every core.
+pub struct Shared {
+    /// What control published last.
+    pub snapshot: Arc<ArcSwap<Snapshot>>,
+    /// Limits' authoritative state.
+    pub limits: Arc<limit::Shared>,
+    /// Connections of the node.
+    pub admission: Arc<Admission>,
+}
+
+/// One core's own.
+pub struct Core {
+    /// What it shares.
+    pub shared: Arc<Shared>,
+    newest: RefCell<Cache<Arc<ArcSwap<Snapshot>>, Arc<Snapshot>>>,
+    current: RefCell<Rc<Arc<Snapshot>>>,
+    /// Deadlines of its connections.
+    pub watch: Rc<Watch>,
+    /// Pools, pickers, health and retry budgets.
+    pub upstreams: Upstreams,
+    /// Leases.
+    pub limits: RefCell<limit::Local>,
+    /// Counters.
+    pub stats: stats::Writer,
+    /// Access log records on their way out.
+    pub journal: RefCell<Journal>,
+    /// Wall time, and its forms in logs and fields.
+    pub wall: Wall,
+    /// Random numbers, for balancing and ids; not for secrets.
+    pub random: RefCell<fastrand::Rng>,
+    /// No new requests are to be begun.
+    pub draining: Cell<bool>,
+    pub(super) scratch: RefCell<Vec<Box<Scratch>>>,
+}
+
+/// Wall time as of the last tick.
+pub struct Wall {
+    /// Nanoseconds between the core's clock and 1970.
+    pub offset_ns: Cell<u64>,
+    /// Date values.
+    pub date: RefCell<Date>,
+    /// Log timestamps.
+    pub log: RefCell<Clock>,
+}
+
+impl Default for Wall {
+    fn default() -> Self {
+        Self { offset_ns: Cell::new(0), date: RefCell::default(), log: RefCell::new(Clock::at(0)) }
+    }
+}
+
+impl Wall {
+    /// Takes the wall clock anew, so that steps of it are followed.
+    pub fn tick(&self, now_ns: u64) {
+        let wall = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .map_or(0, |d| d.as_nanos() as u64);
+        self.offset_ns.set(wall.saturating_sub(now_ns));
+    }
+
+    /// Wall time of a moment of the core's clock, nanoseconds since 1970.
+    pub fn of(&self, at_ns: u64) -> u64 {
+        self.offset_ns.get() + at_ns
+    }
+}
+
+impl Core {
+    /// A core with nothing in it yet.
+    pub fn new(
+        shared: Arc<Shared>,
+        stats: stats::Writer,
+        journal: Journal,
+        workers: usize,
+    ) -> Self {
+        let current = RefCell::new(Rc::new(shared.snapshot.load_full()));
+        let watch = Watch::new();
+        let core = Self {
+            newest: RefCell::new(Cache::new(shared.snapshot.clone())),
+            current,
+            watch: watch.clone(),
+            upstreams: Upstreams::new(watch),
+            limits: RefCell::new(limit::Local::new(workers)),
+            stats,
+            journal: RefCell::new(journal),
+            wall: Wall::default(),
+            random: RefCell::new(fastrand::Rng::new()),
+            draining: Cell::new(false),
+            scratch: RefCell::new(Vec::new()),
+            shared,
+        };
+        core.wall.tick(crate::io::clock::now_ns());
+        core
+    }
+
+    /// The snapshot in force. A request takes it once and keeps it; the count behind it is this
+    /// core's own, so that cores do not contend for the shared one.
+    pub fn snapshot(&self) -> Rc<Arc<Snapshot>> {
+        let mut newest = self.newest.borrow_mut();
+        let newest = newest.load();
+        let mut current = self.current.borrow_mut();
+        if !Arc::ptr_eq(newest, &current) {
+            *current = Rc::new(Arc::clone(newest));
+            // Ids that it no longer has may come to stand for something else.
+            self.upstreams.pool.borrow_mut().retain(|target| newest.targets.contains(&target));
+        }
+        current.clone()
+    }
+}
+
+/// A listener as its connections see it: by name over all generations.
+pub struct ListenerState {
+    /// Stable id.
+    pub id: u32,
+    current: RefCell<Rc<Arc<Listener>>>,
+}
+
+impl ListenerState {
+    /// A listener as the snapshot has it.
+    pub fn new(listener: Arc<Listener>) -> Rc<Self> {
+        Rc::new(Self { id: listener.id, current: RefCell::new(Rc::new(listener)) })
+    }
+
+    /// Its settings; after it was removed, the last there were.
+    pub fn settings(&self) -> Rc<Arc<Listener>> {
+        self.current.borrow().clone()
+    }
+
+    /// Follows a new snapshot.
+    pub fn update(&self, listener: Arc<Listener>) {
+        *self.current.borrow_mut() = Rc::new(listener);
+    }
+}

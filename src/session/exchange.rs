@@ -1,0 +1,424 @@
+//! One request and its answer over one upstream connection.
+
+use crate::http::h1::{BodyReader, Scan, parse_response};
+use crate::http::{Framing, ResponseHead, Version};
+use crate::io::deadline::Expired;
+use crate::io::join::until_second;
+use crate::io::{Buffer, Expiry, clock};
+use crate::limits::{BUFFER_SMALL, MAX_INTERIM, RESPONSE_CHUNK_EXTENSION};
+use crate::respond::failure::Failure;
+use crate::respond::head::{self, Content, Outgoing};
+use crate::upstream::retry::Sent;
+use crate::upstream::{Connection, Target};
+
+use super::account::Account;
+use super::forward::{Uploaded, Way};
+use super::pump::{End, Pump, Stop, Wire};
+use super::request::Fate;
+
+/// How the request's content is at hand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Upload {
+    /// There is none.
+    None,
+    /// All of it lies behind the head: that many bytes, which can be sent again.
+    Whole(usize),
+    /// It is streamed; the first of it is in a buffer of its own.
+    Stream,
+}
+
+/// The buffers of an exchange.
+pub(super) struct Exchange<'a> {
+    /// Streamed request content.
+    pub(super) body: &'a mut Buffer,
+    /// From the target.
+    pub(super) answer: &'a mut Buffer,
+    /// To the target.
+    pub(super) out: &'a mut Buffer,
+    /// To the client.
+    pub(super) reply: &'a mut Buffer,
+    pub(super) response: &'a mut ResponseHead,
+}
+
+/// Why a try failed, and how far it got.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Broken {
+    pub(super) failure: Failure,
+    pub(super) sent: Sent,
+    /// Bytes of the answer went to the client.
+    pub(super) begun: bool,
+}
+
+impl Broken {
+    /// Before any byte was sent upstream.
+    pub(super) fn before(failure: Failure) -> Self {
+        Self { failure, sent: Sent::Nothing, begun: false }
+    }
+
+    /// While the answer was on its way.
+    fn during(failure: Failure, begun: bool) -> Self {
+        Self { failure, sent: Sent::ResponseBegun, begun }
+    }
+}
+
+/// Sends the request (its head is in `out`) and passes the answer on.
+pub(super) async fn run(
+    way: &Way<'_, '_>,
+    x: &mut Exchange<'_>,
+    connection: Connection,
+    upload: Upload,
+    target: &Target,
+    account: &mut Account,
+) -> Result<Fate, Broken> {
+    let core = &way.request.connection.core;
+    connection.guard.watch_partner(way.request.connection.stream.fd());
+    let result = match upload {
+        Upload::Stream => Box::pin(duplex(way, x, &connection, target, account)).await,
+        Upload::None | Upload::Whole(_) => {
+            simplex(way, x, &connection, upload, target, account).await
+        }
+    };
+    connection.guard.watch_partner(-1);
+    match result {
+        Ok(done) => {
+            let current = core.snapshot();
+            let known = current.targets.contains(&connection.target);
+            if done.reusable && x.answer.is_empty() && known {
+                core.upstreams.keep(connection, way.group, clock::coarse_ns(), &core.stats);
+            }
+            *x.answer = Buffer::empty();
+            Ok(done.fate)
+        }
+        Err(broken) => {
+            *x.answer = Buffer::empty();
+            if broken.sent != Sent::OnReused {
+                core.stats.target(target.id).failures.up();
+            }
+            Err(broken)
+        }
+    }
+}
+
+/// An answer that went out whole.
+struct Done {
+    fate: Fate,
+    /// Both messages were consumed whole and the target keeps the connection.
+    reusable: bool,
+}
+
+/// The content is at hand: send all at once, then read the answer.
+async fn simplex(
+    way: &Way<'_, '_>,
+    x: &mut Exchange<'_>,
+    connection: &Connection,
+    upload: Upload,
+    target: &Target,
+    account: &mut Account,
+) -> Result<Done, Broken> {
+    if let Upload::Whole(n) = upload {
+        x.out.append(&way.buf[way.head.len..way.head.len + n]);
+        account.bytes_in += n as u64;
+    }
+    let now = clock::coarse_ns();
+    connection
+        .guard
+        .arm(now.saturating_add(way.rules.first_byte_ns).min(way.total_at_ns), Expiry::ShutBoth);
+    let (result, out) = connection.stream.write_all(std::mem::take(x.out)).await;
+    drop(out);
+    if result.is_err() {
+        return Err(lost(way, connection, false));
+    }
+    let uploaded = Uploaded::new(true);
+    let mut download = Download { way, connection, target, uploaded: &uploaded, begun: false };
+    download.run(x.answer, x.reply, x.response, account).await
+}
+
+/// The content is streamed while the answer may already come.
+async fn duplex(
+    way: &Way<'_, '_>,
+    x: &mut Exchange<'_>,
+    connection: &Connection,
+    target: &Target,
+    account: &mut Account,
+) -> Result<Done, Broken> {
+    let client = way.request.connection;
+    let uploaded = Uploaded::new(false);
+    // Each direction has deadlines of its own.
+    let from_guard = client.core.watch.guard(client.stream.fd());
+    let to_guard = client.core.watch.guard(connection.stream.fd());
+    let listener = way.request.listener;
+    let announced = match way.head.framing {
+        Framing::Length(n) => n,
+        _ => 0,
+    };
+    let mut pump = Pump {
+        from: End {
+            stream: &client.stream,
+            guard: &from_guard,
+            idle_ns: way.rules.idle_ns,
+            min_rate: listener.body_min_rate,
+            grace_ns: listener.body_grace_ns,
+            total_at_ns: way.total_at_ns,
+            expiry: Expiry::ShutRead,
+        },
+        to: End {
+            stream: &connection.stream,
+            guard: &to_guard,
+            idle_ns: way.rules.idle_ns,
+            min_rate: 0,
+            grace_ns: 0,
+            total_at_ns: way.total_at_ns,
+            expiry: Expiry::ShutBoth,
+        },
+        reader: way.body_reader(),
+        wire: if way.head.framing == Framing::Chunked { Wire::Chunked } else { Wire::Plain },
+        limit: way.request.route().max_body,
+        announced,
+        passed: 0,
+        written: 0,
+    };
+    let mut download = Download { way, connection, target, uploaded: &uploaded, begun: false };
+    let halves = {
+        let upload = async {
+            let result = pump.run(x.body, x.out).await;
+            if result.is_ok() {
+                uploaded.set(true);
+                let at = clock::coarse_ns().saturating_add(way.rules.first_byte_ns);
+                connection.guard.arm(at.min(way.total_at_ns), Expiry::ShutBoth);
+            }
+            result
+        };
+        connection.guard.arm(way.total_at_ns, Expiry::ShutBoth);
+        let download = download.run(x.answer, x.reply, x.response, account);
+        until_second(upload, download, |r| r.is_err_and(Stop::is_senders)).await
+    };
+    account.bytes_in += pump.passed;
+    let begun = download.begun;
+    match halves.second {
+        Some(Ok(mut done)) => {
+            let whole = matches!(halves.first, Some(Ok(())));
+            if !whole {
+                done.fate = Fate::Linger;
+                done.reusable = false;
+            }
+            Ok(done)
+        }
+        // What the target did not read may be why it gave no answer.
+        Some(Err(broken)) => Err(broken),
+        None => {
+            let failure = match halves.first {
+                Some(Err(stop)) => upload_failure(stop, way),
+                _ => Failure::ClientGone,
+            };
+            Err(Broken::during(failure, begun))
+        }
+    }
+}
+
+/// What it means that the client's content stopped.
+fn upload_failure(stop: Stop, way: &Way<'_, '_>) -> Failure {
+    match stop {
+        Stop::SenderBad(bad) => Failure::BadRequestBody(bad),
+        Stop::SenderSlow if clock::coarse_ns() >= way.total_at_ns => Failure::TotalTimeout,
+        Stop::SenderSlow => Failure::BodyTimeout,
+        Stop::TooLarge => Failure::BodyTooLarge,
+        _ => Failure::ClientGone,
+    }
+}
+
+/// The connection ended before an answer: who ended it, and may the request be sent again?
+fn lost(way: &Way<'_, '_>, connection: &Connection, answered: bool) -> Broken {
+    let failure = match connection.guard.expired() {
+        Some(Expired::PartnerGone) => return Broken::during(Failure::ClientGone, false),
+        Some(Expired::Deadline) if clock::coarse_ns() >= way.total_at_ns => Failure::TotalTimeout,
+        Some(Expired::Deadline) => Failure::FirstByteTimeout,
+        None if answered => Failure::ResponseIncomplete,
+        None => {
+            let sent = if connection.reused { Sent::OnReused } else { Sent::OnFresh };
+            return Broken { failure: Failure::ClosedEarly, sent, begun: false };
+        }
+    };
+    Broken::during(failure, false)
+}
+
+/// The answer's way from the target to the client.
+struct Download<'a, 'w, 'v> {
+    way: &'a Way<'w, 'v>,
+    connection: &'a Connection,
+    target: &'a Target,
+    uploaded: &'a Uploaded,
+    begun: bool,
+}
+
+impl Download<'_, '_, '_> {
+    async fn run(
+        &mut self,
+        answer: &mut Buffer,
+        reply: &mut Buffer,
+        response: &mut ResponseHead,
+        account: &mut Account,
+    ) -> Result<Done, Broken> {
+        let sent_ns = clock::coarse_ns();
+        *answer = Buffer::medium();
+        self.read_head(answer, reply, response).await?;
+        account.response_ns = clock::coarse_ns().saturating_sub(sent_ns);
+        account.status = response.status;
+        let core = &self.way.request.connection.core;
+        core.stats.target(self.target.id).record(response.status, account.response_ns);
+        let content = Content::of(response, self.way.head.version);
+        let close = self.way.last || !self.uploaded.get() || content == Content::UntilClose;
+        *reply = Buffer::small();
+        self.encode(answer, reply, response, content, close);
+        answer.consume(response.len);
+        let mut pump = self.pump(response, content);
+        let result = pump.run(answer, reply).await;
+        let (written, begun) = (pump.written, pump.written > 0);
+        account.bytes_out += written;
+        self.begun |= begun;
+        if let Err(stop) = result {
+            return Err(Broken::during(self.failure(stop), self.begun));
+        }
+        Ok(Done {
+            fate: if close { Fate::Close } else { Fate::Keep },
+            reusable: response.keep_alive && response.framing != Framing::UntilClose,
+        })
+    }
+
+    /// Reads up to the final head; interim answers are passed on as they come.
+    async fn read_head(
+        &mut self,
+        answer: &mut Buffer,
+        reply: &mut Buffer,
+        response: &mut ResponseHead,
+    ) -> Result<(), Broken> {
+        let mut scan = Scan::default();
+        let mut interim = 0;
+        loop {
+            if !answer.is_empty() {
+                let max = self.way.group.max_response_head;
+                let parsed =
+                    parse_response(answer.data_mut(), &mut scan, max, self.way.method(), response);
+                match parsed {
+                    Ok(true) if response.status >= 200 => return Ok(()),
+                    Ok(true) => {
+                        interim += 1;
+                        if interim > MAX_INTERIM {
+                            let bad = crate::http::Bad::HeadTooLarge;
+                            return Err(Broken::during(Failure::BadResponse(bad), self.begun));
+                        }
+                        self.pass_interim(answer, reply, response).await?;
+                        answer.consume(response.len);
+                        scan = Scan::default();
+                        continue;
+                    }
+                    Ok(false) => answer.reserve(BUFFER_SMALL),
+                    Err(bad) => {
+                        return Err(Broken::during(Failure::BadResponse(bad), self.begun));
+                    }
+                }
+            }
+            let (result, back) = self.connection.stream.read(std::mem::take(answer)).await;
+            *answer = back;
+            clock::now_ns();
+            match result {
+                Ok(n) if n > 0 => {}
+                _ => {
+                    let answered = !answer.is_empty() || interim > 0;
+                    let mut broken = lost(self.way, self.connection, answered);
+                    broken.begun = self.begun;
+                    return Err(broken);
+                }
+            }
+        }
+    }
+
+    /// Passes a 1xx answer on; HTTP/1.0 clients know none (RFC 9110 section 15.2).
+    async fn pass_interim(
+        &mut self,
+        answer: &Buffer,
+        reply: &mut Buffer,
+        response: &ResponseHead,
+    ) -> Result<(), Broken> {
+        if self.way.head.version == Version::Http10 {
+            return Ok(());
+        }
+        let client = self.way.request.connection;
+        *reply = Buffer::small();
+        head::interim(response, answer.data(), reply.writer());
+        let at = clock::coarse_ns().saturating_add(self.way.rules.idle_ns);
+        client.guard.arm(at.min(self.way.total_at_ns), Expiry::ShutBoth);
+        let (result, _) = client.stream.write_all(std::mem::take(reply)).await;
+        client.guard.disarm();
+        result.map_err(|_| Broken::during(Failure::ClientGone, true))
+    }
+
+    fn encode(
+        &self,
+        answer: &Buffer,
+        reply: &mut Buffer,
+        response: &ResponseHead,
+        content: Content,
+        close: bool,
+    ) {
+        Outgoing {
+            head: response,
+            buf: answer.data(),
+            content,
+            version: self.way.head.version,
+            close,
+            edits: self.way.request.route().response_edits.as_deref(),
+            values: self.way.values,
+            location: &self.way.location(self.target),
+            fields: &self.way.request.limit_fields,
+        }
+        .encode(reply.writer());
+    }
+
+    fn pump(&self, response: &ResponseHead, content: Content) -> Pump<'_> {
+        let client = self.way.request.connection;
+        let listener = self.way.request.listener;
+        let announced = match response.framing {
+            Framing::Length(n) => n,
+            _ => 0,
+        };
+        Pump {
+            from: End {
+                stream: &self.connection.stream,
+                guard: &self.connection.guard,
+                idle_ns: self.way.rules.idle_ns,
+                min_rate: 0,
+                grace_ns: 0,
+                total_at_ns: self.way.total_at_ns,
+                expiry: Expiry::ShutBoth,
+            },
+            to: End {
+                stream: &client.stream,
+                guard: &client.guard,
+                idle_ns: self.way.rules.idle_ns,
+                min_rate: listener.body_min_rate,
+                grace_ns: listener.body_grace_ns,
+                total_at_ns: self.way.total_at_ns,
+                expiry: Expiry::ShutBoth,
+            },
+            reader: BodyReader::new(response.framing, RESPONSE_CHUNK_EXTENSION),
+            wire: if content == Content::Chunked { Wire::Chunked } else { Wire::Plain },
+            limit: u64::MAX,
+            announced,
+            passed: 0,
+            written: 0,
+        }
+    }
+
+    /// What it means that the answer's content stopped.
+    fn failure(&self, stop: Stop) -> Failure {
+        let gone = self.connection.guard.expired() == Some(Expired::PartnerGone);
+        match stop {
+            _ if gone => Failure::ClientGone,
+            Stop::SenderBad(bad) => Failure::BadResponse(bad),
+            Stop::SenderSlow if clock::coarse_ns() >= self.way.total_at_ns => Failure::TotalTimeout,
+            Stop::SenderSlow => Failure::ResponseTimeout,
+            Stop::ReaderClosed | Stop::ReaderSlow | Stop::TooLarge => Failure::ClientGone,
+            Stop::SenderClosed => Failure::ResponseIncomplete,
+        }
+    }
+}

@@ -1,0 +1,301 @@
+//! Stage 5 and 6 for a forwarded request: choose a target, exchange, pass the answer on, and try
+//! another target where that is safe.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use crate::config::HostPolicy;
+use crate::http::h1::BodyReader;
+use crate::http::{Framing, Method, RequestHead};
+use crate::io::{Buffer, clock};
+use crate::policy::Permit;
+use crate::policy::transform::{Hop, LocationContext, Scheme, Values, outside};
+use crate::respond::failure::Failure;
+use crate::snapshot::Forward;
+use crate::upstream::balance::Tried;
+use crate::upstream::emit::Outgoing;
+use crate::upstream::key::hash_of;
+use crate::upstream::retry::{Sent, may_retry};
+use crate::upstream::{ConnectError, Connection, Group, Target};
+
+use super::account::Account;
+use super::exchange::{self, Broken, Exchange, Upload};
+use super::request::{Fate, PathParameters, Request};
+use super::scratch::Scratch;
+
+/// What holds for every try of a request.
+pub(super) struct Way<'a, 'v> {
+    pub(super) request: &'a Request<'a>,
+    pub(super) rules: &'a Forward,
+    pub(super) group: &'a Group,
+    pub(super) head: &'a RequestHead,
+    pub(super) buf: &'a [u8],
+    pub(super) path: &'a [u8],
+    pub(super) values: &'a Values<'v>,
+    pub(super) hop: &'a Hop<'a>,
+    /// Whether the client's connection ends with this answer anyway.
+    pub(super) last: bool,
+    pub(super) total_at_ns: u64,
+}
+
+/// Forwards the request, by the permit that the policies gave.
+pub(super) async fn run(
+    r: &mut Request<'_>,
+    s: &mut Scratch,
+    rules: &Forward,
+    _permit: &Permit,
+) -> Result<Fate, Failure> {
+    let mut account = std::mem::take(&mut r.account);
+    let result = run_counted(r, s, rules, &mut account).await;
+    r.account = account;
+    result
+}
+
+async fn run_counted(
+    r: &Request<'_>,
+    s: &mut Scratch,
+    rules: &Forward,
+    account: &mut Account,
+) -> Result<Fate, Failure> {
+    let last = r.is_last(s);
+    let upload = take_upload(s);
+    let Scratch { input, body, answer, out, reply, head, response, params, words, .. } = s;
+    let buf = input.data();
+    let path = head.path.of(buf);
+    let parameters = PathParameters { params, path };
+    let values = r.values(head, buf, &words.request_id, &parameters);
+    let path = match &rules.rewrite {
+        Some(rewrite) => {
+            rewrite.apply(path, &values, &mut words.path).map_err(|_| Failure::BadRewrite)?
+        }
+        None => path,
+    };
+    let hop = r.hop(&words.request_id);
+    let way = Way {
+        request: r,
+        rules,
+        group: &r.snapshot.groups[rules.group],
+        head,
+        buf,
+        path,
+        values: &values,
+        hop: &hop,
+        last,
+        total_at_ns: account.began_ns.saturating_add(rules.total_ns),
+    };
+    let mut exchange = Exchange { body, answer, out, reply, response };
+    way.run(&mut exchange, upload, account).await
+}
+
+/// Splits the content off the head: what came along goes to a buffer of its own when it must be
+/// streamed, since the head's bytes are needed to the end.
+fn take_upload(s: &mut Scratch) -> Upload {
+    let here = s.input.len() - s.head.len;
+    match s.head.framing {
+        Framing::None | Framing::UntilClose | Framing::Length(0) => Upload::None,
+        Framing::Length(n) if n <= here as u64 => Upload::Whole(n as usize),
+        _ => {
+            s.body = Buffer::medium();
+            s.body.append(&s.input.data()[s.head.len..]);
+            s.input.truncate(s.head.len);
+            Upload::Stream
+        }
+    }
+}
+
+impl<'a> Way<'a, '_> {
+    async fn run(
+        &self,
+        exchange: &mut Exchange<'_>,
+        upload: Upload,
+        account: &mut Account,
+    ) -> Result<Fate, Failure> {
+        let core = &*self.request.connection.core;
+        let stats = &core.stats;
+        stats.upstream(self.group.id).requests.up();
+        core.upstreams.deposit(self.group, account.began_ns);
+        let hash = self.hash();
+        let mut tried = Tried::default();
+        let mut target = self.choose(&mut tried, hash, account)?;
+        let mut fresh = false;
+        loop {
+            let broken = match self.attempt(exchange, upload, target, fresh, account).await {
+                Ok(fate) => return Ok(fate),
+                Err(broken) => broken,
+            };
+            if broken.begun {
+                account.failure = Some(broken.failure);
+                return Ok(Fate::Reset);
+            }
+            let replayable = upload != Upload::Stream || broken.sent == Sent::Nothing;
+            if !may_retry(broken.sent, self.head.method, replayable) {
+                return Err(broken.failure);
+            }
+            // A kept connection that died says nothing against its target.
+            fresh = broken.sent == Sent::OnReused && !fresh;
+            if !fresh {
+                if account.retries >= self.group.retries {
+                    return Err(broken.failure);
+                }
+                if !core.upstreams.withdraw(self.group, clock::coarse_ns()) {
+                    stats.upstream(self.group.id).retries_over_budget.up();
+                    return Err(broken.failure);
+                }
+                target = self.choose(&mut tried, hash, account).map_err(|_| broken.failure)?;
+            }
+            account.retries += 1;
+            stats.upstream(self.group.id).retries.up();
+            stats.target(target.id).retries.up();
+            stats.route(self.request.route().id).rare().retries.up();
+        }
+    }
+
+    fn choose(
+        &self,
+        tried: &mut Tried,
+        hash: Option<u64>,
+        account: &mut Account,
+    ) -> Result<&'a Target, Failure> {
+        let core = &self.request.connection.core;
+        let random = core.random.borrow_mut().u64(..);
+        let now = clock::coarse_ns();
+        match core.upstreams.choose(self.group, tried, hash, random, now) {
+            Some(target) => {
+                account.target = Some((self.rules.group, target.id));
+                Ok(target)
+            }
+            None => {
+                core.stats.upstream(self.group.id).no_target.up();
+                Err(Failure::NoTarget)
+            }
+        }
+    }
+
+    /// The request's key for consistent hashing.
+    fn hash(&self) -> Option<u64> {
+        let key = self.group.hash_key.as_ref()?;
+        hash_of(key, self.head, self.buf, self.request.client_ip())
+    }
+
+    /// One try on one target.
+    async fn attempt(
+        &self,
+        exchange: &mut Exchange<'_>,
+        upload: Upload,
+        target: &Target,
+        fresh: bool,
+        account: &mut Account,
+    ) -> Result<Fate, Broken> {
+        let connection = self.connect(target, fresh).await?;
+        account.reused = connection.reused;
+        let core = &self.request.connection.core;
+        core.upstreams.reached(target.id);
+        let _busy = Busy::enter(core, self.group.id, target.id);
+        core.stats.target(target.id).requests.up();
+        self.encode(target, exchange.out);
+        exchange::run(self, exchange, connection, upload, target, account).await
+    }
+
+    async fn connect(&self, target: &Target, fresh: bool) -> Result<Connection, Broken> {
+        let core = &self.request.connection.core;
+        let stats = core.stats.target(target.id);
+        let now = clock::coarse_ns();
+        if !fresh && let Some(connection) = core.upstreams.reuse(target, now, &core.stats) {
+            stats.reused.up();
+            return Ok(connection);
+        }
+        let within = self.rules.connect_ns.map_or(self.group.connect_timeout, Duration::from_nanos);
+        let within = within.min(Duration::from_nanos(self.total_at_ns.saturating_sub(now)));
+        let connected = core.upstreams.connect(target, self.group, within, now).await;
+        clock::now_ns();
+        match connected {
+            Ok(connection) => {
+                stats.connects.up();
+                Ok(connection)
+            }
+            Err(error) => {
+                stats.connect_failures.up();
+                Err(Broken::before(match error {
+                    ConnectError::Failed => Failure::ConnectFailed,
+                    ConnectError::TimedOut => Failure::ConnectTimeout,
+                    ConnectError::NoDescriptors => Failure::NoDescriptors,
+                }))
+            }
+        }
+    }
+
+    fn encode(&self, target: &Target, out: &mut Buffer) {
+        *out = Buffer::small();
+        let host = match &self.rules.host {
+            HostPolicy::Preserve if !self.head.authority.is_empty() => {
+                self.head.authority.of(self.buf)
+            }
+            HostPolicy::Literal(host) => host.as_bytes(),
+            HostPolicy::Preserve | HostPolicy::Target => target.authority.as_bytes(),
+        };
+        Outgoing {
+            head: self.head,
+            buf: self.buf,
+            path: self.path,
+            host,
+            edits: self.rules.request_edits.as_ref(),
+            values: self.values,
+            forward: &self.rules.forward,
+            hop: self.hop,
+        }
+        .encode(out.writer());
+    }
+
+    /// What a Location of the answer must not name.
+    pub(super) fn location<'t>(&'t self, target: &'t Target) -> LocationContext<'t> {
+        let (scheme, authority) = outside(self.head, self.buf, self.hop.trust, Scheme::Http);
+        let upstream_host = match &self.rules.host {
+            HostPolicy::Preserve => &[][..],
+            HostPolicy::Literal(host) => host.as_bytes(),
+            HostPolicy::Target => target.authority.as_bytes(),
+        };
+        LocationContext {
+            targets: &self.group.authorities,
+            upstream_host,
+            scheme,
+            authority,
+            stripped: self.rules.rewrite.as_ref().map_or(&[], |r| r.stripped()),
+        }
+    }
+
+    /// Reads the request's content from the client.
+    pub(super) fn body_reader(&self) -> BodyReader {
+        BodyReader::new(self.head.framing, self.request.listener.http.max_chunk_extension)
+    }
+
+    pub(super) fn method(&self) -> Method {
+        self.head.method
+    }
+}
+
+/// Counts a request at a target while it is there.
+struct Busy<'a> {
+    core: &'a super::core::Core,
+    group: u32,
+    target: u32,
+}
+
+impl<'a> Busy<'a> {
+    fn enter(core: &'a super::core::Core, group: u32, target: u32) -> Self {
+        core.upstreams.enter(target);
+        core.stats.upstream(group).in_flight.up();
+        core.stats.target(target).in_flight.up();
+        Self { core, group, target }
+    }
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.core.upstreams.leave(self.target);
+        self.core.stats.upstream(self.group).in_flight.down();
+        self.core.stats.target(self.target).in_flight.down();
+    }
+}
+
+/// Whether the request's content has gone out whole; shared by both directions.
+pub(super) type Uploaded = Cell<bool>;

@@ -1,0 +1,143 @@
+//! What a finished request leaves behind: counters, and a record for the access log.
+
+use crate::config::AccessLogFormat;
+use crate::http::{Known, Version, first};
+use crate::io::clock;
+use crate::limits::JOURNAL_BYTES;
+use crate::respond::access_log::{Record, write_combined, write_json};
+use crate::respond::failure::Failure;
+use crate::stats::Finished;
+
+use super::request::Request;
+use super::scratch::Scratch;
+
+/// Where a core's full buffers of records go: gives back an empty one to go on with.
+pub type Sink = Box<dyn Fn(Vec<u8>, u32) -> Option<Vec<u8>>>;
+
+/// Access records of one core on their way out.
+pub struct Journal {
+    sink: Sink,
+    pending: Vec<u8>,
+    records: u32,
+}
+
+impl Journal {
+    /// Records go to `sink` in pieces of some `limits::JOURNAL_BYTES`.
+    pub fn new(sink: Sink) -> Self {
+        Self { sink, pending: Vec::new(), records: 0 }
+    }
+
+    /// Hands over what there is.
+    pub fn flush(&mut self) {
+        if self.records > 0 {
+            let full = std::mem::take(&mut self.pending);
+            self.pending = (self.sink)(full, self.records).unwrap_or_default();
+            self.records = 0;
+        }
+    }
+
+    fn add(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        write(&mut self.pending);
+        self.records += 1;
+        if self.pending.len() >= JOURNAL_BYTES {
+            self.flush();
+        }
+    }
+}
+
+/// Counts a request and writes its record.
+pub(super) fn finish(r: &Request<'_>, s: &Scratch) {
+    let core = &*r.connection.core;
+    let account = &r.account;
+    let now = clock::now_ns();
+    let latency_ns = now.saturating_sub(account.began_ns);
+    core.stats.finished(&Finished {
+        listener: r.listener.id,
+        route: r.route.map(|_| r.route().id),
+        status: account.status,
+        bytes_in: account.bytes_in,
+        bytes_out: account.bytes_out,
+        latency_ns,
+    });
+    if let Some(failure) = account.failure {
+        count_failure(r, failure);
+        tell(r, s, failure);
+    }
+    if r.snapshot.access_log != AccessLogFormat::Off {
+        record(r, s, now, latency_ns);
+    }
+}
+
+fn count_failure(r: &Request<'_>, failure: Failure) {
+    let stats = &r.connection.core.stats;
+    stats.failures.up(failure.kind());
+    if let Failure::BadRequest(bad) | Failure::BadRequestBody(bad) = failure {
+        stats.listener(r.listener.id).bad.up(bad as usize);
+    }
+    if r.route.is_some() {
+        stats.route(r.route().id).rare().failures.up();
+    }
+}
+
+/// One line in the gateway's own log with what the client is not told. What clients do wrong is
+/// no news to an operator, and they choose how often they do it; so it is told at debug level.
+fn tell(r: &Request<'_>, s: &Scratch, failure: Failure) {
+    let meaning = failure.meaning();
+    let request_id = String::from_utf8_lossy(&s.words.request_id);
+    let target = target_name(r).unwrap_or_default();
+    let route = r.route.map(|_| &*r.route().name).unwrap_or_default();
+    let (client, name, detail) = (r.client_ip(), meaning.name, failure.detail());
+    let listener = &*r.listener.name;
+    if meaning.blame == crate::respond::failure::Blame::Client {
+        tracing::debug!(%request_id, %client, listener, route, target, detail, "{name}");
+    } else {
+        tracing::warn!(%request_id, %client, listener, route, target, detail, "{name}");
+    }
+}
+
+fn target_name<'a>(r: &'a Request<'_>) -> Option<&'a str> {
+    let (group, id) = r.account.target?;
+    let target = r.snapshot.groups[group].targets.iter().find(|t| t.id == id)?;
+    Some(&target.name)
+}
+
+fn record(r: &Request<'_>, s: &Scratch, now: u64, latency_ns: u64) {
+    let core = &*r.connection.core;
+    let account = &r.account;
+    let buf = if s.head.len == 0 { &[] } else { s.input.data() };
+    let field = |known| first(&s.head.fields, known).map_or(&[][..], |f| f.value.of(buf));
+    let group = account.target.map(|(group, _)| &r.snapshot.groups[group]);
+    let record = Record {
+        client: r.client_text.as_bytes(),
+        peer: r.connection.peer_text.as_bytes(),
+        listener: r.listener.name.as_bytes(),
+        method: s.head.method_span.of(buf),
+        host: s.head.host.of(buf),
+        path: s.head.path.of(buf),
+        query: s.head.query.map(|q| q.of(buf)),
+        minor_version: u8::from(s.head.version == Version::Http11),
+        status: account.status,
+        bytes_in: account.bytes_in,
+        bytes_out: account.bytes_out,
+        duration_us: latency_ns / 1000,
+        upstream_us: group.map(|_| account.response_ns / 1000),
+        route: r.route.map_or(&[][..], |_| r.route().name.as_bytes()),
+        upstream: group.map_or(&[][..], |g| g.name.as_bytes()),
+        target: target_name(r).unwrap_or_default().as_bytes(),
+        request_id: &s.words.request_id,
+        user_agent: field(Known::UserAgent),
+        referer: field(Known::Referer),
+        failure: account.failure.map_or(&[][..], |f| f.meaning().name.as_bytes()),
+        retries: account.retries,
+        reused: r.connection.requests > 1,
+        upstream_reused: account.reused,
+    };
+    let mut clock = core.wall.log.borrow_mut();
+    clock.set(core.wall.of(now) / 1_000_000);
+    let mut journal = core.journal.borrow_mut();
+    match r.snapshot.access_log {
+        AccessLogFormat::Json => journal.add(|out| write_json(&record, &clock, out)),
+        AccessLogFormat::Combined => journal.add(|out| write_combined(&record, &clock, out)),
+        AccessLogFormat::Off => {}
+    }
+}

@@ -1,0 +1,228 @@
+//! Streams one message's content from one connection to another: decoded, checked, and framed
+//! anew, a buffer at a time. A slow reader stops the fast writer, since nothing is read before the
+//! last piece was written.
+
+use crate::http::Bad;
+use crate::http::h1::BodyReader;
+use crate::http::h1::encode::{CHUNK_PREFIX_MAX, chunk_prefix, last_chunk};
+use crate::io::{Buffer, Expiry, Guard, Stream, clock};
+use crate::limits::{BUFFER_LARGE, BUFFER_SMALL, COALESCE_MAX};
+
+/// How the content is framed for the one who reads it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wire {
+    /// As bytes: a Content-Length was sent, or the connection's end ends it.
+    Plain,
+    /// As chunks.
+    Chunked,
+}
+
+/// Why content stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// The sender ended or reset its connection in the middle.
+    SenderClosed,
+    /// The sender broke its framing.
+    SenderBad(Bad),
+    /// The sender was too slow.
+    SenderSlow,
+    /// The reader is gone.
+    ReaderClosed,
+    /// The reader was too slow.
+    ReaderSlow,
+    /// More content than allowed.
+    TooLarge,
+}
+
+impl Stop {
+    /// Whether it was the sender's doing, so that there is nothing more to pass on.
+    pub(super) fn is_senders(self) -> bool {
+        !matches!(self, Self::ReaderClosed | Self::ReaderSlow)
+    }
+}
+
+/// One end of a pump: a connection, and how slow it may be.
+pub(super) struct End<'a> {
+    pub(super) stream: &'a Stream,
+    pub(super) guard: &'a Guard,
+    /// Longest wait for one operation, nanoseconds.
+    pub(super) idle_ns: u64,
+    /// Slowest average, bytes a second, after `grace_ns`; 0: none.
+    pub(super) min_rate: u64,
+    pub(super) grace_ns: u64,
+    /// When the whole exchange must be over; `u64::MAX`: never.
+    pub(super) total_at_ns: u64,
+    pub(super) expiry: Expiry,
+}
+
+impl End<'_> {
+    /// Arms the deadline of one operation. `waited_ns` is the time this end has been waited for
+    /// so far and `moved` what it moved, so that a trickle ends when its average falls below the
+    /// rate.
+    fn arm(&self, pace: &Pace) {
+        let now = clock::coarse_ns();
+        let mut at = now.saturating_add(self.idle_ns);
+        if self.min_rate > 0 {
+            let earned = u128::from(pace.moved) * 1_000_000_000 / u128::from(self.min_rate);
+            let allowed = self.grace_ns.saturating_add(earned.min(u64::MAX as u128) as u64);
+            at = at.min(now.saturating_add(allowed.saturating_sub(pace.waited_ns)));
+        }
+        self.guard.arm(at.min(self.total_at_ns), self.expiry);
+    }
+}
+
+/// What one end moved, and how long it was waited for.
+#[derive(Default)]
+struct Pace {
+    moved: u64,
+    waited_ns: u64,
+    /// The last read took all the room there was.
+    filled: bool,
+}
+
+impl Pace {
+    fn add(&mut self, began_ns: u64, bytes: usize) {
+        self.moved += bytes as u64;
+        self.waited_ns += clock::coarse_ns().saturating_sub(began_ns);
+    }
+}
+
+/// A message's content on its way.
+pub(super) struct Pump<'a> {
+    pub(super) from: End<'a>,
+    pub(super) to: End<'a>,
+    pub(super) reader: BodyReader,
+    pub(super) wire: Wire,
+    /// Payload bytes allowed.
+    pub(super) limit: u64,
+    /// Payload bytes the head announced; 0 where it did not say.
+    pub(super) announced: u64,
+    /// Payload bytes passed.
+    pub(super) passed: u64,
+    /// Bytes handed to the reader, head and framing included; not 0 once a write has begun.
+    pub(super) written: u64,
+}
+
+impl Pump<'_> {
+    /// Streams the content to its end. `input` holds what was read behind the head; what belongs
+    /// to the next message is left in it. `out` holds the head, not yet sent, and comes back
+    /// empty.
+    pub(super) async fn run(&mut self, input: &mut Buffer, out: &mut Buffer) -> Result<(), Stop> {
+        let mut reading = Pace::default();
+        let mut writing = Pace::default();
+        loop {
+            let piece = self.reader.decode(input.data_mut()).map_err(Stop::SenderBad)?;
+            self.passed += piece.data as u64;
+            if self.passed > self.limit {
+                return Err(Stop::TooLarge);
+            }
+            let whole = piece.consumed == input.len();
+            if out.is_empty() && whole && piece.data > COALESCE_MAX {
+                input.truncate(piece.data);
+                self.frame(input, piece.data, piece.done);
+                self.write(input, &mut writing).await?;
+            } else {
+                self.append(out, &input.data()[..piece.data], piece.done);
+                input.consume(piece.consumed);
+                if !out.is_empty() {
+                    self.write(out, &mut writing).await?;
+                }
+            }
+            if piece.done {
+                return Ok(());
+            }
+            self.read(input, &mut reading).await?;
+        }
+    }
+
+    /// Copies a small piece behind what waits in `out`.
+    fn append(&self, out: &mut Buffer, payload: &[u8], done: bool) {
+        match self.wire {
+            Wire::Plain => out.append(payload),
+            Wire::Chunked => {
+                if !payload.is_empty() {
+                    let mut prefix = [0; CHUNK_PREFIX_MAX];
+                    let n = chunk_prefix(&mut prefix, payload.len());
+                    out.append(&prefix[CHUNK_PREFIX_MAX - n..]);
+                    out.append(payload);
+                    out.append(b"\r\n");
+                }
+                if done {
+                    self.append_last_chunk(out);
+                }
+            }
+        }
+    }
+
+    /// Frames a large piece where it lies.
+    fn frame(&self, piece: &mut Buffer, len: usize, done: bool) {
+        if self.wire == Wire::Plain {
+            return;
+        }
+        let n = chunk_prefix(piece.prefix_mut(), len);
+        piece.take_prefix(n);
+        piece.append(b"\r\n");
+        if done {
+            self.append_last_chunk(piece);
+        }
+    }
+
+    fn append_last_chunk(&self, out: &mut Buffer) {
+        let (fields, buf) = self.reader.trailers();
+        let mut last = Vec::new();
+        last_chunk(&mut last, fields, buf);
+        out.append(&last);
+    }
+
+    async fn write(&mut self, out: &mut Buffer, pace: &mut Pace) -> Result<(), Stop> {
+        let n = out.len();
+        let began = clock::coarse_ns();
+        self.written += n as u64;
+        self.to.arm(pace);
+        let (result, back) = self.to.stream.write_all(std::mem::take(out)).await;
+        *out = back;
+        out.clear();
+        pace.add(began, n);
+        match result {
+            Ok(()) => {
+                self.to.guard.disarm();
+                Ok(())
+            }
+            Err(_) if self.to.guard.expired().is_some() => Err(Stop::ReaderSlow),
+            Err(_) => Err(Stop::ReaderClosed),
+        }
+    }
+
+    async fn read(&mut self, input: &mut Buffer, pace: &mut Pace) -> Result<(), Stop> {
+        self.make_room(input, pace);
+        let began = clock::coarse_ns();
+        self.from.arm(pace);
+        let (result, back) = self.from.stream.read(std::mem::take(input)).await;
+        *input = back;
+        match result {
+            Ok(0) | Err(_) if self.from.guard.expired().is_some() => Err(Stop::SenderSlow),
+            Ok(0) => self.reader.end_of_stream().map_err(|_| Stop::SenderClosed),
+            Ok(n) => {
+                self.from.guard.disarm();
+                pace.add(began, n);
+                pace.filled = input.is_full();
+                Ok(())
+            }
+            Err(_) => Err(Stop::SenderClosed),
+        }
+    }
+
+    /// Gives the next read a buffer that fits: a large one as soon as the content fills what it
+    /// has, so that a trickle (server-sent events) holds little memory.
+    fn make_room(&self, input: &mut Buffer, pace: &Pace) {
+        debug_assert!(input.is_empty(), "the decoder takes all there is");
+        let more = self.announced.saturating_sub(self.passed);
+        if (more > BUFFER_SMALL as u64 || pace.filled) && input.capacity() < BUFFER_LARGE {
+            *input = Buffer::large();
+        }
+        if input.capacity() == 0 {
+            *input = Buffer::small();
+        }
+        input.set_headroom(CHUNK_PREFIX_MAX);
+    }
+}

@@ -1,0 +1,59 @@
+//! What a request needs while it is served: kept warm by the core from one to the next.
+
+use crate::http::h1::Scan;
+use crate::http::{RequestHead, ResponseHead};
+use crate::io::Buffer;
+use crate::limits::SCRATCH_POOLED;
+use crate::route::Params;
+
+use super::core::Core;
+
+/// One request's working state. Everything in it is overwritten by the next request.
+#[derive(Default)]
+pub(super) struct Scratch {
+    /// Bytes from the client: the head, then its content, then the next request.
+    pub(super) input: Buffer,
+    /// Content from the client that is streamed, apart from the head's bytes.
+    pub(super) body: Buffer,
+    /// Bytes from the target.
+    pub(super) answer: Buffer,
+    /// What goes to the target next.
+    pub(super) out: Buffer,
+    /// What goes to the client next.
+    pub(super) reply: Buffer,
+    /// How far `input` was looked through.
+    pub(super) scan: Scan,
+    pub(super) head: RequestHead,
+    pub(super) response: ResponseHead,
+    pub(super) params: Params,
+    /// Words that live as long as the request: its id, its rewritten path.
+    pub(super) words: Words,
+}
+
+/// Text made for a request.
+#[derive(Default)]
+pub(super) struct Words {
+    pub(super) request_id: Vec<u8>,
+    pub(super) path: Vec<u8>,
+}
+
+impl Scratch {
+    /// One from the core's store, or a new one.
+    pub(super) fn take(core: &Core) -> Box<Self> {
+        core.scratch.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Gives it back without its buffers, which have a pool of their own.
+    pub(super) fn give_back(mut self: Box<Self>, core: &Core) {
+        self.input = Buffer::empty();
+        self.body = Buffer::empty();
+        self.answer = Buffer::empty();
+        self.out = Buffer::empty();
+        self.reply = Buffer::empty();
+        self.scan = Scan::default();
+        let mut store = core.scratch.borrow_mut();
+        if store.len() < SCRATCH_POOLED {
+            store.push(self);
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! What one core knows of its upstreams, and how a request gets a connection to a target.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::balance::{Picker, Tried};
+use super::group::{Address, Group, Target};
+use super::health::Health;
+use super::pool::{Connection, Pool};
+use super::retry::Budget;
+use crate::io::{Stream, Watch};
+use crate::stats;
+
+/// Why there is no connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConnectError {
+    /// Refused, unreachable, or no such socket.
+    Failed,
+    /// Not in time.
+    TimedOut,
+    /// No descriptor or local port left.
+    NoDescriptors,
+}
+
+/// Per upstream: what is remembered between requests.
+struct State {
+    picker: Picker,
+    budget: Budget,
+}
+
+/// Pools, pickers, health and retry budgets of one core.
+pub struct Upstreams {
+    watch: Rc<Watch>,
+    /// Idle connections.
+    pub pool: RefCell<Pool>,
+    health: RefCell<Health>,
+    by_upstream: RefCell<Vec<Option<State>>>,
+    in_flight: RefCell<Vec<u32>>,
+    picks: Cell<usize>,
+}
+
+impl Upstreams {
+    /// Nothing known yet.
+    pub fn new(watch: Rc<Watch>) -> Self {
+        Self {
+            watch,
+            pool: RefCell::default(),
+            health: RefCell::default(),
+            by_upstream: RefCell::default(),
+            in_flight: RefCell::default(),
+            picks: Cell::new(0),
+        }
+    }
+
+    fn with_state<T>(&self, id: u32, now_ns: u64, use_it: impl FnOnce(&mut State) -> T) -> T {
+        let mut all = self.by_upstream.borrow_mut();
+        let index = id as usize;
+        if all.len() <= index {
+            all.resize_with(index + 1, || None);
+        }
+        let state = all[index].get_or_insert_with(|| {
+            // Cores begin at different targets.
+            let start = self.picks.get();
+            State { picker: Picker::new(start), budget: Budget::new(now_ns) }
+        });
+        use_it(state)
+    }
+
+    /// Where this core's round robins begin.
+    pub fn begin_at(&self, start: usize) {
+        self.picks.set(start);
+    }
+
+    /// A request for this upstream came: its share of a retry is saved.
+    pub fn deposit(&self, group: &Group, now_ns: u64) {
+        self.with_state(group.id, now_ns, |s| s.budget.deposit(group.retry_budget));
+    }
+
+    /// Whether the budget allows a retry; takes it.
+    pub fn withdraw(&self, group: &Group, now_ns: u64) -> bool {
+        self.with_state(group.id, now_ns, |s| s.budget.withdraw(now_ns))
+    }
+
+    /// Chooses a target for a request that has tried others already.
+    pub fn choose<'g>(
+        &self,
+        group: &'g Group,
+        tried: &mut Tried,
+        hash: Option<u64>,
+        random: u64,
+        now_ns: u64,
+    ) -> Option<&'g Target> {
+        let picks = group.picks.as_ref()?;
+        let health = self.health.borrow();
+        let in_flight = self.in_flight.borrow();
+        let skip = |ix: usize| health.is_skipped(u64::from(group.targets[ix].id), now_ns);
+        let busy = |ix: usize| in_flight.get(group.targets[ix].id as usize).copied().unwrap_or(0);
+        let index = self.with_state(group.id, now_ns, |s| {
+            s.picker.pick(picks, tried, hash, random, skip, busy)
+        })?;
+        drop(health);
+        tried.add(index);
+        let target = &group.targets[index];
+        self.health.borrow_mut().chosen(u64::from(target.id), now_ns);
+        Some(target)
+    }
+
+    /// Counts a request at a target, for least-request balancing.
+    pub fn enter(&self, target: u32) {
+        let mut all = self.in_flight.borrow_mut();
+        let index = target as usize;
+        if all.len() <= index {
+            all.resize(index + 1, 0);
+        }
+        all[index] += 1;
+    }
+
+    /// It is done.
+    pub fn leave(&self, target: u32) {
+        if let Some(count) = self.in_flight.borrow_mut().get_mut(target as usize) {
+            *count = count.saturating_sub(1);
+        }
+    }
+
+    /// An idle connection that is still quiet.
+    pub fn reuse(&self, target: &Target, now_ns: u64, stats: &stats::Writer) -> Option<Connection> {
+        loop {
+            let connection = self.pool.borrow_mut().take(target.id, now_ns)?;
+            stats.target(target.id).idle.down();
+            if connection.stream.is_quiet() {
+                return Some(connection);
+            }
+            stats.target(target.id).stale.up();
+        }
+    }
+
+    /// A new connection.
+    ///
+    /// # Errors
+    /// Where the target can't be reached; its health has been told.
+    pub async fn connect(
+        &self,
+        target: &Target,
+        group: &Group,
+        within: Duration,
+        now_ns: u64,
+    ) -> Result<Connection, ConnectError> {
+        let result = match &target.address {
+            Address::Socket(address) => Stream::connect(*address, within).await,
+            Address::Unix(path) => Stream::connect_unix(path, within).await,
+        };
+        match result {
+            Ok(stream) => {
+                let guard = self.watch.guard(stream.fd());
+                Ok(Connection { guard, stream, target: target.id, reused: false })
+            }
+            Err(error) => {
+                let error = ConnectError::of(&error);
+                if error != ConnectError::NoDescriptors {
+                    self.health.borrow_mut().fails(u64::from(target.id), now_ns, group.skip_ns);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// The target took a connection.
+    pub fn reached(&self, target: u32) {
+        self.health.borrow_mut().succeeded(u64::from(target));
+    }
+
+    /// Keeps a connection for the next request.
+    pub fn keep(&self, connection: Connection, group: &Group, now_ns: u64, stats: &stats::Writer) {
+        let target = connection.target;
+        let mut pool = self.pool.borrow_mut();
+        pool.put(connection, group.max_idle, now_ns + group.idle_ns);
+        stats.target(target).idle.set(pool.idle(target) as u64);
+    }
+
+    /// Bounded housekeeping, now and then.
+    pub fn sweep(&self, now_ns: u64) {
+        self.pool.borrow_mut().sweep(now_ns);
+        self.health.borrow_mut().sweep(now_ns);
+    }
+}
+
+impl ConnectError {
+    fn of(error: &io::Error) -> Self {
+        match error.raw_os_error() {
+            Some(libc::EMFILE | libc::ENFILE | libc::EADDRNOTAVAIL | libc::ENOBUFS) => {
+                Self::NoDescriptors
+            }
+            Some(libc::ETIMEDOUT) => Self::TimedOut,
+            _ if error.kind() == io::ErrorKind::TimedOut => Self::TimedOut,
+            _ => Self::Failed,
+        }
+    }
+}

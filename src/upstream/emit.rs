@@ -1,0 +1,54 @@
+//! The request head that goes upstream, emitted from the parsed form.
+
+use crate::http::h1::encode;
+use crate::http::{Framing, Known, RequestHead};
+use crate::policy::transform::{Edits, Forward, Hop, Values};
+
+/// A request as it goes upstream.
+pub struct Outgoing<'a, 'v> {
+    /// The client's head.
+    pub head: &'a RequestHead,
+    /// The bytes its spans stand for.
+    pub buf: &'a [u8],
+    /// Canonical path, rewritten where the route says so.
+    pub path: &'a [u8],
+    /// Value of Host.
+    pub host: &'a [u8],
+    /// Edits of fields.
+    pub edits: Option<&'a Edits>,
+    /// What edits may name.
+    pub values: &'a Values<'v>,
+    /// Forwarding fields.
+    pub forward: &'a Forward,
+    /// Where the request came from.
+    pub hop: &'a Hop<'a>,
+}
+
+impl Outgoing<'_, '_> {
+    /// Appends the head, the blank line included.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        let query = self.head.query.map(|q| q.of(self.buf));
+        encode::request_line(out, self.head.method_span.of(self.buf), self.path, query);
+        encode::field(out, b"Host", self.host);
+        match self.head.framing {
+            Framing::Length(n) => encode::content_length(out, n),
+            Framing::Chunked => out.extend_from_slice(encode::CHUNKED),
+            Framing::None | Framing::UntilClose => {}
+        }
+        for field in &self.head.fields {
+            let framing = matches!(field.known, Known::Host | Known::ContentLength);
+            if framing || field.hop || self.forward.replaces(field.known, self.hop.trust) {
+                continue;
+            }
+            if self.edits.is_some_and(|e| e.removes(field, self.buf)) {
+                continue;
+            }
+            encode::field(out, field.name.of(self.buf), field.value.of(self.buf));
+        }
+        self.forward.append(self.head, self.buf, self.hop, out);
+        if let Some(edits) = self.edits {
+            edits.append(self.values, out);
+        }
+        out.extend_from_slice(encode::END);
+    }
+}

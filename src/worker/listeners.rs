@@ -1,0 +1,153 @@
+//! A worker's ends of the listeners: opened and closed as snapshots come.
+
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::accept::{self, Event, Refused};
+use crate::io::listener::{close_accepts, drain};
+use crate::io::{self, Stream};
+use crate::limits::DRAIN_ACCEPTS;
+use crate::session::connection;
+use crate::session::core::{Core, ListenerState};
+
+struct Open {
+    state: Rc<ListenerState>,
+    sockets: Arc<Vec<OwnedFd>>,
+    fd: i32,
+}
+
+/// What a worker listens on.
+pub(super) struct Listeners {
+    worker: usize,
+    nonblocking: bool,
+    generation: u64,
+    open: HashMap<u32, Open>,
+    connections: Rc<Cell<usize>>,
+}
+
+impl Listeners {
+    pub(super) fn new(worker: usize, nonblocking: bool) -> Self {
+        Self {
+            worker,
+            nonblocking,
+            generation: 0,
+            open: HashMap::new(),
+            connections: Rc::default(),
+        }
+    }
+
+    /// Client connections open on this worker.
+    pub(super) fn open(&self) -> usize {
+        self.connections.get()
+    }
+
+    /// Opens, updates and closes listeners as the newest snapshot has them.
+    pub(super) fn follow(&mut self, core: &Rc<Core>) {
+        let snapshot = core.snapshot();
+        if snapshot.generation == self.generation {
+            return;
+        }
+        self.generation = snapshot.generation;
+        let connections = self.connections.clone();
+        self.open.retain(|id, open| {
+            let kept = snapshot
+                .listener(*id)
+                .is_some_and(|listener| Arc::ptr_eq(&listener.sockets, &open.sockets));
+            if !kept {
+                end(core, &connections, open);
+            }
+            kept
+        });
+        for listener in &snapshot.listeners {
+            if let Some(open) = self.open.get(&listener.id) {
+                open.state.update(listener.clone());
+                continue;
+            }
+            let Some(socket) = listener.sockets.get(self.worker) else { continue };
+            match io::Listener::new(socket, self.nonblocking) {
+                Ok(end) => {
+                    let state = ListenerState::new(listener.clone());
+                    let sockets = listener.sockets.clone();
+                    let fd = end.fd();
+                    self.open.insert(listener.id, Open { state: state.clone(), sockets, fd });
+                    self.start(core, state, end);
+                }
+                Err(error) => {
+                    // The next snapshot tries again.
+                    tracing::error!(listener = %listener.name, %error, "can't listen");
+                }
+            }
+        }
+    }
+
+    /// Stops accepting everywhere.
+    pub(super) fn close(&mut self, core: &Rc<Core>) {
+        for (_, open) in self.open.drain() {
+            end(core, &self.connections, &open);
+        }
+    }
+
+    fn start(&self, core: &Rc<Core>, state: Rc<ListenerState>, end: io::Listener) {
+        let core = core.clone();
+        let connections = self.connections.clone();
+        let mut last_said_ns = 0;
+        io::spawn(accept::run(Rc::new(end), move |event| match event {
+            Event::Connection(stream, peer) => admit(&core, &state, &connections, stream, peer),
+            Event::Paused => {
+                core.stats.accept_pauses.up();
+                core.stats.listener(state.id).refused_no_descriptors.up();
+                let now = io::clock::now_ns();
+                if now.saturating_sub(last_said_ns) > 1_000_000_000 {
+                    last_said_ns = now;
+                    let listener = state.settings().name.clone();
+                    tracing::warn!(%listener, "no descriptors left: accepting pauses");
+                }
+            }
+        }));
+    }
+}
+
+/// Takes what waits in the listener's queue, then ends its accepting: closing would reset those.
+fn end(core: &Rc<Core>, connections: &Rc<Cell<usize>>, open: &Open) {
+    for (stream, peer) in drain(open.fd, DRAIN_ACCEPTS) {
+        admit(core, &open.state, connections, stream, peer);
+    }
+    close_accepts(open.fd);
+}
+
+fn admit(
+    core: &Rc<Core>,
+    state: &Rc<ListenerState>,
+    connections: &Rc<Cell<usize>>,
+    stream: Stream,
+    peer: std::net::SocketAddr,
+) {
+    let snapshot = core.snapshot();
+    let stats = core.stats.listener(state.id);
+    let admitted = core.shared.admission.admit(
+        peer.ip().to_canonical(),
+        snapshot.max_connections,
+        snapshot.max_connections_per_client,
+        snapshot.ipv6_prefix,
+    );
+    let admitted = match admitted {
+        Ok(admitted) => admitted,
+        Err(Refused::Full) => return stats.refused_max_connections.up(),
+        Err(Refused::ClientFull) => return stats.refused_per_client.up(),
+    };
+    stats.accepted.up();
+    stats.open.up();
+    core.stats.connections.up();
+    connections.set(connections.get() + 1);
+    let (core, state, connections) = (core.clone(), state.clone(), connections.clone());
+    io::spawn(async move {
+        connection::serve(core.clone(), state.clone(), stream, peer).await;
+        core.stats.listener(state.id).open.down();
+        core.stats.connections.down();
+        connections.set(connections.get() - 1);
+        drop(admitted);
+    });
+}
