@@ -72,6 +72,7 @@ both_drivers!(
     a_bad_file_changes_nothing_and_says_why,
     a_file_that_is_gone_changes_nothing,
     listeners_come_and_go,
+    the_admin_listener_moves,
     an_address_in_use_changes_nothing,
     a_request_under_way_ends_as_it_began,
     kept_connections_to_targets_that_stay_are_kept,
@@ -154,6 +155,21 @@ fn listeners_come_and_go(driver: Driver) {
     eventually("the first listener is closed", || Client::try_connect(web).is_err());
     Client::connect(second).get("/").expect(200);
     assert_eq!(gateway.address("second"), second);
+}
+
+fn the_admin_listener_moves(driver: Driver) {
+    let free = Refusing::new();
+    let config = |admin: &str| {
+        format!("[admin]\nlisten = \"{admin}\"\n[server]\nwatch = false\n{}", saying("ok"))
+    };
+    let gateway = Gateway::start(driver, config("127.0.0.1:0"));
+    let before = gateway.admin();
+    let address = free.address.clone();
+    drop(free);
+    gateway.reload(config(&address));
+    eventually("the new address", || gateway.admin().to_string() == address);
+    gateway.admin_get("/healthz").expect(200);
+    eventually("the old one is closed", || Client::try_connect(before).is_err());
 }
 
 fn an_address_in_use_changes_nothing(driver: Driver) {

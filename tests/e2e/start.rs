@@ -177,7 +177,7 @@ fn a_driver_that_does_not_exist_is_refused() {
 /// `http://…` and `-H '…'` of a printed curl line.
 fn curl(line: &str) -> Option<(String, String, Vec<String>)> {
     let at = line.find("http://")?;
-    let url: String = line[at..].chars().take_while(|c| !" '\"`".contains(*c)).collect();
+    let url: String = line[at..].chars().take_while(|c| !" '\"`;".contains(*c)).collect();
     let (host, path) =
         url["http://".len()..].split_once('/').map(|(h, p)| (h.to_owned(), format!("/{p}")))?;
     let mut fields = Vec::new();
@@ -197,9 +197,11 @@ fn the_demo_prints_what_works() {
     command.args(["demo", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
     let demo = Gateway::spawn(command);
     demo.wait_ready();
-    let printed = demo.output() + &demo.log();
-    let asks: Vec<_> = printed.lines().filter(|l| l.contains("curl ")).filter_map(curl).collect();
-    assert!(asks.len() >= 3, "a routed request, a 429 and the stats:\n{printed}");
+    let asks = || -> Vec<_> {
+        demo.output().lines().filter(|l| l.contains("curl ")).filter_map(curl).collect()
+    };
+    eventually("a routed request, a 429 and the stats are shown", || asks().len() >= 3);
+    let (asks, printed) = (asks(), demo.output());
     let mut limited = false;
     for (host, path, fields) in &asks {
         let address = host.parse().unwrap_or_else(|_| panic!("an address: {host}"));
@@ -251,7 +253,9 @@ fn the_first_file_works(driver: Driver) {
 
 fn the_driver_is_told_with_its_reason(driver: Driver) {
     let gateway = Gateway::before(driver, &Upstream::saying("ok"));
-    gateway.wait_log("the driver", |l| l.contains(driver.name()));
+    let line = gateway.wait_output("the driver", |l| l.starts_with("driver "));
+    let reason = line.strip_prefix(&format!("driver {}: ", driver.name()));
+    assert!(reason.is_some_and(|r| !r.is_empty()), "{line}");
 }
 
 fn workers_are_as_many_as_asked(driver: Driver) {
