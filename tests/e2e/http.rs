@@ -11,7 +11,7 @@ fn before(driver: Driver, response: &str) -> (Upstream, Gateway) {
 both_drivers!(
     pipelined_requests_are_answered_in_order,
     a_pipelined_request_waits_for_the_one_before,
-    the_absolute_form_is_understood_and_its_host_wins,
+    the_absolute_form_is_understood,
     an_absolute_form_without_path_is_the_root,
     options_star_is_about_the_gateway_or_its_upstream,
     a_head_response_has_the_length_and_no_content,
@@ -86,14 +86,18 @@ fn a_pipelined_request_waits_for_the_one_before(driver: Driver) {
     assert_eq!(client.response().expect(200).text(), "/fast");
 }
 
-fn the_absolute_form_is_understood_and_its_host_wins(driver: Driver) {
+fn the_absolute_form_is_understood(driver: Driver) {
     let (upstream, gateway) = before(driver, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
-    gateway
-        .once("GET http://Api.Example.com:8080/a?b=c HTTP/1.1\r\nHost: other.example\r\n\r\n")
-        .expect(200);
+    let ask = |target: &str, host: &str| {
+        gateway.once(&format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n")).status
+    };
+    assert_eq!(ask("http://Api.Example.com:8080/a?b=c", "api.example.com:8080"), 200);
     let request = upstream.only_request();
     assert_eq!(request.target(), "/a?b=c");
     assert_eq!(request.head.values("host"), ["api.example.com:8080"]);
+    // Two names for one place are ambiguous, so they are refused.
+    assert_eq!(ask("http://api.example.com/a", "other.example"), 400);
+    assert_eq!(upstream.count(), 1);
 }
 
 fn an_absolute_form_without_path_is_the_root(driver: Driver) {

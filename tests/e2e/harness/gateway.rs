@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
 
@@ -35,9 +35,11 @@ impl Driver {
     /// Whether the kernel lets us have a ring; where it does not, the gateway's fallback is
     /// tested instead.
     pub fn allowed_here(self) -> bool {
-        if self == Self::Epoll {
-            return true;
-        }
+        static RING: OnceLock<bool> = OnceLock::new();
+        self == Self::Epoll || *RING.get_or_init(Self::ring_allowed)
+    }
+
+    fn ring_allowed() -> bool {
         let mut parameters = [0u8; 120];
         // SAFETY: io_uring_setup writes at most sizeof(struct io_uring_params) = 120 bytes.
         let ring = unsafe { libc::syscall(libc::SYS_io_uring_setup, 4, parameters.as_mut_ptr()) };
