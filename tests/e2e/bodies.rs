@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 use std::sync::mpsc;
 
-use crate::harness::{Broken, Client, Driver, Gate, Gateway, Upstream, ok};
+use crate::harness::{Broken, Client, Driver, Gate, Gateway, Upstream, forward_all, ok};
 
 const MIB: u64 = 1 << 20;
 
@@ -485,7 +485,10 @@ fn two_bodies_at_once_in_both_directions(driver: Driver) {
         peer.send("0\r\n\r\n");
         peer.serve(ok("after").as_bytes());
     });
-    let gateway = Gateway::before(driver, &upstream);
+    let gateway = Gateway::start(
+        driver,
+        format!("[server]\nworkers = 1\nwatch = false\n{}", forward_all(&upstream.address)),
+    );
     let mut client = gateway.connect();
     client.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
     client.head().expect("the head, before the body is whole");
