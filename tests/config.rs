@@ -235,6 +235,21 @@ fn a_line_ends_with_cr_lf_too() {
 }
 
 #[test]
+fn deep_nesting_is_refused_not_followed() {
+    let many = 50_000;
+    let texts = [
+        format!("a = {}", "[".repeat(many)),
+        format!("a = {}", "{ a = ".repeat(many)),
+        format!("{}b = 1", "a.".repeat(many)),
+        format!("[a{}]\nx = 1", ".a".repeat(many)),
+        format!("[[routes]]\nheaders{} = 1", ".a".repeat(many)),
+    ];
+    for text in texts {
+        assert!(load(&text, "deep.toml").is_err());
+    }
+}
+
+#[test]
 fn very_many_mistakes_are_counted() {
     let text = "x = 1\n[[listeners]]\nname = \"a\"\nlisten = \"[::1]:80\"\n".to_owned()
         + &"[[routes]]\n".repeat(5000);

@@ -386,7 +386,7 @@ mod arbitrary {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(600))]
+    #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
     fn the_table_agrees_with_a_scan(

@@ -1,7 +1,7 @@
 //! One thread, one epoll: the clients of every proxy and the backend behind them.
 //!
-//! It never sleeps while a slice runs, so no proxy pays for waking it and its own pauses cannot
-//! hide a proxy's work.
+//! It does not sleep while a slice runs (unless told to): over the loopback device whoever sends
+//! pays for waking the receiver, which no proxy does behind a network card.
 
 use std::io;
 use std::net::Ipv4Addr;
@@ -124,6 +124,8 @@ pub struct Engine {
     free_clients: Vec<u32>,
     run: Run,
     told: Vec<String>,
+    /// Whether the load sleeps while it has nothing to do, so that proxies pay for waking it.
+    pub sleeps: bool,
     /// Upstream connections accepted, by listener: shows whether a proxy keeps them alive.
     pub accepted: Vec<u64>,
 }
@@ -144,6 +146,7 @@ impl Engine {
             free_clients: Vec::new(),
             run: Run::default(),
             told: Vec::new(),
+            sleeps: false,
             accepted: Vec::new(),
         })
     }
@@ -237,10 +240,11 @@ impl Engine {
         let start = now_ns();
         self.run.begin(start, ns);
         self.start_all(group, workload, pace);
+        let wait_ms = i32::from(self.sleeps && matches!(pace, Pace::Closed));
         let mut now = start;
         let mut last = start;
         loop {
-            let busy = self.turn(workload, Some((&mut *group, pace)), 0);
+            let busy = self.turn(workload, Some((&mut *group, pace)), wait_ms);
             let later = now_ns();
             if busy {
                 last = later;
@@ -297,10 +301,10 @@ impl Engine {
 
     fn connect_missing(&mut self, group: &Group) {
         for &client in &group.clients {
-            if self.clients[client as usize].socket.is_none() {
-                if let Err(error) = self.connect(client) {
-                    self.tell(format!("connect to port {}: {error}", group.port));
-                }
+            if self.clients[client as usize].socket.is_none()
+                && let Err(error) = self.connect(client)
+            {
+                self.tell(format!("connect to port {}: {error}", group.port));
             }
         }
         // Let the proxy accept them all before its clock is read.
@@ -486,11 +490,12 @@ impl Engine {
         if self.run.stopping || matches!(pace, Pace::Open(_)) {
             self.run.outstanding -= 1;
         }
-        if client.socket.is_none() && (!self.run.stopping || matches!(pace, Pace::Open(_))) {
-            if let Err(error) = self.connect(index) {
-                self.run.slice.failures += 1;
-                self.tell(format!("connect to port {}: {error}", group.port));
-            }
+        if client.socket.is_none()
+            && (!self.run.stopping || matches!(pace, Pace::Open(_)))
+            && let Err(error) = self.connect(index)
+        {
+            self.run.slice.failures += 1;
+            self.tell(format!("connect to port {}: {error}", group.port));
         }
         match pace {
             Pace::Open(_) => self.run.idle.push(index),

@@ -13,6 +13,7 @@ usage: compare [options]
   --only LIST          only these: tollgate, relay, nginx, haproxy, or names given with --also
   --tollgate PATH      Tollgate's binary (default target/release/tollgate)
   --also NAME=PATH     another Tollgate binary beside it (repeatable)
+  --also-relay N=PATH  another program that is started as PATH LISTEN UPSTREAM (repeatable)
   --relay PATH         relay's binary (default: beside this program)
   --nginx PATH         default: nginx from PATH
   --haproxy PATH       default: haproxy from PATH
@@ -22,6 +23,7 @@ usage: compare [options]
   --seconds N          length of each measurement (default 12)
   --gateway-core N     core of all proxies (default: the first allowed)
   --load-core N        core of clients and backend (default: the second allowed)
+  --sleeping-load      the load sleeps when it has nothing to do; proxies pay for waking it
   --idle N             connections of the idle scenario (default 5000)
   --routes N           routes of the routes scenario (default 100000)
   --seed N             order of visits (default: from the clock)
@@ -46,6 +48,8 @@ pub struct Options {
     pub tollgate: PathBuf,
     /// More Tollgate binaries.
     pub also: Vec<(String, PathBuf)>,
+    /// More relays.
+    pub also_relay: Vec<(String, PathBuf)>,
     /// The relay; `None`: beside this program.
     pub relay: Option<PathBuf>,
     /// NGINX.
@@ -64,6 +68,8 @@ pub struct Options {
     pub gateway_core: Option<usize>,
     /// Core of the load.
     pub load_core: Option<usize>,
+    /// Whether the load sleeps when it has nothing to do.
+    pub sleeping_load: bool,
     /// Idle connections.
     pub idle: usize,
     /// Routes in the big table.
@@ -87,6 +93,7 @@ impl Default for Options {
             only: Vec::new(),
             tollgate: "target/release/tollgate".into(),
             also: Vec::new(),
+            also_relay: Vec::new(),
             relay: None,
             nginx: "nginx".into(),
             haproxy: "haproxy".into(),
@@ -96,6 +103,7 @@ impl Default for Options {
             seconds: 12,
             gateway_core: None,
             load_core: None,
+            sleeping_load: false,
             idle: 5000,
             routes: 100_000,
             seed: None,
@@ -116,6 +124,7 @@ impl Options {
             match name.as_str() {
                 "--help" | "-h" => return Err(String::new()),
                 "--keep" => options.keep = true,
+                "--sleeping-load" => options.sleeping_load = true,
                 "--smoke" => options.use_smoke(),
                 _ => {
                     let value = arguments.next().ok_or(format!("{name}: unknown, or no value"))?;
@@ -139,10 +148,8 @@ impl Options {
             "--scenario" => self.scenarios = scenarios(value)?,
             "--only" => self.only = list(value),
             "--tollgate" => self.tollgate = value.into(),
-            "--also" => {
-                let (name, path) = value.split_once('=').ok_or("--also: want NAME=PATH")?;
-                self.also.push((name.into(), path.into()));
-            }
+            "--also" => self.also.push(named(name, value)?),
+            "--also-relay" => self.also_relay.push(named(name, value)?),
             "--relay" => self.relay = Some(value.into()),
             "--nginx" => self.nginx = value.into(),
             "--haproxy" => self.haproxy = value.into(),
@@ -179,6 +186,11 @@ fn scenarios(value: &str) -> Result<Vec<String>, String> {
 
 fn list(value: &str) -> Vec<String> {
     value.split(',').map(str::trim).filter(|part| !part.is_empty()).map(String::from).collect()
+}
+
+fn named(option: &str, value: &str) -> Result<(String, PathBuf), String> {
+    let (name, path) = value.split_once('=').ok_or(format!("{option}: want NAME=PATH"))?;
+    Ok((name.into(), path.into()))
 }
 
 fn number<T: std::str::FromStr>(name: &str, value: &str) -> Result<T, String> {

@@ -28,6 +28,8 @@ pub fn interrupt() {
 
 /// Before anything is measured, each proxy is visited this long.
 const WARM_UP_NS: u64 = 150_000_000;
+/// After this long a buffered access log is written.
+const LOG_FLUSH_NS: u64 = 1_300_000_000;
 /// Silence before idle connections are weighed.
 const SILENCE: Duration = Duration::from_secs(4);
 /// Idle connections send their one request this many at a time.
@@ -79,7 +81,8 @@ impl<'a> World<'a> {
         machine::pin_to(load_core).map_err(|error| format!("core {load_core}: {error}"))?;
         machine::raise_priority();
         let files = machine::raise_open_files().min(100_000);
-        let engine = Engine::new().map_err(|error| error.to_string())?;
+        let mut engine = Engine::new().map_err(|error| error.to_string())?;
+        engine.sleeps = options.sleeping_load;
         let seed = options.seed.unwrap_or_else(machine::now_ns);
         let report = Report::new(machine::describe(), seed, core, load_core);
         let random = Random(seed | 1);
@@ -422,6 +425,10 @@ impl<'a> World<'a> {
             let (group, load) = (&mut groups[n], workloads[n]);
             self.engine.visit(group, load, plan.pace, WARM_UP_NS, &peer.clocks, &mut latencies);
         }
+        // Buffered log lines of the warm-up are on their way.
+        if peers.iter().any(|peer| peer.log.is_some()) {
+            self.engine.rest(LOG_FLUSH_NS);
+        }
         let accepted: Vec<u64> = peers.iter().map(|p| self.engine.accepted[p.backend]).collect();
         let ticks: Vec<(u64, u64)> = peers.iter().map(Peer::user_system_ticks).collect();
         let lines: Vec<u64> = peers.iter_mut().map(Peer::log_lines).collect();
@@ -452,9 +459,8 @@ impl<'a> World<'a> {
             CoreTicks::read(self.core).stolen_since(&gateway),
             CoreTicks::read(self.load_core).stolen_since(&load),
         ];
-        // Buffered log lines are on their way.
         if peers.iter().any(|peer| peer.log.is_some()) {
-            self.engine.rest(1_500_000_000);
+            self.engine.rest(LOG_FLUSH_NS);
         }
         for (n, peer) in peers.iter_mut().enumerate() {
             let (user, system) = peer.user_system_ticks();

@@ -147,7 +147,7 @@ impl<'t> Report<'t> {
 
     /// All diagnostics in the order of the file.
     pub(super) fn into_sorted(mut self) -> Vec<Diagnostic> {
-        self.found.sort_by(|a, b| (a.0, a.1.severity).cmp(&(b.0, b.1.severity)));
+        self.found.sort_by_key(|(at, diagnostic)| (*at, diagnostic.severity));
         let mut all: Vec<_> = self.found.into_iter().map(|(_, diagnostic)| diagnostic).collect();
         if self.left_out > 0 {
             let severity = if self.errors > 0 { Severity::Error } else { Severity::Warning };

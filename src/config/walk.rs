@@ -21,10 +21,10 @@ pub(super) struct Walk<'w, 't> {
 impl Walk<'_, '_> {
     /// Checks a value; `false`: it cannot be used.
     pub(super) fn value(&mut self, shape: &Shape, node: &mut Node<'_>, trail: &Trail<'_>) -> bool {
-        if let Shape::Either(shapes) = shape {
-            if let Some(shape) = shapes.iter().find(|shape| shape.takes(&node.value)) {
-                return self.value(shape, node, trail);
-            }
+        if let Shape::Either(shapes) = shape
+            && let Some(shape) = shapes.iter().find(|shape| shape.takes(&node.value))
+        {
+            return self.value(shape, node, trail);
         }
         if matches!(node.value, Value::Refused) {
             return false;

@@ -1,6 +1,5 @@
 //! Routes to a table.
 
-use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use regex::bytes::Regex;
@@ -9,14 +8,16 @@ use super::error::{BuildError, BuildProblem};
 use super::expression::Expressions;
 use super::hash;
 use super::hosts::{self, Hosts, Scope};
+use super::leaf::{self, Leaf, Placed};
 use super::matchers::Tests;
 use super::methods::{MethodNames, MethodSet};
 use super::pattern::Pattern;
-use super::table::{Candidate, Places, RegexRoute, Shape, Table};
+use super::segments::Segments;
+use super::shape::Shape;
+use super::table::{RegexRoute, ShapedLeaf, Table};
 use super::text_map::{Item, TextMap};
-use super::tree::{NONE, TreeBuilder};
 use crate::config::{HostMatch, PathMatch, Route};
-use crate::limits::{MAX_PATH_PARAMETERS, MAX_ROUTES};
+use crate::limits::{MAX_PATH_PARAMETERS, MAX_REGEXES_PER_HOST, MAX_ROUTES, MAX_SHAPES_PER_HOST};
 
 impl Table {
     /// Compiles the matchers of all routes. Linear in their number but for one sort.
@@ -36,66 +37,57 @@ impl Table {
     }
 }
 
-/// What has been collected so far.
+/// What has been collected so far. Leaves are numbered as they come.
 #[derive(Default)]
 struct Builder<'a> {
     scopes: Vec<ScopeSoFar<'a>>,
     scope_by_host: HashMap<(u32, &'a str), u32>,
-    plain: Vec<PlainPath<'a>>,
+    plain: Vec<(u32, &'a str, u32)>,
     plain_leaves: HashMap<(u32, &'a str), u32>,
-    tree: TreeBuilder<'a>,
-    regexes: Vec<RegexSoFar>,
+    patterns: Vec<PatternSoFar<'a>>,
+    pattern_leaves: HashMap<(u32, Shape, String), u32>,
     placed: Vec<Placed>,
     leaves: u32,
     tests: Vec<Tests>,
     methods: MethodNames,
+    method_sets: Vec<MethodSet>,
     expressions: Expressions<'a>,
-    shapes: Shapes,
+    names: Names,
 }
 
 struct ScopeSoFar<'a> {
     host: &'a HostMatch,
-    root: u32,
-    longest_plain: u32,
+    hash: u64,
+    longest_plain: u16,
+    shapes: Vec<Shape>,
+    regexes: Vec<(Regex, u32)>,
 }
 
-struct PlainPath<'a> {
+/// The first pattern of its leaf.
+struct PatternSoFar<'a> {
     scope: u32,
-    path: &'a str,
+    shape: Shape,
+    text: &'a str,
     leaf: u32,
-}
-
-struct RegexSoFar {
-    scope: u32,
-    route: u32,
-    regex: Regex,
-    leaf: u32,
-}
-
-/// A route at its leaf, with what decides its place there.
-struct Placed {
-    leaf: u32,
-    matchers: usize,
-    methods: MethodSet,
-    tests: Option<u32>,
-    route: u32,
 }
 
 impl<'a> Builder<'a> {
     fn add(&mut self, route: u32, settings: &'a Route) -> Result<(), BuildProblem> {
         hosts::check(&settings.host)?;
         let scope = self.scope(&settings.host);
-        let leaf = match &settings.path {
-            PathMatch::Pattern(text) => self.add_pattern(scope, route, Pattern::parse(text)?),
-            PathMatch::Regex(text) => self.add_regex(scope, route, text)?,
+        let (leaf, names) = match &settings.path {
+            PathMatch::Pattern(text) => self.add_pattern(scope, Pattern::parse(text)?)?,
+            PathMatch::Regex(text) => self.add_regex(scope, text)?,
         };
+        self.leaves = self.leaves.max(leaf + 1);
+        self.names.add(names);
         let tests = Tests::compile(settings, &mut self.expressions)?.map(|tests| {
             self.tests.push(tests);
             (self.tests.len() - 1) as u32
         });
-        let methods = self.methods.add(&settings.methods)?;
         let matchers = settings.headers.len() + settings.query.len();
-        self.placed.push(Placed { leaf, matchers, methods, tests, route });
+        let (methods, any_method) = (self.method_set(settings)?, settings.methods.is_empty());
+        self.placed.push(Placed { leaf, matchers, any_method, methods, tests, route });
         Ok(())
     }
 
@@ -103,151 +95,181 @@ impl<'a> Builder<'a> {
         let next = self.scopes.len() as u32;
         let scope = *self.scope_by_host.entry(hosts::key(host)).or_insert(next);
         if scope == next {
-            let root = self.tree.add_node();
-            self.scopes.push(ScopeSoFar { host, root, longest_plain: 0 });
+            let hash = hosts::hash_of(host);
+            let (shapes, regexes) = (vec![], vec![]);
+            self.scopes.push(ScopeSoFar { host, hash, longest_plain: 0, shapes, regexes });
         }
         scope
     }
 
-    fn add_pattern(&mut self, scope: u32, route: u32, pattern: Pattern<'a>) -> u32 {
-        let new = self.leaves;
-        let leaf = if pattern.is_plain() {
-            self.plain_leaf(scope, pattern.text, new)
-        } else {
-            self.shapes.set(route, pattern_shape(&pattern));
-            self.tree_leaf(scope, &pattern, new)
-        };
-        self.leaves += u32::from(leaf == new);
-        leaf
-    }
-
-    fn plain_leaf(&mut self, scope: u32, path: &'a str, new: u32) -> u32 {
-        let leaf = *self.plain_leaves.entry((scope, path)).or_insert(new);
+    fn add_pattern(
+        &mut self,
+        scope: u32,
+        pattern: Pattern<'a>,
+    ) -> Result<(u32, Vec<String>), BuildProblem> {
+        let so_far = &mut self.scopes[scope as usize];
+        let (text, new) = (pattern.text, self.leaves);
+        if pattern.is_plain() {
+            so_far.longest_plain = so_far.longest_plain.max(text.len() as u16);
+            let leaf = *self.plain_leaves.entry((scope, text)).or_insert(new);
+            if leaf == new {
+                self.plain.push((scope, text, leaf));
+            }
+            return Ok((leaf, vec![]));
+        }
+        let shape = Shape::of(&pattern);
+        if !so_far.shapes.contains(&shape) {
+            if so_far.shapes.len() == MAX_SHAPES_PER_HOST {
+                return Err(BuildProblem::TooManyShapes);
+            }
+            so_far.shapes.push(shape);
+        }
+        let key = (scope, shape, Shape::key(&pattern));
+        let leaf = *self.pattern_leaves.entry(key).or_insert(new);
         if leaf == new {
-            self.plain.push(PlainPath { scope, path, leaf });
-            let longest = &mut self.scopes[scope as usize].longest_plain;
-            *longest = (*longest).max(path.len() as u32);
+            self.patterns.push(PatternSoFar { scope, shape, text, leaf });
         }
-        leaf
+        Ok((leaf, pattern.names().map(str::to_owned).collect()))
     }
 
-    fn tree_leaf(&mut self, scope: u32, pattern: &Pattern<'a>, new: u32) -> u32 {
-        let mut node = self.scopes[scope as usize].root;
-        for run in pattern.segments.chunk_by(|a, b| !a.is_parameter && !b.is_parameter) {
-            node = match run {
-                [segment] if segment.is_parameter => self.tree.parameter(node),
-                run => self.tree.run(node, pattern.run(run), run.len()),
-            };
-        }
-        self.tree.leaf(node, pattern.catch_all, pattern.segments.len(), new)
-    }
-
-    fn add_regex(&mut self, scope: u32, route: u32, text: &'a str) -> Result<u32, BuildProblem> {
+    /// Each has a leaf of its own: they go by file order, whatever else they have.
+    fn add_regex(&mut self, scope: u32, text: &'a str) -> Result<(u32, Vec<String>), BuildProblem> {
         let regex = self.expressions.compile(text)?;
-        if regex.capture_names().flatten().count() > MAX_PATH_PARAMETERS {
+        let names: Vec<String> = regex.capture_names().flatten().map(str::to_owned).collect();
+        if names.len() > MAX_PATH_PARAMETERS {
             return Err(BuildProblem::TooManyParameters);
         }
-        let leaf = self.leaves;
-        self.leaves += 1;
-        self.regexes.push(RegexSoFar { scope, route, regex, leaf });
-        Ok(leaf)
+        let regexes = &mut self.scopes[scope as usize].regexes;
+        if regexes.len() == MAX_REGEXES_PER_HOST {
+            return Err(BuildProblem::TooManyRegexes);
+        }
+        regexes.push((regex, self.leaves));
+        Ok((self.leaves, names))
     }
 
-    fn finish(mut self) -> Result<Table, BuildProblem> {
-        let routes = self.placed.len();
-        let (candidates, first) = candidates(self.placed, self.leaves);
-        let place = |leaf: u32| first[leaf as usize];
-        self.tree.renumber_leaves(place);
-        self.regexes.sort_by_key(|r| r.scope);
-        let scopes = self.scopes.iter().zip(0..).map(|(so_far, scope)| {
-            let start = self.regexes.partition_point(|r| r.scope < scope) as u32;
-            let end = self.regexes.partition_point(|r| r.scope <= scope) as u32;
-            let root = self.tree.node(so_far.root);
-            let scope = Scope { root, regexes: (start, end), longest_plain: so_far.longest_plain };
-            (so_far.host, scope)
+    fn method_set(&mut self, settings: &Route) -> Result<u16, BuildProblem> {
+        let set = self.methods.add(&settings.methods)?;
+        let at = self.method_sets.iter().position(|known| *known == set).unwrap_or_else(|| {
+            self.method_sets.push(set);
+            self.method_sets.len() - 1
         });
-        let hosts = Hosts::build(scopes)?;
-        let plain = self.plain.iter().map(|item| {
-            let ScopeSoFar { host, root, .. } = self.scopes[item.scope as usize];
-            let hash = hash::join(hosts::hash_of(host), hash::of(item.path.as_bytes()));
-            Item { hash, owner: root, text: item.path, value: place(item.leaf) }
+        u16::try_from(at).map_err(|_| BuildProblem::TooManyMethods)
+    }
+
+    fn finish(self) -> Result<Table, BuildProblem> {
+        let (leaves, candidates) = leaf::arrange(self.placed, self.tests, self.method_sets);
+        let leaf = |number: u32| leaves[number as usize];
+        let plain = self.plain.iter().map(|&(scope, text, number)| {
+            let hash = self.scopes[scope as usize].hash;
+            let hash = hash::join(hash, hash::of(text.as_bytes()));
+            Item { hash, owner: scope, text: text.into(), value: leaf(number) }
         });
         let plain = TextMap::build(plain.collect())?;
-        for (index, regex) in (0..).zip(&self.regexes) {
-            self.shapes.set(regex.route, regex_shape(index, &regex.regex));
-        }
-        let (shape_of, shapes) = self.shapes.finish(routes);
-        let regexes = self.regexes.into_iter();
+        let patterns = self.patterns.iter().map(|p| {
+            let host = self.scopes[p.scope as usize].hash;
+            let value = ShapedLeaf { shape: p.shape, leaf: leaf(p.leaf) };
+            pattern_item(p, host, value)
+        });
+        let patterns = TextMap::build(patterns.collect::<Result<_, _>>()?)?;
+        let deepest = self.patterns.iter().map(|p| p.shape.segments()).max().unwrap_or(0);
+        let mut lists = Lists::default();
+        let scopes = self.scopes.into_iter().zip(0..);
+        let scopes = scopes.map(|(scope, id)| lists.add(id, scope, leaf));
+        let hosts = Hosts::build(scopes)?;
+        let (names_of, names) = self.names.finish();
         Ok(Table {
             hosts,
             plain,
-            tree: self.tree.freeze()?,
-            regexes: regexes.map(|r| RegexRoute { leaf: place(r.leaf), regex: r.regex }).collect(),
+            patterns,
+            shapes: lists.shapes.into(),
+            deepest,
+            regexes: lists.regexes.into(),
             candidates,
-            tests: self.tests.into(),
             methods: self.methods,
-            shape_of,
-            shapes,
+            names_of,
+            names,
         })
     }
 }
 
-/// Sorts routes into their leaves; also the index of each leaf's first.
-fn candidates(mut placed: Vec<Placed>, leaves: u32) -> (Box<[Candidate]>, Vec<u32>) {
-    placed.sort_by_key(|p| (p.leaf, p.methods == MethodSet::ANY, Reverse(p.matchers), p.route));
-    let mut first = vec![0; leaves as usize];
-    for (index, p) in placed.iter().enumerate().rev() {
-        first[p.leaf as usize] = index as u32;
-    }
-    let next_leaf = placed.iter().skip(1).map(|p| Some(p.leaf)).chain([None]);
-    let all = placed
-        .iter()
-        .zip(next_leaf)
-        .map(|(p, next)| Candidate::new(p.route, p.methods, p.tests, next != Some(p.leaf)));
-    (all.collect(), first)
+/// A pattern's place in the map. It is its own example: the literal segments of its text are
+/// where the literal segments of any path it matches are.
+fn pattern_item<'a>(
+    pattern: &PatternSoFar<'a>,
+    host: u64,
+    value: ShapedLeaf,
+) -> Result<Item<'a, ShapedLeaf>, BuildProblem> {
+    let segments = Segments::split(pattern.text.as_bytes(), pattern.shape.segments());
+    let hash = pattern.shape.hash(host, &segments);
+    let key = Shape::key(&Pattern::parse(pattern.text)?);
+    Ok(Item { hash, owner: pattern.scope, text: key.into(), value })
 }
 
-type ShapeKey = (Vec<String>, Places);
-
-fn pattern_shape(pattern: &Pattern<'_>) -> ShapeKey {
-    let segments = pattern.segments.iter().zip(0u8..);
-    let places = segments.filter(|(segment, _)| segment.is_parameter).map(|(_, at)| at);
-    let rest = pattern.catch_all.then_some(pattern.segments.len() as u8);
-    let names = pattern.names().map(str::to_owned).collect();
-    (names, Places::Segments(places.collect(), rest))
-}
-
-fn regex_shape(index: u32, regex: &Regex) -> ShapeKey {
-    let named = regex.capture_names().zip(0u16..);
-    let named = named.filter_map(|(name, group)| Some((name?.to_owned(), group)));
-    let (names, groups): (Vec<String>, Vec<u16>) = named.unzip();
-    (names, Places::Groups(index, groups.into()))
-}
-
-/// Each distinct shape once.
+/// What scopes refer to by ranges.
 #[derive(Default)]
-struct Shapes {
-    known: HashMap<ShapeKey, u32>,
-    used: Vec<(u32, u32)>,
+struct Lists {
+    shapes: Vec<Shape>,
+    /// Where lists that hosts share begin.
+    known: HashMap<Vec<Shape>, u32>,
+    regexes: Vec<RegexRoute>,
 }
 
-impl Shapes {
-    fn set(&mut self, route: u32, shape: ShapeKey) {
-        if !shape.0.is_empty() {
-            let next = self.known.len() as u32;
-            self.used.push((route, *self.known.entry(shape).or_insert(next)));
-        }
+impl Lists {
+    fn add<'a>(
+        &mut self,
+        id: u32,
+        mut scope: ScopeSoFar<'a>,
+        leaf: impl Fn(u32) -> Leaf,
+    ) -> (&'a HostMatch, Scope) {
+        scope.shapes.sort_by_key(|shape| shape.precedence());
+        let place = Scope {
+            id,
+            shape_count: scope.shapes.len() as u16,
+            shapes: self.share(scope.shapes),
+            regex_count: scope.regexes.len() as u16,
+            regexes: self.regexes.len() as u32,
+            longest_plain: scope.longest_plain,
+        };
+        let regexes = scope.regexes.into_iter().map(|(regex, number)| {
+            let named = regex.capture_names().zip(0..).filter(|(name, _)| name.is_some());
+            RegexRoute { groups: named.map(|(_, at)| at).collect(), regex, leaf: leaf(number) }
+        });
+        self.regexes.extend(regexes);
+        (scope.host, place)
     }
 
-    fn finish(self, routes: usize) -> (Box<[u32]>, Box<[Shape]>) {
-        let mut shape_of = vec![NONE; routes];
-        for (route, shape) in self.used {
-            shape_of[route as usize] = shape;
-        }
-        let mut shapes: Vec<_> = self.known.into_iter().collect();
-        shapes.sort_unstable_by_key(|(_, index)| *index);
-        let shapes = shapes.into_iter();
-        let shapes = shapes.map(|((names, places), _)| Shape { names: names.into(), places });
-        (shape_of.into(), shapes.collect())
+    fn share(&mut self, list: Vec<Shape>) -> u32 {
+        *self.known.entry(list).or_insert_with_key(|list| {
+            self.shapes.extend_from_slice(list);
+            (self.shapes.len() - list.len()) as u32
+        })
+    }
+}
+
+type NameLists = Box<[Box<[String]>]>;
+
+/// Each distinct list of parameter names once.
+struct Names {
+    known: HashMap<Vec<String>, u32>,
+    used: Vec<u32>,
+}
+
+impl Default for Names {
+    fn default() -> Self {
+        Self { known: HashMap::from([(vec![], 0)]), used: vec![] }
+    }
+}
+
+impl Names {
+    fn add(&mut self, names: Vec<String>) {
+        let next = self.known.len() as u32;
+        self.used.push(*self.known.entry(names).or_insert(next));
+    }
+
+    /// Each route's list, and the lists.
+    fn finish(self) -> (Box<[u32]>, NameLists) {
+        let mut lists: Vec<_> = self.known.into_iter().collect();
+        lists.sort_unstable_by_key(|(_, index)| *index);
+        (self.used.into(), lists.into_iter().map(|(names, _)| names.into()).collect())
     }
 }

@@ -34,6 +34,10 @@ pub enum BuildProblem {
     Regex,
     /// A regular expression that compiles to more than `MAX_REGEX_SIZE`.
     RegexTooLarge,
+    /// The host has patterns of more than `MAX_SHAPES_PER_HOST` shapes.
+    TooManyShapes,
+    /// The host has more than `MAX_REGEXES_PER_HOST` regular expressions.
+    TooManyRegexes,
     /// The table names more than `MAX_CUSTOM_METHODS` methods beyond the standard ones.
     TooManyMethods,
     /// The table has more than `MAX_ROUTES`, or 4 GiB of text.
@@ -53,6 +57,8 @@ impl fmt::Display for BuildProblem {
             Self::HostLength => "the host is empty or too long",
             Self::Regex => "the regular expression is not valid",
             Self::RegexTooLarge => "the regular expression compiles to too much",
+            Self::TooManyShapes => "too many differently shaped patterns for one host",
+            Self::TooManyRegexes => "too many regular expressions for one host",
             Self::TooManyMethods => "too many different custom methods",
             Self::TableTooLarge => "too many routes",
         })

@@ -3,20 +3,32 @@
 use super::error::BuildProblem;
 use super::hash;
 use super::text_map::{Item, TextMap};
-use super::tree::Node;
 use crate::config::HostMatch;
-use crate::limits::MAX_HOST_LENGTH;
+use crate::limits::{
+    MAX_HOST_LENGTH, MAX_PATTERN_LENGTH, MAX_REGEXES_PER_HOST, MAX_SHAPES_PER_HOST,
+};
 
-/// One host matcher's routes. Its root's id is its own.
+/// One host matcher's routes. Packed, to share half a cache line with its place in the map.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Scope {
-    /// Its patterns.
-    pub(super) root: Node,
-    /// Its regular expressions: the first, and one past the last.
-    pub(super) regexes: (u32, u32),
+    /// Its number: the owner of its paths.
+    pub(super) id: u32,
+    /// Its patterns' shapes: the first in the table's list.
+    pub(super) shapes: u32,
+    /// How many shapes.
+    pub(super) shape_count: u16,
+    /// How many regular expressions.
+    pub(super) regex_count: u16,
+    /// The first of its regular expressions in the table's list.
+    pub(super) regexes: u32,
     /// Bytes of its longest plain path; 0 where it has none.
-    pub(super) longest_plain: u32,
+    pub(super) longest_plain: u16,
 }
+
+const _: () = assert!(size_of::<Scope>() <= 20);
+const _: () = assert!(MAX_SHAPES_PER_HOST <= u16::MAX as usize);
+const _: () = assert!(MAX_REGEXES_PER_HOST <= u16::MAX as usize);
+const _: () = assert!(MAX_PATTERN_LENGTH <= u16::MAX as usize);
 
 /// All of them.
 pub(super) struct Hosts {
@@ -46,7 +58,7 @@ impl Hosts {
                     if owner == WILDCARD {
                         wildcard_lengths[text.len() / 64] |= 1 << (text.len() % 64);
                     }
-                    items.push(Item { hash, owner, text, value: scope });
+                    items.push(Item { hash, owner, text: text.into(), value: scope });
                 }
             }
         }
@@ -63,7 +75,7 @@ impl Hosts {
         let host = host.strip_suffix(b".").unwrap_or(host);
         if !host.is_empty() && host.len() <= MAX_HOST_LENGTH {
             let hash = hash::of(host);
-            if let Some(scope) = self.named.find(hash, EXACT, host)
+            if let Some(scope) = self.named.find(hash, EXACT, |_, text| text == host)
                 && let found @ Some(_) = visit(scope, hash)
             {
                 return found;
@@ -90,7 +102,7 @@ impl Hosts {
             .filter(|text| self.wildcard_lengths[text.len() / 64] >> (text.len() % 64) & 1 == 1);
         for suffix in known {
             let hash = hash::of(suffix);
-            if let Some(scope) = self.named.find(hash, WILDCARD, suffix)
+            if let Some(scope) = self.named.find(hash, WILDCARD, |_, text| text == suffix)
                 && let found @ Some(_) = visit(scope, hash)
             {
                 return found;

@@ -39,11 +39,11 @@
 //!
 //! # Invariants
 //!
-//! 1. A lookup never allocates, but for captures of a regular expression, percent-encoded query
-//!    values a matcher reads, and more than eight nested catch-alls.
-//! 2. Its cost does not depend on the number of routes: each step is one hash lookup, and each
-//!    node of the pattern tree is visited at most once, always at the same segment. No request
-//!    makes it visit more nodes than patterns of the operator's lie on its path.
+//! 1. A lookup never allocates, but for captures of a regular expression and percent-encoded
+//!    query values that a matcher reads.
+//! 2. Its cost does not depend on the number of routes: one hash lookup for a plain path, and
+//!    one for each *shape* (`shape.rs`) that the host's patterns have. There is no backtracking:
+//!    what a path looks like decides nothing about how many lookups there are.
 //! 3. A hash never decides alone: the text is always compared. Requests insert nothing, so the
 //!    hash needs no key.
 //! 4. Regular expressions are tried one by one, after all else: they are what costs per route.
@@ -54,13 +54,15 @@ mod explain;
 mod expression;
 mod hash;
 mod hosts;
+mod leaf;
 mod matchers;
 mod methods;
 mod params;
 mod pattern;
+mod segments;
+mod shape;
 mod table;
 mod text_map;
-mod tree;
 
 pub use error::{BuildError, BuildProblem};
 pub use explain::{Explanation, Reason};

@@ -39,11 +39,11 @@ impl Params {
         self.len = 0;
     }
 
-    /// Adds one; tables are built so that there is room.
-    pub(super) fn push(&mut self, span: Span) {
+    /// Adds one, by its offsets; tables are built so that there is room.
+    pub(super) fn push(&mut self, start: usize, end: usize) {
         debug_assert!(self.len() < MAX_PATH_PARAMETERS);
         if let Some(place) = self.spans.get_mut(usize::from(self.len)) {
-            *place = span;
+            *place = Span::new(start, end);
             self.len += 1;
         }
     }

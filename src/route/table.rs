@@ -4,74 +4,48 @@ use regex::bytes::Regex;
 
 use super::hash;
 use super::hosts::{Hosts, Scope};
-use super::matchers::Tests;
+use super::leaf::{Candidate, Candidates, Leaf};
 use super::methods::{AllowedMethods, MethodNames, MethodSet};
 use super::params::Params;
+use super::segments::Segments;
+use super::shape::Shape;
 use super::text_map::TextMap;
-use super::tree::{NONE, Segments, Tree};
-use crate::http::{Field, Method, Span};
+use crate::http::{Field, Method};
 
 /// All routes' matchers, immutable. Routes are known by their index in the slice that
 /// [`Table::build`] was given.
 pub struct Table {
     pub(super) hosts: Hosts,
-    /// Leaves of plain paths; the owner is the host's root.
-    pub(super) plain: TextMap<u32>,
-    pub(super) tree: Tree,
-    pub(super) regexes: Box<[RegexRoute]>,
-    /// The routes of each leaf in order of precedence, leaf after leaf; a leaf is the index of
-    /// its first.
-    pub(super) candidates: Box<[Candidate]>,
-    pub(super) tests: Box<[Tests]>,
-    pub(super) methods: MethodNames,
-    /// A route's place in `shapes`.
-    pub(super) shape_of: Box<[u32]>,
+    /// Plain paths, each host's its own.
+    pub(super) plain: TextMap<Leaf>,
+    /// Patterns by their literal segments, each host's its own.
+    pub(super) patterns: TextMap<ShapedLeaf>,
+    /// Lists of shapes, by precedence; hosts with the same shapes share one.
     pub(super) shapes: Box<[Shape]>,
+    /// Segments of the longest pattern.
+    pub(super) deepest: usize,
+    /// Each host's one after another, in file order.
+    pub(super) regexes: Box<[RegexRoute]>,
+    pub(super) candidates: Candidates,
+    pub(super) methods: MethodNames,
+    /// A route's place in `names`.
+    pub(super) names_of: Box<[u32]>,
+    /// Lists of parameter names; the first is empty.
+    pub(super) names: Box<[Box<[String]>]>,
 }
 
-/// A route at a leaf.
-pub(super) struct Candidate {
-    pub(super) methods: MethodSet,
-    pub(super) route: u32,
-    /// Its header and query tests, or [`NONE`].
-    tests: u32,
-}
-
-/// The mark of a leaf's last candidate, in the upper bit of `tests`.
-const LAST: u32 = 1 << 31;
-const NO_TESTS: u32 = LAST - 1;
-
-impl Candidate {
-    /// A route at a leaf, maybe its last.
-    pub(super) fn new(route: u32, methods: MethodSet, tests: Option<u32>, last: bool) -> Self {
-        let tests = tests.unwrap_or(NO_TESTS) | if last { LAST } else { 0 };
-        Self { methods, route, tests }
-    }
-
-    fn is_last(&self) -> bool {
-        self.tests & LAST != 0
-    }
+/// A leaf among patterns: two shapes may have the same literal segments.
+pub(super) struct ShapedLeaf {
+    pub(super) shape: Shape,
+    pub(super) leaf: Leaf,
 }
 
 /// A route whose path is a regular expression.
 pub(super) struct RegexRoute {
     pub(super) regex: Regex,
-    pub(super) leaf: u32,
-}
-
-/// Parameter names and where their values lie; many routes share one.
-pub(super) struct Shape {
-    pub(super) names: Box<[String]>,
-    pub(super) places: Places,
-}
-
-/// Where parameters lie.
-#[derive(PartialEq, Eq, Hash, Clone)]
-pub(super) enum Places {
-    /// In these segments; and what comes after so many segments.
-    Segments(Box<[u8]>, Option<u8>),
-    /// In these groups of a regular expression.
-    Groups(u32, Box<[u16]>),
+    /// The named groups.
+    pub(super) groups: Box<[u16]>,
+    pub(super) leaf: Leaf,
 }
 
 /// What is looked up: parts of a request head.
@@ -104,22 +78,38 @@ pub enum Found {
     NotFound,
 }
 
+/// A path on its way through the hosts that a request may belong to.
+struct Path<'p> {
+    text: &'p [u8],
+    hash: u64,
+    /// Split when a pattern is first compared.
+    segments: Option<Segments>,
+}
+
+/// By which kind of matcher a route was found: it knows where the parameters are.
+enum By<'t> {
+    Text,
+    Shape(Shape),
+    Regex(&'t RegexRoute),
+}
+
 impl Table {
     /// The route a request belongs to, and its path parameters.
     pub fn find(&self, request: &Request<'_>, params: &mut Params) -> Found {
         params.clear();
         let method = self.methods.of(request.method, request.method_text);
         let mut other_method = false;
-        let found = self.walk(request.host, request.path, |candidate| {
-            if !candidate.methods.meets(method) {
+        let mut path = self.path(request.path);
+        let found = self.walk(request.host, &mut path, |candidate| {
+            if !self.candidates.methods(candidate).meets(method) {
                 other_method = true;
                 return false;
             }
-            self.tests_hold(candidate, request)
+            self.candidates.tests_hold(candidate, request)
         });
         match found {
-            Some(route) => {
-                self.capture(route, request.path, params);
+            Some((route, by)) => {
+                path.capture(&by, params);
                 Found::Route(route)
             }
             None if other_method => self.method_not_allowed(request),
@@ -129,7 +119,8 @@ impl Table {
 
     /// A route's parameter names in order; the catch-all's, last, is `*`.
     pub fn parameter_names(&self, route: u32) -> &[String] {
-        self.shape(route).map_or(&[], |shape| &shape.names)
+        let list = self.names_of.get(route as usize).copied().unwrap_or(0);
+        self.names.get(list as usize).map_or(&[], |names| names)
     }
 
     /// The place of a named parameter in [`Params`].
@@ -145,21 +136,23 @@ impl Table {
     /// Bytes it takes, without what the `regex` crate keeps for each compiled expression (at
     /// most a few times `MAX_REGEX_SIZE`).
     pub fn memory(&self) -> usize {
-        let names = |shape: &Shape| {
-            let text = shape.names.iter().map(|n| size_of::<String>() + n.capacity());
-            text.sum::<usize>() + shape.names.len() * 2
-        };
+        let names = self.names.iter().flatten();
         size_of::<Self>()
             + self.hosts.memory()
             + self.plain.memory()
-            + self.tree.memory()
-            + size_of_val(&*self.regexes)
-            + size_of_val(&*self.candidates)
-            + self.tests.iter().map(Tests::memory).sum::<usize>()
-            + self.methods.memory()
-            + size_of_val(&*self.shape_of)
+            + self.patterns.memory()
             + size_of_val(&*self.shapes)
-            + self.shapes.iter().map(names).sum::<usize>()
+            + size_of_val(&*self.regexes)
+            + self.candidates.memory()
+            + self.methods.memory()
+            + size_of_val(&*self.names_of)
+            + size_of_val(&*self.names)
+            + names.map(|name| size_of::<String>() + name.capacity()).sum::<usize>()
+    }
+
+    fn path<'p>(&self, text: &'p [u8]) -> Path<'p> {
+        let hash = if text.len() <= self.plain.longest() { hash::of(text) } else { 0 };
+        Path { text, hash, segments: None }
     }
 
     /// Visits the routes whose host and path match, in order of precedence, until one is
@@ -167,59 +160,67 @@ impl Table {
     fn walk(
         &self,
         host: &[u8],
-        path: &[u8],
+        path: &mut Path<'_>,
         mut accept: impl FnMut(&Candidate) -> bool,
-    ) -> Option<u32> {
-        let path_hash = if path.len() <= self.plain.longest() { hash::of(path) } else { 0 };
-        let mut segments = None;
-        let mut visit = |leaf| self.accepted_at(leaf, &mut accept);
-        self.hosts.find(host, |scope, host_hash| {
-            if let Some(leaf) = self.plain_leaf(scope, host_hash, path, path_hash)
-                && let found @ Some(_) = visit(leaf)
-            {
-                return found;
-            }
-            if let found @ Some(_) = self.tree.find(&scope.root, path, &mut segments, &mut visit) {
-                return found;
-            }
-            let regexes = &self.regexes[scope.regexes.0 as usize..scope.regexes.1 as usize];
-            let mut matching = regexes.iter().filter(|r| r.regex.is_match(path));
-            matching.find_map(|r| visit(r.leaf))
+    ) -> Option<(u32, By<'_>)> {
+        let mut accepted = |leaf: &Leaf| {
+            let mut candidates = leaf.candidates(&self.candidates);
+            candidates.find(|candidate| accept(candidate)).map(|found| found.route)
+        };
+        self.hosts.find(host, |scope, host| {
+            let plain = self.plain_leaf(scope, host, path).and_then(&mut accepted);
+            plain
+                .map(|route| (route, By::Text))
+                .or_else(|| self.find_pattern(scope, host, path, &mut accepted))
+                .or_else(|| self.find_regex(scope, path.text, &mut accepted))
         })
     }
 
-    fn plain_leaf(&self, scope: &Scope, host: u64, path: &[u8], hash: u64) -> Option<u32> {
-        if path.len() > scope.longest_plain as usize {
+    fn plain_leaf(&self, scope: &Scope, host: u64, path: &Path<'_>) -> Option<&Leaf> {
+        if path.text.len() > scope.longest_plain.into() {
             return None;
         }
-        self.plain.find(hash::join(host, hash), scope.root.id, path).copied()
+        self.plain.find(hash::join(host, path.hash), scope.id, |_, text| text == path.text)
     }
 
-    fn accepted_at(&self, leaf: u32, accept: &mut impl FnMut(&Candidate) -> bool) -> Option<u32> {
-        for candidate in &self.candidates[leaf as usize..] {
-            if accept(candidate) {
-                return Some(candidate.route);
-            }
-            if candidate.is_last() {
-                break;
-            }
+    fn find_pattern(
+        &self,
+        scope: &Scope,
+        host: u64,
+        path: &mut Path<'_>,
+        accepted: &mut impl FnMut(&Leaf) -> Option<u32>,
+    ) -> Option<(u32, By<'_>)> {
+        let shapes = &self.shapes[scope.shapes as usize..][..scope.shape_count.into()];
+        if shapes.is_empty() || path.text.first() != Some(&b'/') {
+            return None;
         }
-        None
+        let text = path.text;
+        let segments = path.segments.get_or_insert_with(|| Segments::split(text, self.deepest));
+        shapes.iter().filter(|shape| shape.fits(segments)).find_map(|shape| {
+            let found = self.patterns.find(shape.hash(host, segments), scope.id, |found, key| {
+                found.shape == *shape && shape.is_text(key, text, segments)
+            });
+            accepted(&found?.leaf).map(|route| (route, By::Shape(*shape)))
+        })
     }
 
-    fn tests_hold(&self, candidate: &Candidate, request: &Request<'_>) -> bool {
-        match candidate.tests & !LAST {
-            NO_TESTS => true,
-            at => self.tests[at as usize].hold(request.fields, request.buf, request.query),
-        }
+    fn find_regex(
+        &self,
+        scope: &Scope,
+        path: &[u8],
+        accepted: &mut impl FnMut(&Leaf) -> Option<u32>,
+    ) -> Option<(u32, By<'_>)> {
+        let regexes = &self.regexes[scope.regexes as usize..][..scope.regex_count.into()];
+        let mut matching = regexes.iter().filter(|r| r.regex.is_match(path));
+        matching.find_map(|r| accepted(&r.leaf).map(|route| (route, By::Regex(r))))
     }
 
     #[cold]
     fn method_not_allowed(&self, request: &Request<'_>) -> Found {
         let mut allowed = MethodSet::NONE;
-        self.walk(request.host, request.path, |candidate| {
-            if self.tests_hold(candidate, request) {
-                allowed = allowed.with(candidate.methods);
+        self.walk(request.host, &mut self.path(request.path), |candidate| {
+            if self.candidates.tests_hold(candidate, request) {
+                allowed = allowed.with(self.candidates.methods(candidate));
             }
             false
         });
@@ -228,45 +229,30 @@ impl Table {
             set => Found::MethodNotAllowed(AllowedMethods(set)),
         }
     }
+}
 
-    fn shape(&self, route: u32) -> Option<&Shape> {
-        match *self.shape_of.get(route as usize)? {
-            NONE => None,
-            shape => self.shapes.get(shape as usize),
-        }
-    }
-
-    /// Fills in the parameters of the route that matched this path.
-    fn capture(&self, route: u32, path: &[u8], params: &mut Params) {
-        let Some(shape) = self.shape(route) else { return };
-        match &shape.places {
-            Places::Segments(places, rest) => capture_segments(places, *rest, path, params),
-            Places::Groups(regex, groups) => {
-                self.capture_groups(*regex, groups, path, params);
-            }
-        }
-    }
-
-    fn capture_groups(&self, regex: u32, groups: &[u16], path: &[u8], params: &mut Params) {
-        let captures = self.regexes[regex as usize].regex.captures(path);
-        for group in groups {
-            let group = captures.as_ref().and_then(|c| c.get((*group).into()));
-            params.push(group.map_or(Span::default(), |m| Span::new(m.start(), m.end())));
+impl Path<'_> {
+    /// Fills in the parameters of the route that matched.
+    fn capture(&self, by: &By<'_>, params: &mut Params) {
+        match (by, &self.segments) {
+            (By::Shape(shape), Some(segments)) => shape.capture(self.text, segments, params),
+            (By::Regex(regex), _) => regex.capture(self.text, params),
+            _ => {}
         }
     }
 }
 
-fn capture_segments(places: &[u8], rest: Option<u8>, path: &[u8], params: &mut Params) {
-    let last = places.last().map_or(0, |last| usize::from(*last) + 1);
-    let wanted = last.max(rest.map_or(0, usize::from));
-    // One more than wanted, so that the last wanted one ends where it ends.
-    let segments = Segments::split(path, wanted + 1);
-    for place in places {
-        let place = usize::from(*place);
-        params.push(Span::new(segments.start(place), segments.end(place)));
-    }
-    if let Some(depth) = rest {
-        let start = segments.start(depth.into()).min(path.len());
-        params.push(Span::new(start, path.len()));
+impl RegexRoute {
+    /// A group that took no part in the match is empty.
+    fn capture(&self, path: &[u8], params: &mut Params) {
+        if self.groups.is_empty() {
+            return;
+        }
+        let captures = self.regex.captures(path);
+        for group in &self.groups {
+            let group = captures.as_ref().and_then(|c| c.get((*group).into()));
+            let (start, end) = group.map_or((0, 0), |group| (group.start(), group.end()));
+            params.push(start, end);
+        }
     }
 }

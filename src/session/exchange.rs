@@ -4,7 +4,7 @@ use crate::http::h1::{BodyReader, Scan, parse_response};
 use crate::http::{Framing, ResponseHead, Version};
 use crate::io::deadline::Expired;
 use crate::io::join::until_second;
-use crate::io::{Buffer, Expiry, clock};
+use crate::io::{ArmedRead, Buffer, Expiry, clock};
 use crate::limits::{BUFFER_SMALL, MAX_INTERIM, RESPONSE_CHUNK_EXTENSION};
 use crate::respond::failure::Failure;
 use crate::respond::head::{self, Content, Outgoing};
@@ -65,17 +65,18 @@ impl Broken {
 pub(super) async fn run(
     way: &Way<'_, '_>,
     x: &mut Exchange<'_>,
-    connection: Connection,
+    mut connection: Connection,
     upload: Upload,
     target: &Target,
     account: &mut Account,
 ) -> Result<Fate, Broken> {
     let core = &way.request.connection.core;
     connection.guard.watch_partner(way.request.connection.stream.fd());
+    let armed = connection.armed.take();
     let result = match upload {
-        Upload::Stream => Box::pin(duplex(way, x, &connection, target, account)).await,
+        Upload::Stream => Box::pin(duplex(way, x, &connection, armed, target, account)).await,
         Upload::None | Upload::Whole(_) => {
-            simplex(way, x, &connection, upload, target, account).await
+            simplex(way, x, &connection, armed, upload, target, account).await
         }
     };
     connection.guard.watch_partner(-1);
@@ -111,6 +112,7 @@ async fn simplex(
     way: &Way<'_, '_>,
     x: &mut Exchange<'_>,
     connection: &Connection,
+    armed: Option<ArmedRead>,
     upload: Upload,
     target: &Target,
     account: &mut Account,
@@ -129,7 +131,8 @@ async fn simplex(
         return Err(lost(way, connection, false));
     }
     let uploaded = Uploaded::new(true);
-    let mut download = Download { way, connection, target, uploaded: &uploaded, begun: false };
+    let mut download =
+        Download { way, connection, armed, target, uploaded: &uploaded, begun: false };
     download.run(x.answer, x.reply, x.response, account).await
 }
 
@@ -138,6 +141,7 @@ async fn duplex(
     way: &Way<'_, '_>,
     x: &mut Exchange<'_>,
     connection: &Connection,
+    armed: Option<ArmedRead>,
     target: &Target,
     account: &mut Account,
 ) -> Result<Done, Broken> {
@@ -177,7 +181,8 @@ async fn duplex(
         passed: 0,
         written: 0,
     };
-    let mut download = Download { way, connection, target, uploaded: &uploaded, begun: false };
+    let mut download =
+        Download { way, connection, armed, target, uploaded: &uploaded, begun: false };
     let halves = {
         let upload = async {
             let result = pump.run(x.body, x.out).await;
@@ -245,6 +250,7 @@ fn lost(way: &Way<'_, '_>, connection: &Connection, answered: bool) -> Broken {
 struct Download<'a, 'w, 'v> {
     way: &'a Way<'w, 'v>,
     connection: &'a Connection,
+    armed: Option<ArmedRead>,
     target: &'a Target,
     uploaded: &'a Uploaded,
     begun: bool,
@@ -259,7 +265,6 @@ impl Download<'_, '_, '_> {
         account: &mut Account,
     ) -> Result<Done, Broken> {
         let sent_ns = clock::coarse_ns();
-        *answer = Buffer::medium();
         self.read_head(answer, reply, response).await?;
         account.response_ns = clock::coarse_ns().saturating_sub(sent_ns);
         account.status = response.status;
@@ -317,7 +322,15 @@ impl Download<'_, '_, '_> {
                     }
                 }
             }
-            let (result, back) = self.connection.stream.read(std::mem::take(answer)).await;
+            let (result, back) = match self.armed.take() {
+                Some(armed) => armed.finish().await,
+                None => {
+                    if answer.capacity() == 0 {
+                        *answer = Buffer::medium();
+                    }
+                    self.connection.stream.read(std::mem::take(answer)).await
+                }
+            };
             *answer = back;
             clock::now_ns();
             match result {

@@ -200,9 +200,11 @@ impl<'a> Way<'a, '_> {
         let core = &self.request.connection.core;
         let stats = core.stats.target(target.id);
         let now = clock::coarse_ns();
-        if !fresh && let Some(connection) = core.upstreams.reuse(target, now, &core.stats) {
+        // What can't be sent again had better not meet a connection that is just being closed.
+        let strict = !self.head.method.is_idempotent();
+        if !fresh && let Some(kept) = core.upstreams.reuse(target, strict, now, &core.stats) {
             stats.reused.up();
-            return Ok(connection);
+            return Ok(kept);
         }
         let within = self.rules.connect_ns.map_or(self.group.connect_timeout, Duration::from_nanos);
         let within = within.min(Duration::from_nanos(self.total_at_ns.saturating_sub(now)));

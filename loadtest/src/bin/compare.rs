@@ -94,6 +94,7 @@ fn specs(options: &Options, missing: &mut Vec<String>) -> Vec<Spec> {
     let mut all = vec![("tollgate".to_owned(), Kind::Tollgate, options.tollgate.clone())];
     all.extend(options.also.iter().map(|(n, path)| (n.clone(), Kind::Tollgate, path.clone())));
     all.push(("relay".into(), Kind::Relay, relay));
+    all.extend(options.also_relay.iter().map(|(n, path)| (n.clone(), Kind::Relay, path.clone())));
     all.push(("nginx".into(), Kind::Nginx, options.nginx.clone()));
     all.push(("haproxy".into(), Kind::Haproxy, options.haproxy.clone()));
     all.into_iter()

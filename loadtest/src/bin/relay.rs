@@ -3,7 +3,8 @@
 //! Each client connection gets one upstream connection of its own, and each direction one buffer
 //! that is used again and again. The ring is set up as Tollgate's is.
 //!
-//! `relay LISTEN UPSTREAM` on the thread it is started on; `RELAY_DRIVER=epoll` forces epoll.
+//! `relay LISTEN UPSTREAM` on the thread it is started on; `RELAY_DRIVER=epoll` forces
+//! epoll, `RELAY_DRIVER=coop` a ring that runs its work when the kernel likes.
 
 use std::io;
 use std::net::SocketAddr;
@@ -45,15 +46,17 @@ fn run(listen: SocketAddr, upstream: SocketAddr) -> io::Result<()> {
 
 /// The first set of ring flags that this kernel takes; `None`: no io_uring at all.
 fn best_ring() -> Option<io_uring::Builder> {
-    for step in 0..3 {
+    let coop = std::env::var("RELAY_DRIVER").is_ok_and(|driver| driver == "coop");
+    let first = if coop { 1 } else { 0 };
+    for step in first..4 {
         let mut ring = IoUring::builder();
         ring.setup_cqsize(COMPLETIONS);
-        if step < 2 {
-            ring.setup_submit_all().setup_single_issuer();
-        }
-        if step < 1 {
-            ring.setup_defer_taskrun();
-        }
+        match step {
+            0 => ring.setup_submit_all().setup_single_issuer().setup_defer_taskrun(),
+            1 => ring.setup_submit_all().setup_single_issuer().setup_coop_taskrun(),
+            2 => ring.setup_submit_all(),
+            _ => &mut ring,
+        };
         if ring.build(ENTRIES).is_ok() {
             return Some(ring);
         }

@@ -22,7 +22,7 @@ pub use response::parse_response;
 pub use scan::Scan;
 
 use super::bad::Bad;
-use scan::Sight;
+use scan::{FirstLine, Sight};
 
 /// Why a parser stopped before the end of a head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,14 +42,14 @@ impl From<Bad> for Stop {
 /// Parses a head that may not be whole: `attempt` is made at once, and again when `scan` sees the
 /// end or something wrong. `Ok(false)`: more bytes are needed.
 ///
-/// At most `max_head` bytes are looked at; a first line longer than `max_line` is put to
-/// `attempt` before it ends.
+/// At most `max_head` bytes are looked at; a first line out of bounds is put to `attempt` before
+/// the head ends.
 #[inline(always)]
 fn parse_when_ripe(
     buf: &mut [u8],
     scan: &mut Scan,
     max_head: usize,
-    max_line: usize,
+    first: FirstLine,
     mut attempt: impl FnMut(&mut [u8]) -> Result<(), Stop>,
 ) -> Result<bool, Bad> {
     let full = buf.len() >= max_head;
@@ -62,7 +62,7 @@ fn parse_when_ripe(
             Err(Stop::Incomplete) => {}
         }
     }
-    let sight = scan.advance(buf, max_line);
+    let sight = scan.advance(buf, first);
     if sight == Sight::Open && !full {
         return Ok(false);
     }
