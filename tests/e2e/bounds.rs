@@ -29,6 +29,7 @@ both_drivers!(
     connections_in_all_are_bounded,
     the_time_for_a_head_does_not_bound_its_body,
     a_slow_answer_outlasts_the_times_for_heads_and_silence,
+    memory_for_bodies_is_bounded,
     connections_of_a_client_are_bounded,
 );
 
@@ -250,6 +251,39 @@ fn a_slow_answer_outlasts_the_times_for_heads_and_silence(driver: Driver) {
     }
     gate.open();
     client.get("/").expect(200);
+}
+
+fn memory_for_bodies_is_bounded(driver: Driver) {
+    let upstream = Upstream::new(|peer| {
+        while let Some(head) = peer.next_head() {
+            if head.has("content-length") {
+                peer.wait_closed();
+                return;
+            }
+            peer.send(ok("ok"));
+        }
+    });
+    let gateway = Gateway::start(
+        driver,
+        format!(
+            "[server]\nworkers = 1\nwatch = false\nmax_buffer_memory = \"1MiB\"\n{}",
+            forward_all(&upstream.address)
+        ),
+    );
+    gateway.get("/").expect(200);
+    // Bodies that begin and do not go on hold a buffer each.
+    let mut holding: Vec<Client> = Vec::new();
+    let refused = (0..400).any(|_| {
+        let mut client = gateway.connect();
+        client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n");
+        client.send(vec![b'x'; 20_000]);
+        holding.push(client);
+        gateway.get("/").status == 503
+    });
+    assert!(refused, "400 bodies within a mebibyte");
+    gateway.get("/").expect_failure(503);
+    holding.clear();
+    eventually("room again", || gateway.get("/").status == 200);
 }
 
 fn connections_of_a_client_are_bounded(driver: Driver) {
