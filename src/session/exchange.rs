@@ -12,9 +12,9 @@ use crate::upstream::retry::Sent;
 use crate::upstream::{Connection, Target};
 
 use super::account::Account;
-use super::forward::{Uploaded, Way};
 use super::pump::{End, Pump, Stop, Wire};
-use super::request::Fate;
+use super::task::Fate;
+use super::way::{Progress, Way};
 
 /// How the request's content is at hand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,7 +119,7 @@ async fn simplex(
 ) -> Result<Done, Broken> {
     if let Upload::Whole(n) = upload {
         x.out.append(&way.buf[way.head.len..way.head.len + n]);
-        account.bytes_in += n as u64;
+        account.content_in += n as u64;
     }
     let now = clock::coarse_ns();
     connection
@@ -130,9 +130,9 @@ async fn simplex(
     if result.is_err() {
         return Err(lost(way, connection, false));
     }
-    let uploaded = Uploaded::new(true);
-    let mut download =
-        Download { way, connection, armed, target, uploaded: &uploaded, begun: false };
+    let progress = Progress::default();
+    progress.uploaded.set(true);
+    let mut download = Download { way, connection, armed, target, progress: &progress };
     download.run(x.answer, x.reply, x.response, account).await
 }
 
@@ -146,7 +146,7 @@ async fn duplex(
     account: &mut Account,
 ) -> Result<Done, Broken> {
     let client = way.request.connection;
-    let uploaded = Uploaded::new(false);
+    let (progress, nobody) = (Progress::default(), Progress::default());
     // Each direction has deadlines of its own.
     let from_guard = client.core.watch.guard(client.stream.fd());
     let to_guard = client.core.watch.guard(connection.stream.fd());
@@ -178,16 +178,16 @@ async fn duplex(
         wire: if way.head.framing == Framing::Chunked { Wire::Chunked } else { Wire::Plain },
         limit: way.request.route().max_body,
         announced,
+        begun: &nobody.begun,
         passed: 0,
         written: 0,
     };
-    let mut download =
-        Download { way, connection, armed, target, uploaded: &uploaded, begun: false };
+    let mut download = Download { way, connection, armed, target, progress: &progress };
     let halves = {
         let upload = async {
             let result = pump.run(x.body, x.out).await;
             if result.is_ok() {
-                uploaded.set(true);
+                progress.uploaded.set(true);
                 let at = clock::coarse_ns().saturating_add(way.rules.first_byte_ns);
                 connection.guard.arm(at.min(way.total_at_ns), Expiry::ShutBoth);
             }
@@ -197,8 +197,8 @@ async fn duplex(
         let download = download.run(x.answer, x.reply, x.response, account);
         until_second(upload, download, |r| r.is_err_and(Stop::is_senders)).await
     };
-    account.bytes_in += pump.passed;
-    let begun = download.begun;
+    account.content_in += pump.passed;
+    let begun = progress.begun.get();
     match halves.second {
         Some(Ok(mut done)) => {
             let whole = matches!(halves.first, Some(Ok(())));
@@ -252,8 +252,7 @@ struct Download<'a, 'w, 'v> {
     connection: &'a Connection,
     armed: Option<ArmedRead>,
     target: &'a Target,
-    uploaded: &'a Uploaded,
-    begun: bool,
+    progress: &'a Progress,
 }
 
 impl Download<'_, '_, '_> {
@@ -271,17 +270,20 @@ impl Download<'_, '_, '_> {
         let core = &self.way.request.connection.core;
         core.stats.target(self.target.id).record(response.status, account.response_ns);
         let content = Content::of(response, self.way.head.version);
-        let close = self.way.last || !self.uploaded.get() || content == Content::UntilClose;
+        let close = self.way.last
+            || self.way.request.is_unwelcome()
+            || !self.progress.uploaded.get()
+            || content == Content::UntilClose;
         *reply = Buffer::small();
         self.encode(answer, reply, response, content, close);
         answer.consume(response.len);
         let mut pump = self.pump(response, content);
         let result = pump.run(answer, reply).await;
-        let (written, begun) = (pump.written, pump.written > 0);
+        let (written, passed) = (pump.written, pump.passed);
         account.bytes_out += written;
-        self.begun |= begun;
+        account.content_out += passed;
         if let Err(stop) = result {
-            return Err(Broken::during(self.failure(stop), self.begun));
+            return Err(Broken::during(self.failure(stop), self.progress.begun.get()));
         }
         Ok(Done {
             fate: if close { Fate::Close } else { Fate::Keep },
@@ -301,15 +303,23 @@ impl Download<'_, '_, '_> {
         loop {
             if !answer.is_empty() {
                 let max = self.way.group.max_response_head;
-                let parsed =
-                    parse_response(answer.data_mut(), &mut scan, max, self.way.method(), response);
+                let parsed = parse_response(
+                    answer.data_mut(),
+                    &mut scan,
+                    max,
+                    self.way.head.method,
+                    response,
+                );
                 match parsed {
                     Ok(true) if response.status >= 200 => return Ok(()),
                     Ok(true) => {
                         interim += 1;
                         if interim > MAX_INTERIM {
                             let bad = crate::http::Bad::HeadTooLarge;
-                            return Err(Broken::during(Failure::BadResponse(bad), self.begun));
+                            return Err(Broken::during(
+                                Failure::BadResponse(bad),
+                                self.progress.begun.get(),
+                            ));
                         }
                         self.pass_interim(answer, reply, response).await?;
                         answer.consume(response.len);
@@ -318,7 +328,10 @@ impl Download<'_, '_, '_> {
                     }
                     Ok(false) => answer.reserve(BUFFER_SMALL),
                     Err(bad) => {
-                        return Err(Broken::during(Failure::BadResponse(bad), self.begun));
+                        return Err(Broken::during(
+                            Failure::BadResponse(bad),
+                            self.progress.begun.get(),
+                        ));
                     }
                 }
             }
@@ -338,7 +351,7 @@ impl Download<'_, '_, '_> {
                 _ => {
                     let answered = !answer.is_empty() || interim > 0;
                     let mut broken = lost(self.way, self.connection, answered);
-                    broken.begun = self.begun;
+                    broken.begun = self.progress.begun.get();
                     return Err(broken);
                 }
             }
@@ -360,6 +373,7 @@ impl Download<'_, '_, '_> {
         head::interim(response, answer.data(), reply.writer());
         let at = clock::coarse_ns().saturating_add(self.way.rules.idle_ns);
         client.guard.arm(at.min(self.way.total_at_ns), Expiry::ShutBoth);
+        self.progress.begun.set(true);
         let (result, _) = client.stream.write_all(std::mem::take(reply)).await;
         client.guard.disarm();
         result.map_err(|_| Broken::during(Failure::ClientGone, true))
@@ -382,6 +396,7 @@ impl Download<'_, '_, '_> {
             edits: self.way.request.route().response_edits.as_deref(),
             values: self.way.values,
             location: &self.way.location(self.target),
+            forward: &self.way.rules.forward,
             fields: &self.way.request.limit_fields,
         }
         .encode(reply.writer());
@@ -417,6 +432,7 @@ impl Download<'_, '_, '_> {
             wire: if content == Content::Chunked { Wire::Chunked } else { Wire::Plain },
             limit: u64::MAX,
             announced,
+            begun: &self.progress.begun,
             passed: 0,
             written: 0,
         }

@@ -1,7 +1,7 @@
 //! How far an incomplete head was looked at, so that a trickle of bytes costs linear time.
 
-use super::line_end;
-use super::{Bad, Stop};
+use super::stop::{Stop, line_end};
+use crate::http::bad::Bad;
 use crate::http::bytes::value_end;
 
 /// Progress over one incomplete head. Starts as the default with each message.

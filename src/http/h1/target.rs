@@ -1,6 +1,7 @@
 //! The request target (RFC 9112 section 3.2): its four forms, path, query and authority.
 
-use super::{Bad, Stop, line_end};
+use super::Bad;
+use super::stop::{Stop, line_end};
 use crate::http::bytes::{TARGET_QUERY, TARGET_STOP, TARGET_WORK, target_class};
 use crate::http::head::{Method, Span, TargetForm};
 use crate::http::host::{Authority, parse_authority};
