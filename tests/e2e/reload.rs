@@ -20,9 +20,7 @@ fn marked(version: usize, target: &str) -> String {
     )
 }
 
-/// 100 where `TOLLGATE_TEST_LONG` is set.
-fn reloads() -> usize {
-    if std::env::var_os("TOLLGATE_TEST_LONG").is_some() { 100 } else { 20 }
+const RELOADS: usize = 100;
 }
 
 /// Requests on kept connections until told to stop; gives how many were answered. Each must be
@@ -256,7 +254,7 @@ fn under_load_nobody_notices(driver: Driver) {
     let stop = Arc::new(AtomicBool::new(false));
     let load = load(&gateway, 8, &stop);
     let fresh = Arc::new(AtomicUsize::new(0));
-    for version in 1..=reloads() {
+    for version in 1..=RELOADS {
         gateway.reload(marked(version, &targets[version % 2].address));
         // New connections are served as well.
         let response = gateway.get("/").expect(200);
@@ -268,8 +266,8 @@ fn under_load_nobody_notices(driver: Driver) {
         load.into_iter().map(|t| t.join().expect("no failed request")).collect();
     assert!(answered.iter().all(|&n| n > 0), "{answered:?}");
     let stats = gateway.stats();
-    assert_eq!(stats.listener("web", "/connections/accepted"), 8 + reloads() as u64);
-    assert_eq!(stats.number("/config/reloads/ok"), reloads() as u64);
+    assert_eq!(stats.listener("web", "/connections/accepted"), 8 + RELOADS as u64);
+    assert_eq!(stats.number("/config/reloads/ok"), RELOADS as u64);
 }
 
 fn memory_stays_flat_over_many_reloads(driver: Driver) {
