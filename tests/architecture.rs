@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 /// Rooms by floor, lowest first. A room imports only from floors below its own.
 const FLOORS: &[&[&str]] = &[
     &["limits"],
-    &["config", "http", "io", "stats"],
+    &["config"],
+    &["http", "io", "stats"],
     &["route"],
     &["policy"],
     &["accept", "upstream"],

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
-use super::document::Trail;
+use super::trail::Trail;
 use crate::limits::CONFIG_MAX_DIAGNOSTICS;
 
 /// Whether a file with this diagnostic may be used.

@@ -7,6 +7,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::diagnostic::Report;
+use super::trail::Trail;
 
 /// A value and where it begins.
 #[derive(Debug)]
@@ -75,62 +76,6 @@ impl<'t> Node<'t> {
     }
 }
 
-/// The way from the top of the file to a key, for messages. Lives on the stack; rendered only
-/// when something is wrong.
-#[derive(Clone, Copy)]
-pub(super) struct Trail<'a> {
-    parent: Option<&'a Trail<'a>>,
-    step: Step<'a>,
-    at: usize,
-}
-
-#[derive(Clone, Copy)]
-enum Step<'a> {
-    Top,
-    Key(&'a str),
-    Index(usize),
-}
-
-impl<'a> Trail<'a> {
-    pub(super) fn top() -> Self {
-        Self { parent: None, step: Step::Top, at: 0 }
-    }
-
-    pub(super) fn key(&'a self, key: &'a str, at: usize) -> Self {
-        Self { parent: Some(self), step: Step::Key(key), at }
-    }
-
-    pub(super) fn index(&'a self, index: usize, at: usize) -> Self {
-        Self { parent: Some(self), step: Step::Index(index), at }
-    }
-
-    /// Byte offset in the text.
-    pub(super) fn at(&self) -> usize {
-        self.at
-    }
-
-    /// `routes[2].headers."x-tier"`
-    pub(super) fn path(&self) -> String {
-        let mut path = self.parent.map(Trail::path).unwrap_or_default();
-        match self.step {
-            Step::Top => {}
-            Step::Index(index) => path.push_str(&format!("[{index}]")),
-            Step::Key(key) => {
-                if !path.is_empty() {
-                    path.push('.');
-                }
-                let bare = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
-                if !key.is_empty() && key.bytes().all(bare) {
-                    path.push_str(key);
-                } else {
-                    path.push_str(&format!("{key:?}"));
-                }
-            }
-        }
-        path
-    }
-}
-
 /// A node with the way to it. A place that is not in the file stands where its table does.
 #[derive(Clone, Copy)]
 pub(super) struct Place<'a> {
@@ -146,14 +91,14 @@ impl<'a> Place<'a> {
     /// The value of a key of this table.
     pub(super) fn key(&'a self, key: &'a str) -> Place<'a> {
         let entry = self.node.and_then(|node| node.entry(key));
-        let at = entry.map_or(self.trail.at, |entry| entry.node.at);
+        let at = entry.map_or(self.trail.at(), |entry| entry.node.at);
         Place { trail: self.trail.key(key, at), node: entry.map(|entry| &entry.node) }
     }
 
     /// The key itself (not its value), for messages about names.
     pub(super) fn name(&'a self, key: &'a str) -> Trail<'a> {
         let entry = self.node.and_then(|node| node.entry(key));
-        self.trail.key(key, entry.map_or(self.trail.at, |entry| entry.key_at))
+        self.trail.key(key, entry.map_or(self.trail.at(), |entry| entry.key_at))
     }
 
     /// As [`Place::name`], as a place.
@@ -168,7 +113,7 @@ impl<'a> Place<'a> {
             _ => None,
         };
         let index = item.map_or(position, |item| item.index);
-        let at = item.map_or(self.trail.at, |item| item.node.at);
+        let at = item.map_or(self.trail.at(), |item| item.node.at);
         Place { trail: self.trail.index(index, at), node: item.map(|item| &item.node) }
     }
 
@@ -194,7 +139,7 @@ pub(super) fn read<'t>(text: &'t str, report: &mut Report<'_>) -> Node<'t> {
     let (table, errors) = DeTable::parse_recoverable(text);
     for error in errors {
         let span = error.span().unwrap_or(0..0);
-        let trail = Trail { at: span.start, ..Trail::top() };
+        let trail = Trail::place(span.start);
         let (message, help) = syntax_help(text, span, error.message());
         report.syntax_error(&trail, message, help);
     }

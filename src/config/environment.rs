@@ -1,7 +1,8 @@
 //! Environment references in strings: `${NAME}`, `${NAME:-default}`; `$${` stands for `${`.
 
 use super::diagnostic::Report;
-use super::document::{Node, Trail, Value};
+use super::document::{Node, Value};
+use super::trail::Trail;
 
 /// The environment: a variable's value by its name.
 pub(super) type Environment<'e> = &'e dyn Fn(&str) -> Option<String>;

@@ -17,6 +17,7 @@ mod reference;
 pub mod settings;
 mod shape;
 mod suggest;
+mod trail;
 pub mod units;
 mod walk;
 
@@ -27,7 +28,8 @@ pub use reference::{reference, schema};
 pub use settings::*;
 
 use diagnostic::Report;
-use document::{Place, Trail};
+use document::Place;
+use trail::Trail;
 
 /// Checks a configuration: its settings with warnings, or every mistake found, in the order of
 /// the file.

@@ -5,10 +5,11 @@
 //! meaning.
 
 use super::diagnostic::Report;
-use super::document::{Entry, Node, Trail, Value};
+use super::document::{Entry, Node, Value};
 use super::quantity::Quantity;
 use super::shape::{Key, Shape, places_of, quoted};
 use super::suggest;
+use super::trail::Trail;
 
 /// Holds the file against its shape.
 pub(super) struct Walk<'w, 't> {

@@ -3,7 +3,7 @@
 use crate::http::h1::encode;
 use crate::http::{Framing, Known, ResponseHead, Version};
 use crate::policy::transform::location::{self, is_location};
-use crate::policy::transform::{Edits, LocationContext, Values};
+use crate::policy::transform::{Edits, Forward, LocationContext, Values};
 
 use super::own::connection;
 
@@ -50,6 +50,8 @@ pub struct Outgoing<'a, 'v> {
     pub values: &'a Values<'v>,
     /// What a Location must not name.
     pub location: &'a LocationContext<'a>,
+    /// Whose Via line is added, where the request was forwarded with one.
+    pub forward: &'a Forward,
     /// Further field lines.
     pub fields: &'a [u8],
 }
@@ -78,6 +80,7 @@ impl Outgoing<'_, '_> {
             Content::None(Some(n)) | Content::Length(n) => encode::content_length(out, n),
             Content::Chunked => out.extend_from_slice(encode::CHUNKED),
         }
+        self.forward.append_via(self.head.version, out);
         out.extend_from_slice(self.fields);
         if let Some(edits) = self.edits {
             edits.append(self.values, out);

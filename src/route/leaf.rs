@@ -2,7 +2,7 @@
 
 use super::matchers::Tests;
 use super::methods::MethodSet;
-use super::table::Request;
+use super::request::Request;
 
 /// One of them.
 #[derive(Debug, Clone, Copy)]

@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn get_takes_head_along_and_nothing_implies_options() {
+    fn a_get_route_takes_head_along_and_nothing_implies_options() {
         let mut names = MethodNames::default();
         let get = set(&mut names, &["GET"]);
         assert!(get.meets(names.of(Method::Head, b"HEAD")));

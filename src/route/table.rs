@@ -7,10 +7,10 @@ use super::hosts::{Hosts, Scope};
 use super::leaf::{Candidate, Candidates, Leaf};
 use super::methods::{AllowedMethods, MethodNames, MethodSet};
 use super::params::Params;
+use super::request::Request;
 use super::segments::Segments;
 use super::shape::Shape;
 use super::text_map::TextMap;
-use crate::http::{Field, Method};
 
 /// All routes' matchers, immutable. Routes are known by their index in the slice that
 /// [`Table::build`] was given.
@@ -46,25 +46,6 @@ pub(super) struct RegexRoute {
     /// The named groups.
     pub(super) groups: Box<[u16]>,
     pub(super) leaf: Leaf,
-}
-
-/// What is looked up: parts of a request head.
-#[derive(Debug, Clone, Copy)]
-pub struct Request<'a> {
-    /// Lower-case, without port.
-    pub host: &'a [u8],
-    /// Canonical.
-    pub path: &'a [u8],
-    /// Without `?`.
-    pub query: Option<&'a [u8]>,
-    /// Method.
-    pub method: Method,
-    /// Its text, which tells custom methods apart.
-    pub method_text: &'a [u8],
-    /// Field lines, as ranges in `buf`.
-    pub fields: &'a [Field],
-    /// The buffer of the message head.
-    pub buf: &'a [u8],
 }
 
 /// What was found.

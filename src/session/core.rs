@@ -10,6 +10,7 @@ use arc_swap::cache::Cache;
 
 use crate::accept::Admission;
 use crate::io::Watch;
+use crate::limits::SCRATCH_POOLED;
 use crate::policy::limit;
 use crate::respond::access_log::Clock;
 use crate::respond::date::Date;
@@ -52,7 +53,7 @@ pub struct Core {
     pub random: RefCell<fastrand::Rng>,
     /// No new requests are to be begun.
     pub draining: Cell<bool>,
-    pub(super) scratch: RefCell<Vec<Box<Scratch>>>,
+    scratch: RefCell<Vec<Box<Scratch>>>,
 }
 
 /// Wall time as of the last tick.
@@ -129,17 +130,38 @@ impl Core {
     }
 }
 
+/// Working states of requests: kept warm from one to the next.
+impl Core {
+    pub(super) fn take_scratch(&self) -> Box<Scratch> {
+        self.scratch.borrow_mut().pop().unwrap_or_default()
+    }
+
+    pub(super) fn give_back(&self, mut scratch: Box<Scratch>) {
+        scratch.release();
+        let mut store = self.scratch.borrow_mut();
+        if store.len() < SCRATCH_POOLED {
+            store.push(scratch);
+        }
+    }
+}
+
 /// A listener as its connections see it: by name over all generations.
 pub struct ListenerState {
     /// Stable id.
     pub id: u32,
+    /// The configuration no longer has it: its connections end with their next answer.
+    pub removed: Cell<bool>,
     current: RefCell<Rc<Arc<Listener>>>,
 }
 
 impl ListenerState {
     /// A listener as the snapshot has it.
     pub fn new(listener: Arc<Listener>) -> Rc<Self> {
-        Rc::new(Self { id: listener.id, current: RefCell::new(Rc::new(listener)) })
+        Rc::new(Self {
+            id: listener.id,
+            removed: Cell::new(false),
+            current: RefCell::new(Rc::new(listener)),
+        })
     }
 
     /// Its settings; after it was removed, the last there were.

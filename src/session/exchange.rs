@@ -4,7 +4,7 @@ use crate::http::h1::{BodyReader, Scan, parse_response};
 use crate::http::{Framing, ResponseHead, Version};
 use crate::io::deadline::Expired;
 use crate::io::join::until_second;
-use crate::io::{Buffer, Expiry, clock};
+use crate::io::{ArmedRead, Buffer, Expiry, clock};
 use crate::limits::{BUFFER_SMALL, MAX_INTERIM, RESPONSE_CHUNK_EXTENSION};
 use crate::respond::failure::Failure;
 use crate::respond::head::{self, Content, Outgoing};
@@ -12,9 +12,9 @@ use crate::upstream::retry::Sent;
 use crate::upstream::{Connection, Target};
 
 use super::account::Account;
-use super::forward::{Uploaded, Way};
 use super::pump::{End, Pump, Stop, Wire};
-use super::request::Fate;
+use super::task::Fate;
+use super::way::{Progress, Way};
 
 /// How the request's content is at hand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,17 +65,18 @@ impl Broken {
 pub(super) async fn run(
     way: &Way<'_, '_>,
     x: &mut Exchange<'_>,
-    connection: Connection,
+    mut connection: Connection,
     upload: Upload,
     target: &Target,
     account: &mut Account,
 ) -> Result<Fate, Broken> {
     let core = &way.request.connection.core;
     connection.guard.watch_partner(way.request.connection.stream.fd());
+    let armed = connection.armed.take();
     let result = match upload {
-        Upload::Stream => Box::pin(duplex(way, x, &connection, target, account)).await,
+        Upload::Stream => Box::pin(duplex(way, x, &connection, armed, target, account)).await,
         Upload::None | Upload::Whole(_) => {
-            simplex(way, x, &connection, upload, target, account).await
+            simplex(way, x, &connection, armed, upload, target, account).await
         }
     };
     connection.guard.watch_partner(-1);
@@ -111,13 +112,14 @@ async fn simplex(
     way: &Way<'_, '_>,
     x: &mut Exchange<'_>,
     connection: &Connection,
+    armed: Option<ArmedRead>,
     upload: Upload,
     target: &Target,
     account: &mut Account,
 ) -> Result<Done, Broken> {
     if let Upload::Whole(n) = upload {
         x.out.append(&way.buf[way.head.len..way.head.len + n]);
-        account.bytes_in += n as u64;
+        account.content_in += n as u64;
     }
     let now = clock::coarse_ns();
     connection
@@ -128,8 +130,9 @@ async fn simplex(
     if result.is_err() {
         return Err(lost(way, connection, false));
     }
-    let uploaded = Uploaded::new(true);
-    let mut download = Download { way, connection, target, uploaded: &uploaded, begun: false };
+    let progress = Progress::default();
+    progress.uploaded.set(true);
+    let mut download = Download { way, connection, armed, target, progress: &progress };
     download.run(x.answer, x.reply, x.response, account).await
 }
 
@@ -138,11 +141,12 @@ async fn duplex(
     way: &Way<'_, '_>,
     x: &mut Exchange<'_>,
     connection: &Connection,
+    armed: Option<ArmedRead>,
     target: &Target,
     account: &mut Account,
 ) -> Result<Done, Broken> {
     let client = way.request.connection;
-    let uploaded = Uploaded::new(false);
+    let (progress, nobody) = (Progress::default(), Progress::default());
     // Each direction has deadlines of its own.
     let from_guard = client.core.watch.guard(client.stream.fd());
     let to_guard = client.core.watch.guard(connection.stream.fd());
@@ -174,15 +178,16 @@ async fn duplex(
         wire: if way.head.framing == Framing::Chunked { Wire::Chunked } else { Wire::Plain },
         limit: way.request.route().max_body,
         announced,
+        begun: &nobody.begun,
         passed: 0,
         written: 0,
     };
-    let mut download = Download { way, connection, target, uploaded: &uploaded, begun: false };
+    let mut download = Download { way, connection, armed, target, progress: &progress };
     let halves = {
         let upload = async {
             let result = pump.run(x.body, x.out).await;
             if result.is_ok() {
-                uploaded.set(true);
+                progress.uploaded.set(true);
                 let at = clock::coarse_ns().saturating_add(way.rules.first_byte_ns);
                 connection.guard.arm(at.min(way.total_at_ns), Expiry::ShutBoth);
             }
@@ -192,8 +197,8 @@ async fn duplex(
         let download = download.run(x.answer, x.reply, x.response, account);
         until_second(upload, download, |r| r.is_err_and(Stop::is_senders)).await
     };
-    account.bytes_in += pump.passed;
-    let begun = download.begun;
+    account.content_in += pump.passed;
+    let begun = progress.begun.get();
     match halves.second {
         Some(Ok(mut done)) => {
             let whole = matches!(halves.first, Some(Ok(())));
@@ -245,9 +250,9 @@ fn lost(way: &Way<'_, '_>, connection: &Connection, answered: bool) -> Broken {
 struct Download<'a, 'w, 'v> {
     way: &'a Way<'w, 'v>,
     connection: &'a Connection,
+    armed: Option<ArmedRead>,
     target: &'a Target,
-    uploaded: &'a Uploaded,
-    begun: bool,
+    progress: &'a Progress,
 }
 
 impl Download<'_, '_, '_> {
@@ -259,24 +264,26 @@ impl Download<'_, '_, '_> {
         account: &mut Account,
     ) -> Result<Done, Broken> {
         let sent_ns = clock::coarse_ns();
-        *answer = Buffer::medium();
         self.read_head(answer, reply, response).await?;
         account.response_ns = clock::coarse_ns().saturating_sub(sent_ns);
         account.status = response.status;
         let core = &self.way.request.connection.core;
         core.stats.target(self.target.id).record(response.status, account.response_ns);
         let content = Content::of(response, self.way.head.version);
-        let close = self.way.last || !self.uploaded.get() || content == Content::UntilClose;
+        let close = self.way.last
+            || self.way.request.is_unwelcome()
+            || !self.progress.uploaded.get()
+            || content == Content::UntilClose;
         *reply = Buffer::small();
         self.encode(answer, reply, response, content, close);
         answer.consume(response.len);
         let mut pump = self.pump(response, content);
         let result = pump.run(answer, reply).await;
-        let (written, begun) = (pump.written, pump.written > 0);
+        let (written, passed) = (pump.written, pump.passed);
         account.bytes_out += written;
-        self.begun |= begun;
+        account.content_out += passed;
         if let Err(stop) = result {
-            return Err(Broken::during(self.failure(stop), self.begun));
+            return Err(Broken::during(self.failure(stop), self.progress.begun.get()));
         }
         Ok(Done {
             fate: if close { Fate::Close } else { Fate::Keep },
@@ -296,15 +303,23 @@ impl Download<'_, '_, '_> {
         loop {
             if !answer.is_empty() {
                 let max = self.way.group.max_response_head;
-                let parsed =
-                    parse_response(answer.data_mut(), &mut scan, max, self.way.method(), response);
+                let parsed = parse_response(
+                    answer.data_mut(),
+                    &mut scan,
+                    max,
+                    self.way.head.method,
+                    response,
+                );
                 match parsed {
                     Ok(true) if response.status >= 200 => return Ok(()),
                     Ok(true) => {
                         interim += 1;
                         if interim > MAX_INTERIM {
                             let bad = crate::http::Bad::HeadTooLarge;
-                            return Err(Broken::during(Failure::BadResponse(bad), self.begun));
+                            return Err(Broken::during(
+                                Failure::BadResponse(bad),
+                                self.progress.begun.get(),
+                            ));
                         }
                         self.pass_interim(answer, reply, response).await?;
                         answer.consume(response.len);
@@ -313,11 +328,22 @@ impl Download<'_, '_, '_> {
                     }
                     Ok(false) => answer.reserve(BUFFER_SMALL),
                     Err(bad) => {
-                        return Err(Broken::during(Failure::BadResponse(bad), self.begun));
+                        return Err(Broken::during(
+                            Failure::BadResponse(bad),
+                            self.progress.begun.get(),
+                        ));
                     }
                 }
             }
-            let (result, back) = self.connection.stream.read(std::mem::take(answer)).await;
+            let (result, back) = match self.armed.take() {
+                Some(armed) => armed.finish().await,
+                None => {
+                    if answer.capacity() == 0 {
+                        *answer = Buffer::medium();
+                    }
+                    self.connection.stream.read(std::mem::take(answer)).await
+                }
+            };
             *answer = back;
             clock::now_ns();
             match result {
@@ -325,7 +351,7 @@ impl Download<'_, '_, '_> {
                 _ => {
                     let answered = !answer.is_empty() || interim > 0;
                     let mut broken = lost(self.way, self.connection, answered);
-                    broken.begun = self.begun;
+                    broken.begun = self.progress.begun.get();
                     return Err(broken);
                 }
             }
@@ -347,6 +373,7 @@ impl Download<'_, '_, '_> {
         head::interim(response, answer.data(), reply.writer());
         let at = clock::coarse_ns().saturating_add(self.way.rules.idle_ns);
         client.guard.arm(at.min(self.way.total_at_ns), Expiry::ShutBoth);
+        self.progress.begun.set(true);
         let (result, _) = client.stream.write_all(std::mem::take(reply)).await;
         client.guard.disarm();
         result.map_err(|_| Broken::during(Failure::ClientGone, true))
@@ -369,6 +396,7 @@ impl Download<'_, '_, '_> {
             edits: self.way.request.route().response_edits.as_deref(),
             values: self.way.values,
             location: &self.way.location(self.target),
+            forward: &self.way.rules.forward,
             fields: &self.way.request.limit_fields,
         }
         .encode(reply.writer());
@@ -404,6 +432,7 @@ impl Download<'_, '_, '_> {
             wire: if content == Content::Chunked { Wire::Chunked } else { Wire::Plain },
             limit: u64::MAX,
             announced,
+            begun: &self.progress.begun,
             passed: 0,
             written: 0,
         }

@@ -1,42 +1,25 @@
 //! Stage 5 and 6 for a forwarded request: choose a target, exchange, pass the answer on, and try
 //! another target where that is safe.
 
-use std::cell::Cell;
 use std::time::Duration;
 
 use crate::config::HostPolicy;
-use crate::http::h1::BodyReader;
-use crate::http::{Framing, Method, RequestHead};
+use crate::http::Framing;
 use crate::io::{Buffer, clock};
 use crate::policy::Permit;
-use crate::policy::transform::{Hop, LocationContext, Scheme, Values, outside};
 use crate::respond::failure::Failure;
 use crate::snapshot::Forward;
 use crate::upstream::balance::Tried;
 use crate::upstream::emit::Outgoing;
 use crate::upstream::key::hash_of;
 use crate::upstream::retry::{Sent, may_retry};
-use crate::upstream::{ConnectError, Connection, Group, Target};
+use crate::upstream::{ConnectError, Connection, Target};
 
 use super::account::Account;
 use super::exchange::{self, Broken, Exchange, Upload};
-use super::request::{Fate, PathParameters, Request};
 use super::scratch::Scratch;
-
-/// What holds for every try of a request.
-pub(super) struct Way<'a, 'v> {
-    pub(super) request: &'a Request<'a>,
-    pub(super) rules: &'a Forward,
-    pub(super) group: &'a Group,
-    pub(super) head: &'a RequestHead,
-    pub(super) buf: &'a [u8],
-    pub(super) path: &'a [u8],
-    pub(super) values: &'a Values<'v>,
-    pub(super) hop: &'a Hop<'a>,
-    /// Whether the client's connection ends with this answer anyway.
-    pub(super) last: bool,
-    pub(super) total_at_ns: u64,
-}
+use super::task::{Fate, PathParameters, Request};
+use super::way::Way;
 
 /// Forwards the request, by the permit that the policies gave.
 pub(super) async fn run(
@@ -200,9 +183,11 @@ impl<'a> Way<'a, '_> {
         let core = &self.request.connection.core;
         let stats = core.stats.target(target.id);
         let now = clock::coarse_ns();
-        if !fresh && let Some(connection) = core.upstreams.reuse(target, now, &core.stats) {
+        // What can't be sent again had better not meet a connection that is just being closed.
+        let strict = !self.head.method.is_idempotent();
+        if !fresh && let Some(kept) = core.upstreams.reuse(target, strict, now, &core.stats) {
             stats.reused.up();
-            return Ok(connection);
+            return Ok(kept);
         }
         let within = self.rules.connect_ns.map_or(self.group.connect_timeout, Duration::from_nanos);
         let within = within.min(Duration::from_nanos(self.total_at_ns.saturating_sub(now)));
@@ -245,32 +230,6 @@ impl<'a> Way<'a, '_> {
         }
         .encode(out.writer());
     }
-
-    /// What a Location of the answer must not name.
-    pub(super) fn location<'t>(&'t self, target: &'t Target) -> LocationContext<'t> {
-        let (scheme, authority) = outside(self.head, self.buf, self.hop.trust, Scheme::Http);
-        let upstream_host = match &self.rules.host {
-            HostPolicy::Preserve => &[][..],
-            HostPolicy::Literal(host) => host.as_bytes(),
-            HostPolicy::Target => target.authority.as_bytes(),
-        };
-        LocationContext {
-            targets: &self.group.authorities,
-            upstream_host,
-            scheme,
-            authority,
-            stripped: self.rules.rewrite.as_ref().map_or(&[], |r| r.stripped()),
-        }
-    }
-
-    /// Reads the request's content from the client.
-    pub(super) fn body_reader(&self) -> BodyReader {
-        BodyReader::new(self.head.framing, self.request.listener.http.max_chunk_extension)
-    }
-
-    pub(super) fn method(&self) -> Method {
-        self.head.method
-    }
 }
 
 /// Counts a request at a target while it is there.
@@ -296,6 +255,3 @@ impl Drop for Busy<'_> {
         self.core.stats.target(self.target).in_flight.down();
     }
 }
-
-/// Whether the request's content has gone out whole; shared by both directions.
-pub(super) type Uploaded = Cell<bool>;

@@ -8,8 +8,8 @@ use crate::respond::access_log::{Record, write_combined, write_json};
 use crate::respond::failure::Failure;
 use crate::stats::Finished;
 
-use super::request::Request;
 use super::scratch::Scratch;
+use super::task::Request;
 
 /// Where a core's full buffers of records go: gives back an empty one to go on with.
 pub type Sink = Box<dyn Fn(Vec<u8>, u32) -> Option<Vec<u8>>>;
@@ -55,7 +55,7 @@ pub(super) fn finish(r: &Request<'_>, s: &Scratch) {
         listener: r.listener.id,
         route: r.route.map(|_| r.route().id),
         status: account.status,
-        bytes_in: account.bytes_in,
+        bytes_in: account.head_in + account.content_in,
         bytes_out: account.bytes_out,
         latency_ns,
     });
@@ -117,8 +117,8 @@ fn record(r: &Request<'_>, s: &Scratch, now: u64, latency_ns: u64) {
         query: s.head.query.map(|q| q.of(buf)),
         minor_version: u8::from(s.head.version == Version::Http11),
         status: account.status,
-        bytes_in: account.bytes_in,
-        bytes_out: account.bytes_out,
+        bytes_in: account.content_in,
+        bytes_out: account.content_out,
         duration_us: latency_ns / 1000,
         upstream_us: group.map(|_| account.response_ns / 1000),
         route: r.route.map_or(&[][..], |_| r.route().name.as_bytes()),

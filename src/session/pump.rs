@@ -2,6 +2,8 @@
 //! anew, a buffer at a time. A slow reader stops the fast writer, since nothing is read before the
 //! last piece was written.
 
+use std::cell::Cell;
+
 use crate::http::Bad;
 use crate::http::h1::BodyReader;
 use crate::http::h1::encode::{CHUNK_PREFIX_MAX, chunk_prefix, last_chunk};
@@ -99,7 +101,9 @@ pub(super) struct Pump<'a> {
     pub(super) announced: u64,
     /// Payload bytes passed.
     pub(super) passed: u64,
-    /// Bytes handed to the reader, head and framing included; not 0 once a write has begun.
+    /// Set before the first byte is handed to the reader.
+    pub(super) begun: &'a Cell<bool>,
+    /// Bytes handed to the reader, head and framing included.
     pub(super) written: u64,
 }
 
@@ -178,6 +182,7 @@ impl Pump<'_> {
         let n = out.len();
         let began = clock::coarse_ns();
         self.written += n as u64;
+        self.begun.set(true);
         self.to.arm(pace);
         let (result, back) = self.to.stream.write_all(std::mem::take(out)).await;
         *out = back;

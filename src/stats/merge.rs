@@ -265,6 +265,7 @@ pub fn target(workers: &[Arc<WorkerStats>], id: u32) -> TargetSum {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stats::Finished;
 
     #[test]
     fn sums_are_taken_over_all_workers_that_know_the_id() {
@@ -296,5 +297,34 @@ mod tests {
         let named: Vec<_> = sum.failures.named(&["a", "b", "c"]).collect();
         assert_eq!(named, [("b", 1)]);
         assert_eq!(sum.failures.total(), 2);
+    }
+
+    #[test]
+    fn readers_never_see_a_number_go_back() {
+        let stats = WorkerStats::new(0);
+        let reader = Arc::clone(&stats);
+        const N: u64 = 20_000;
+        let done = Finished {
+            listener: 0,
+            route: Some(2000),
+            status: 200,
+            bytes_in: 1,
+            bytes_out: 1,
+            latency_ns: 1,
+        };
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let writer = stats.writer().unwrap();
+                (0..N).for_each(|n| writer.finished(&Finished { latency_ns: n << 12, ..done }));
+            });
+            let mut last = 0;
+            while last < N {
+                let sum = route(std::slice::from_ref(&reader), 2000);
+                assert!(sum.codes.total() >= last);
+                last = sum.codes.total();
+            }
+        });
+        let sum = route(&[reader], 2000);
+        assert_eq!((sum.bytes_in, sum.latency.count()), (N, N));
     }
 }

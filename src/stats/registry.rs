@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{Ordering, fence};
 use std::sync::{Arc, Weak};
 
+use super::blocks::{ListenerStats, RouteStats, TargetStats, UpstreamStats};
 use super::worker::WorkerStats;
 use crate::limits;
 
@@ -257,12 +258,22 @@ impl Space {
         self.names.retain(|_, named| {
             let used = named.last >= oldest;
             if !used {
-                workers.iter().for_each(|worker| worker.zero(kind, named.id));
+                workers.iter().for_each(|worker| zero(worker, kind, named.id));
                 free.push(named.id);
             }
             used
         });
     }
+}
+
+/// Zeroes an id's counters. Only right once nothing names the id any more.
+fn zero(worker: &WorkerStats, kind: Kind, id: u32) {
+    match kind {
+        Kind::Listener => worker.listeners.peek(id).map(ListenerStats::zero),
+        Kind::Route => worker.routes.peek(id).map(RouteStats::zero),
+        Kind::Upstream => worker.upstreams.peek(id).map(UpstreamStats::zero),
+        Kind::Target => worker.targets.peek(id).map(TargetStats::zero),
+    };
 }
 
 #[cfg(test)]

@@ -8,7 +8,6 @@ use std::sync::{Arc, OnceLock};
 use super::blocks::{ListenerStats, RouteStats, TargetStats, UpstreamStats};
 use super::counter::{Counter, Gauge, Kinds};
 use super::histogram::Histogram;
-use super::registry::Kind;
 use super::slots::Slots;
 use super::status::StatusCounts;
 use crate::limits;
@@ -153,16 +152,6 @@ impl WorkerStats {
     pub fn enter(&self, state: WorkerState) {
         self.state.store(state as u8, Ordering::Release);
     }
-
-    /// Zeroes an id's counters. Only right once nothing names the id any more.
-    pub(super) fn zero(&self, kind: Kind, id: u32) {
-        match kind {
-            Kind::Listener => self.listeners.peek(id).map(ListenerStats::zero),
-            Kind::Route => self.routes.peek(id).map(RouteStats::zero),
-            Kind::Upstream => self.upstreams.peek(id).map(UpstreamStats::zero),
-            Kind::Target => self.targets.peek(id).map(TargetStats::zero),
-        };
-    }
 }
 
 /// A finished request, for [`Writer::finished`].
@@ -306,34 +295,5 @@ mod tests {
             stats.enter(state);
             assert_eq!(stats.state(), state);
         }
-    }
-
-    #[test]
-    fn readers_never_see_a_number_go_back() {
-        let stats = WorkerStats::new(0);
-        let reader = Arc::clone(&stats);
-        const N: u64 = 20_000;
-        let done = Finished {
-            listener: 0,
-            route: Some(2000),
-            status: 200,
-            bytes_in: 1,
-            bytes_out: 1,
-            latency_ns: 1,
-        };
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                let writer = stats.writer().unwrap();
-                (0..N).for_each(|n| writer.finished(&Finished { latency_ns: n << 12, ..done }));
-            });
-            let mut last = 0;
-            while last < N {
-                let sum = super::super::merge::route(std::slice::from_ref(&reader), 2000);
-                assert!(sum.codes.total() >= last);
-                last = sum.codes.total();
-            }
-        });
-        let sum = super::super::merge::route(&[reader], 2000);
-        assert_eq!((sum.bytes_in, sum.latency.count()), (N, N));
     }
 }

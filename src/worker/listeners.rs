@@ -1,7 +1,6 @@
 //! A worker's ends of the listeners: opened and closed as snapshots come.
 
-use std::cell::Cell;
-use std::collections::HashMap;
+use std::cell::{Cell, RefCell};
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -12,11 +11,30 @@ use crate::io::{self, Stream};
 use crate::limits::DRAIN_ACCEPTS;
 use crate::session::connection;
 use crate::session::core::{Core, ListenerState};
+use crate::snapshot::Listener;
 
 struct Open {
-    state: Rc<ListenerState>,
+    /// What new connections belong to.
+    state: Rc<RefCell<Rc<ListenerState>>>,
     sockets: Arc<Vec<OwnedFd>>,
     fd: i32,
+}
+
+impl Open {
+    fn serves(&self, listener: &Listener) -> bool {
+        Arc::ptr_eq(&listener.sockets, &self.sockets)
+    }
+
+    /// Takes up a listener's new settings, or its new name.
+    fn follow(&self, listener: &Arc<Listener>) {
+        let current = self.state.borrow().clone();
+        if current.id == listener.id {
+            current.update(listener.clone());
+        } else {
+            current.removed.set(true);
+            self.state.replace(ListenerState::new(listener.clone()));
+        }
+    }
 }
 
 /// What a worker listens on.
@@ -24,19 +42,13 @@ pub(super) struct Listeners {
     worker: usize,
     nonblocking: bool,
     generation: u64,
-    open: HashMap<u32, Open>,
+    open: Vec<Open>,
     connections: Rc<Cell<usize>>,
 }
 
 impl Listeners {
     pub(super) fn new(worker: usize, nonblocking: bool) -> Self {
-        Self {
-            worker,
-            nonblocking,
-            generation: 0,
-            open: HashMap::new(),
-            connections: Rc::default(),
-        }
+        Self { worker, nonblocking, generation: 0, open: Vec::new(), connections: Rc::default() }
     }
 
     /// Client connections open on this worker.
@@ -44,7 +56,8 @@ impl Listeners {
         self.connections.get()
     }
 
-    /// Opens, updates and closes listeners as the newest snapshot has them.
+    /// Opens, updates and closes listeners as the newest snapshot has them. What is accepted from
+    /// is known by its sockets: a listener may be renamed, and two may swap their addresses.
     pub(super) fn follow(&mut self, core: &Rc<Core>) {
         let snapshot = core.snapshot();
         if snapshot.generation == self.generation {
@@ -52,52 +65,58 @@ impl Listeners {
         }
         self.generation = snapshot.generation;
         let connections = self.connections.clone();
-        self.open.retain(|id, open| {
-            let kept = snapshot
-                .listener(*id)
-                .is_some_and(|listener| Arc::ptr_eq(&listener.sockets, &open.sockets));
-            if !kept {
-                end(core, &connections, open);
+        self.open.retain(|open| match snapshot.listeners.iter().find(|l| open.serves(l)) {
+            Some(listener) => {
+                open.follow(listener);
+                true
             }
-            kept
+            None => {
+                end(core, &connections, open);
+                false
+            }
         });
         for listener in &snapshot.listeners {
-            if let Some(open) = self.open.get(&listener.id) {
-                open.state.update(listener.clone());
-                continue;
+            if !self.open.iter().any(|open| open.serves(listener)) {
+                self.begin(core, listener);
             }
-            let Some(socket) = listener.sockets.get(self.worker) else { continue };
-            match io::Listener::new(socket, self.nonblocking) {
-                Ok(end) => {
-                    let state = ListenerState::new(listener.clone());
-                    let sockets = listener.sockets.clone();
-                    let fd = end.fd();
-                    self.open.insert(listener.id, Open { state: state.clone(), sockets, fd });
-                    self.start(core, state, end);
-                }
-                Err(error) => {
-                    // The next snapshot tries again.
-                    tracing::error!(listener = %listener.name, %error, "can't listen");
-                }
+        }
+    }
+
+    fn begin(&mut self, core: &Rc<Core>, listener: &Arc<Listener>) {
+        let Some(socket) = listener.sockets.get(self.worker) else { return };
+        match io::Listener::new(socket, self.nonblocking) {
+            Ok(end) => {
+                let state = Rc::new(RefCell::new(ListenerState::new(listener.clone())));
+                let (sockets, fd) = (listener.sockets.clone(), end.fd());
+                self.open.push(Open { state: state.clone(), sockets, fd });
+                self.start(core, state, end);
+            }
+            Err(error) => {
+                // The next snapshot tries again.
+                tracing::error!(listener = %listener.name, %error, "can't listen");
             }
         }
     }
 
     /// Stops accepting everywhere.
     pub(super) fn close(&mut self, core: &Rc<Core>) {
-        for (_, open) in self.open.drain() {
+        for open in self.open.drain(..) {
             end(core, &self.connections, &open);
         }
     }
 
-    fn start(&self, core: &Rc<Core>, state: Rc<ListenerState>, end: io::Listener) {
+    fn start(&self, core: &Rc<Core>, state: Rc<RefCell<Rc<ListenerState>>>, end: io::Listener) {
         let core = core.clone();
         let connections = self.connections.clone();
         let mut last_said_ns = 0;
         io::spawn(accept::run(Rc::new(end), move |event| match event {
-            Event::Connection(stream, peer) => admit(&core, &state, &connections, stream, peer),
+            Event::Connection(stream, peer) => {
+                let state = state.borrow().clone();
+                admit(&core, &state, &connections, stream, peer);
+            }
             Event::Paused => {
                 core.stats.accept_pauses.up();
+                let state = state.borrow().clone();
                 core.stats.listener(state.id).refused_no_descriptors.up();
                 let now = io::clock::now_ns();
                 if now.saturating_sub(last_said_ns) > 1_000_000_000 {
@@ -112,9 +131,11 @@ impl Listeners {
 
 /// Takes what waits in the listener's queue, then ends its accepting: closing would reset those.
 fn end(core: &Rc<Core>, connections: &Rc<Cell<usize>>, open: &Open) {
+    let state = open.state.borrow().clone();
     for (stream, peer) in drain(open.fd, DRAIN_ACCEPTS) {
-        admit(core, &open.state, connections, stream, peer);
+        admit(core, &state, connections, stream, peer);
     }
+    state.removed.set(true);
     close_accepts(open.fd);
 }
 

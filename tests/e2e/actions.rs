@@ -158,8 +158,16 @@ respond = { status = 204 }
     let head = client.ask("HEAD /robots.txt HTTP/1.1\r\nHost: a\r\n\r\n").expect(203);
     assert_eq!(head.value("content-length"), Some("12"));
     client.get("/empty").expect(204);
-    client.ask("PUT /robots.txt HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n").expect(203);
+    let put = "PUT /robots.txt HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello";
+    client.ask(put).expect(203);
     client.get("/robots.txt").expect(203);
+    let chunked = "PUT /robots.txt HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let answer = client.ask(&format!("{chunked}5\r\nhello\r\n0\r\n\r\n")).expect(203);
+    if answer.value("connection") == Some("close") {
+        client.expect_closed();
+    } else {
+        client.get("/robots.txt").expect(203);
+    }
 }
 
 fn request_fields_are_edited(driver: Driver) {

@@ -1,9 +1,9 @@
 //! Bodies stream both ways: backpressure, bounded memory, pieces as they come, early ends.
 
+use std::sync::Mutex;
 use std::sync::mpsc;
-use std::sync::{Arc, Mutex};
 
-use crate::harness::{Broken, Client, Driver, Gate, Gateway, Upstream, ok};
+use crate::harness::{Broken, Client, Driver, Gate, Gateway, Upstream, forward_all, ok};
 
 const MIB: u64 = 1 << 20;
 
@@ -67,6 +67,7 @@ both_drivers!(
     a_large_chunked_download_costs_no_more_memory_than_a_small_one,
     a_large_upload_costs_no_more_memory_than_a_small_one,
     bodies_arrive_unchanged_whatever_their_size,
+    many_clients_at_once_each_get_their_own,
     framing_is_kept_on_the_way_up,
     server_sent_events_arrive_as_they_are_sent,
     pieces_of_a_sized_body_arrive_as_they_are_sent,
@@ -206,6 +207,31 @@ fn bodies_arrive_unchanged_whatever_their_size(driver: Driver) {
         assert!(client.response().expect(200).body == body, "{size} bytes in chunks");
     }
     assert_eq!(upstream.connections(), 1);
+}
+
+fn many_clients_at_once_each_get_their_own(driver: Driver) {
+    let upstream = Upstream::echo();
+    let gateway = Gateway::before(driver, &upstream);
+    let web = gateway.web();
+    let client = |n: usize| {
+        move || {
+            let mut client = Client::connect(web);
+            for round in 0..40 {
+                let size = (n * 7919 + round * 104_729) % 40_000;
+                let byte = (n * 41 + round) as u8;
+                client.send(format!(
+                    "PUT /{n} HTTP/1.1\r\nHost: a\r\nContent-Length: {size}\r\n\r\n"
+                ));
+                client.send(vec![byte; size]);
+                let body = client.response().expect(200).body;
+                assert!(body.len() == size && body.iter().all(|&b| b == byte), "another's bytes");
+            }
+        }
+    };
+    let clients: Vec<_> = (0..24).map(|n| std::thread::spawn(client(n))).collect();
+    for client in clients {
+        client.join().expect("every byte in its place");
+    }
 }
 
 fn framing_is_kept_on_the_way_up(driver: Driver) {
@@ -382,11 +408,12 @@ fn a_client_that_leaves_while_it_waits_ends_the_exchange(driver: Driver) {
 }
 
 fn a_client_that_leaves_in_its_body_ends_the_exchange(driver: Driver) {
-    let seen = Arc::new(Mutex::new(None));
-    let told = Arc::clone(&seen);
+    let (told, ends) = mpsc::channel();
+    let told = Mutex::new(told);
     let upstream = Upstream::new(move |peer| {
         let head = peer.head();
-        *told.lock().expect("one writer") = Some(peer.try_body(&head));
+        let end = peer.try_body(&head);
+        told.lock().expect("one sender").send(end).expect("a listener");
     });
     let gateway = Gateway::before(driver, &upstream);
     for framing in
@@ -394,15 +421,10 @@ fn a_client_that_leaves_in_its_body_ends_the_exchange(driver: Driver) {
     {
         let mut client = gateway.connect();
         client.send(format!("POST / HTTP/1.1\r\nHost: a\r\n{framing}"));
-        let n = upstream.count() + 1;
-        upstream.wait_for_request(n);
+        upstream.wait_for_request(upstream.count() + 1);
         drop(client);
-        upstream.wait_for_ends(n);
-        let seen = seen.lock().expect("one writer").take();
-        assert!(
-            matches!(seen, Some(Err(Broken::Cut(_) | Broken::Reset | Broken::Closed))),
-            "{seen:?}"
-        );
+        let end = ends.recv_timeout(crate::harness::PATIENCE).expect("an end");
+        assert!(matches!(end, Err(Broken::Cut(_) | Broken::Reset | Broken::Closed)), "{end:?}");
     }
 }
 
@@ -457,18 +479,22 @@ fn an_upstream_that_resets_during_an_upload_is_a_502(driver: Driver) {
 }
 
 fn an_upstream_that_ends_its_side_after_its_response_is_not_reused(driver: Driver) {
-    let upstream = Upstream::new(|peer| {
+    let (ended, half_closed) = mpsc::channel();
+    let ended = Mutex::new(ended);
+    let upstream = Upstream::new(move |peer| {
         peer.answer(ok("bye"));
         peer.half_close();
+        ended.lock().expect("one sender").send(()).expect("a listener");
         peer.wait_closed();
     });
     let gateway = Gateway::before(driver, &upstream);
     let mut client = gateway.connect();
     for n in 1..=3 {
         assert_eq!(client.get("/").expect(200).text(), "bye");
-        upstream.wait_for_ends(n);
+        half_closed.recv_timeout(crate::harness::PATIENCE).expect("the upstream's end");
+        assert_eq!(upstream.connections(), n);
     }
-    assert_eq!(upstream.connections(), 3);
+    upstream.wait_for_ends(2);
 }
 
 fn two_bodies_at_once_in_both_directions(driver: Driver) {
@@ -485,7 +511,10 @@ fn two_bodies_at_once_in_both_directions(driver: Driver) {
         peer.send("0\r\n\r\n");
         peer.serve(ok("after").as_bytes());
     });
-    let gateway = Gateway::before(driver, &upstream);
+    let gateway = Gateway::start(
+        driver,
+        format!("[server]\nworkers = 1\nwatch = false\n{}", forward_all(&upstream.address)),
+    );
     let mut client = gateway.connect();
     client.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
     client.head().expect("the head, before the body is whole");
@@ -495,6 +524,6 @@ fn two_bodies_at_once_in_both_directions(driver: Driver) {
     }
     client.send("0\r\n\r\n");
     assert_eq!(client.chunk(), None);
-    assert_eq!(client.get("/").expect(200).text(), "after");
+    assert_eq!(gateway.get("/").expect(200).text(), "after");
     assert_eq!(upstream.connections(), 1, "both messages were consumed whole");
 }

@@ -99,7 +99,7 @@ const TABLE: &[Row] = &[
         "GET /half HTTP/1.1\r\nHost: a\r\n\r\n",
         502,
         "http_response_incomplete",
-        false,
+        true,
     ),
     row(
         "no address",

@@ -11,7 +11,7 @@ fn before(driver: Driver, response: &str) -> (Upstream, Gateway) {
 both_drivers!(
     pipelined_requests_are_answered_in_order,
     a_pipelined_request_waits_for_the_one_before,
-    the_absolute_form_is_understood_and_its_host_wins,
+    the_absolute_form_is_understood,
     an_absolute_form_without_path_is_the_root,
     options_star_is_about_the_gateway_or_its_upstream,
     a_head_response_has_the_length_and_no_content,
@@ -19,6 +19,7 @@ both_drivers!(
     responses_204_and_304_have_no_content,
     continue_goes_from_end_to_end,
     a_final_answer_instead_of_continue_is_passed_on,
+    a_client_need_not_wait_for_continue,
     early_hints_are_forwarded,
     an_http_1_0_client_gets_no_interim_response,
     request_trailers_reach_the_upstream,
@@ -86,14 +87,18 @@ fn a_pipelined_request_waits_for_the_one_before(driver: Driver) {
     assert_eq!(client.response().expect(200).text(), "/fast");
 }
 
-fn the_absolute_form_is_understood_and_its_host_wins(driver: Driver) {
+fn the_absolute_form_is_understood(driver: Driver) {
     let (upstream, gateway) = before(driver, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
-    gateway
-        .once("GET http://Api.Example.com:8080/a?b=c HTTP/1.1\r\nHost: other.example\r\n\r\n")
-        .expect(200);
+    let ask = |target: &str, host: &str| {
+        gateway.once(&format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n")).status
+    };
+    assert_eq!(ask("http://Api.Example.com:8080/a?b=c", "api.example.com:8080"), 200);
     let request = upstream.only_request();
     assert_eq!(request.target(), "/a?b=c");
     assert_eq!(request.head.values("host"), ["api.example.com:8080"]);
+    // Two names for one place are ambiguous, so they are refused.
+    assert_eq!(ask("http://api.example.com/a", "other.example"), 400);
+    assert_eq!(upstream.count(), 1);
 }
 
 fn an_absolute_form_without_path_is_the_root(driver: Driver) {
@@ -196,6 +201,16 @@ fn a_final_answer_instead_of_continue_is_passed_on(driver: Driver) {
     // The body was never asked for, so nobody can tell where the next request would begin.
     client.expect_closed();
     upstream.wait_for_ends(1);
+}
+
+fn a_client_need_not_wait_for_continue(driver: Driver) {
+    let upstream = Upstream::echo();
+    let gateway = Gateway::before(driver, &upstream);
+    let mut client = gateway.connect();
+    let head = "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n";
+    for _ in 0..2 {
+        assert_eq!(client.ask(&format!("{head}hello")).expect(200).text(), "hello");
+    }
 }
 
 fn early_hints_are_forwarded(driver: Driver) {

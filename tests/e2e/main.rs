@@ -3,6 +3,9 @@
 //! One test binary with a module a subject, so that it links once. Each test runs on both drivers
 //! (`both_drivers!`). No test waits for a fixed time.
 
+// A test binary has no outside that its harness could be unreachable from.
+#![allow(unreachable_pub)]
+
 #[macro_use]
 mod harness;
 
@@ -18,6 +21,7 @@ mod failures;
 mod forwarding;
 mod http;
 mod http_strict;
+mod leaks;
 mod limits;
 mod reload;
 mod routing;

@@ -190,7 +190,7 @@ fn a_hosts_own_routes_come_before_wildcards_before_any(driver: Driver) {
     let gateway = routes(
         driver,
         &[
-            ("any exact path", "path = \"/a/b\""),
+            ("any-exact-path", "path = \"/a/b\""),
             ("wildcard", "host = \"*.example.com\"\npath = \"/a/*\""),
             ("host", "host = \"api.example.com\"\npath = \"/*\""),
         ],
@@ -200,7 +200,7 @@ fn a_hosts_own_routes_come_before_wildcards_before_any(driver: Driver) {
         &[
             ("GET api.example.com/a/b", "host"),
             ("GET www.example.com/a/b", "wildcard"),
-            ("GET other.test/a/b", "any exact path"),
+            ("GET other.test/a/b", "any-exact-path"),
         ],
     );
 }

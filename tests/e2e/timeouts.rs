@@ -177,7 +177,8 @@ fn a_body_over_its_limit_is_refused_instead_of_continued(driver: Driver) {
 
 fn a_chunked_body_over_its_limit_is_cut_off(driver: Driver) {
     let upstream = Upstream::new(|peer| {
-        let head = peer.head();
+        // The connection may end before a head came: all of it was read and refused at once.
+        let Some(head) = peer.next_head() else { return };
         peer.try_body(&head).expect_err("a body cut off");
     });
     let gateway = route(driver, &upstream.address, "max_body = \"1KiB\"");

@@ -16,9 +16,10 @@ mod words;
 use std::collections::{BTreeMap, HashMap};
 
 use super::diagnostic::Report;
-use super::document::{Place, Trail};
+use super::document::Place;
 use super::file::File;
 use super::settings::Settings;
+use super::trail::Trail;
 use super::units::{HumanDuration, Size};
 use crate::limits::CONFIG_MAX_TIMEOUT;
 

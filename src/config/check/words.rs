@@ -1,7 +1,7 @@
 //! The small grammars of names, tokens, hosts and values.
 
 use crate::config::diagnostic::Report;
-use crate::config::document::Trail;
+use crate::config::trail::Trail;
 use crate::limits::CONFIG_MAX_NAME;
 
 /// RFC 9110 section 5.6.2.

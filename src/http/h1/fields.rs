@@ -1,6 +1,7 @@
 //! Field lines (RFC 9112 section 5): the part requests, responses and trailers share.
 
-use super::{Bad, Stop, line_end};
+use super::Bad;
+use super::stop::{Stop, line_end};
 use crate::http::bytes::{is_blank, token_end, value_end};
 use crate::http::head::{Field, Known, Span};
 use crate::http::known::{HOP_BY_HOP, KnownSet, known};

@@ -13,6 +13,7 @@ mod framing;
 pub mod request;
 pub mod response;
 mod scan;
+mod stop;
 mod target;
 mod trailers;
 
@@ -22,34 +23,20 @@ pub use response::parse_response;
 pub use scan::Scan;
 
 use super::bad::Bad;
-use scan::Sight;
-
-/// Why a parser stopped before the end of a head.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stop {
-    /// The bytes ended, and all of them may begin a good head.
-    Incomplete,
-    /// No bytes that follow could make it good.
-    Bad(Bad),
-}
-
-impl From<Bad> for Stop {
-    fn from(bad: Bad) -> Self {
-        Self::Bad(bad)
-    }
-}
+use scan::{FirstLine, Sight};
+use stop::Stop;
 
 /// Parses a head that may not be whole: `attempt` is made at once, and again when `scan` sees the
 /// end or something wrong. `Ok(false)`: more bytes are needed.
 ///
-/// At most `max_head` bytes are looked at; a first line longer than `max_line` is put to
-/// `attempt` before it ends.
+/// At most `max_head` bytes are looked at; a first line out of bounds is put to `attempt` before
+/// the head ends.
 #[inline(always)]
 fn parse_when_ripe(
     buf: &mut [u8],
     scan: &mut Scan,
     max_head: usize,
-    max_line: usize,
+    first: FirstLine,
     mut attempt: impl FnMut(&mut [u8]) -> Result<(), Stop>,
 ) -> Result<bool, Bad> {
     let full = buf.len() >= max_head;
@@ -62,7 +49,7 @@ fn parse_when_ripe(
             Err(Stop::Incomplete) => {}
         }
     }
-    let sight = scan.advance(buf, max_line);
+    let sight = scan.advance(buf, first);
     if sight == Sight::Open && !full {
         return Ok(false);
     }
@@ -71,18 +58,5 @@ fn parse_when_ripe(
         (Err(Stop::Bad(bad)), _) | (Err(Stop::Incomplete), Sight::Wrong(bad)) => Err(bad),
         (Err(Stop::Incomplete), _) if full => Err(Bad::HeadTooLarge),
         (Err(Stop::Incomplete), _) => Ok(false),
-    }
-}
-
-/// Steps over the line end at `at`, where a byte that is not text was found.
-#[inline]
-fn line_end(buf: &[u8], at: usize) -> Result<usize, Stop> {
-    match (buf.get(at), buf.get(at + 1)) {
-        (Some(b'\r'), Some(b'\n')) => Ok(at + 2),
-        (None, _) | (Some(b'\r'), None) => Err(Stop::Incomplete),
-        (Some(b'\r'), Some(_)) => Err(Bad::BareCr.into()),
-        (Some(b'\n'), _) => Err(Bad::BareLf.into()),
-        (Some(0), _) => Err(Bad::NulByte.into()),
-        (Some(_), _) => Err(Bad::ControlByte.into()),
     }
 }

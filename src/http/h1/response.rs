@@ -3,8 +3,9 @@
 use super::connection;
 use super::fields::{Presence, parse_fields};
 use super::framing::{Announced, announced};
-use super::scan::Scan;
-use super::{Bad, Stop, line_end, parse_when_ripe};
+use super::scan::{FirstLine, Scan};
+use super::stop::{Stop, line_end};
+use super::{Bad, parse_when_ripe};
 use crate::http::bytes::value_end;
 use crate::http::head::{Framing, Known, Method, ResponseHead, Span, Version};
 use crate::limits::MAX_RESPONSE_FIELDS;
@@ -22,7 +23,8 @@ pub fn parse_response(
     to: Method,
     head: &mut ResponseHead,
 ) -> Result<bool, Bad> {
-    parse_when_ripe(buf, scan, max_head, usize::MAX, |buf| attempt(buf, to, head))
+    let first = FirstLine { max_blank: 0, max_len: usize::MAX };
+    parse_when_ripe(buf, scan, max_head, first, |buf| attempt(buf, to, head))
 }
 
 fn attempt(buf: &[u8], to: Method, head: &mut ResponseHead) -> Result<(), Stop> {

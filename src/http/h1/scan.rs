@@ -1,9 +1,8 @@
 //! How far an incomplete head was looked at, so that a trickle of bytes costs linear time.
 
-use super::line_end;
-use super::{Bad, Stop};
+use super::stop::{Stop, line_end};
+use crate::http::bad::Bad;
 use crate::http::bytes::value_end;
-use crate::limits::MAX_LEADING_BLANK_LINES;
 
 /// Progress over one incomplete head. Starts as the default with each message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -18,6 +17,15 @@ pub struct Scan {
     begun: bool,
     /// Whether the parser has had its try.
     tried: bool,
+}
+
+/// What may stand at the start of a head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct FirstLine {
+    /// Empty lines before it.
+    pub(super) max_blank: usize,
+    /// Bytes of it after which the parser is asked.
+    pub(super) max_len: usize,
 }
 
 /// What a head looks like before it is parsed.
@@ -37,18 +45,18 @@ impl Scan {
         !std::mem::replace(&mut self.tried, true)
     }
 
-    /// Looks at the bytes that are new. `max_line` bounds the first line.
-    pub(super) fn advance(&mut self, buf: &[u8], max_line: usize) -> Sight {
+    /// Looks at the bytes that are new. `first` bounds what comes first.
+    pub(super) fn advance(&mut self, buf: &[u8], first: FirstLine) -> Sight {
         let mut at = self.checked as usize;
         loop {
             let stop = value_end(buf, at);
             match line_end(buf, stop) {
-                Ok(next) if self.end_line(stop, next) => return Sight::Ripe,
+                Ok(next) if self.end_line(stop, next, first) => return Sight::Ripe,
                 Ok(next) => at = next,
                 Err(Stop::Bad(bad)) => return Sight::Wrong(bad),
                 Err(Stop::Incomplete) => {
                     self.checked = stop as u32;
-                    let too_long = !self.begun && stop - self.line as usize > max_line;
+                    let too_long = !self.begun && stop - self.line as usize > first.max_len;
                     return if too_long { Sight::Ripe } else { Sight::Open };
                 }
             }
@@ -56,7 +64,7 @@ impl Scan {
     }
 
     /// Notes a line's end; true where it ends the head or is one empty line too many.
-    fn end_line(&mut self, stop: usize, next: usize) -> bool {
+    fn end_line(&mut self, stop: usize, next: usize, first: FirstLine) -> bool {
         let empty = stop == self.line as usize;
         self.line = next as u32;
         if !empty {
@@ -64,13 +72,15 @@ impl Scan {
             return false;
         }
         self.blank = self.blank.saturating_add(1);
-        self.begun || usize::from(self.blank) > MAX_LEADING_BLANK_LINES
+        self.begun || usize::from(self.blank) > first.max_blank
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const FIRST: FirstLine = FirstLine { max_blank: 2, max_len: 30 };
 
     #[test]
     fn a_trickle_sees_what_one_look_sees() {
@@ -84,12 +94,17 @@ mod tests {
             (b"GET /aaaaaaaaaaaaaaaaaaaaaaaaaa", Sight::Ripe),
             (b"GET / HTTP/1.1\r\na: b\r\n\r", Sight::Open),
         ] {
-            assert_eq!(Scan::default().advance(head, 30), wanted);
+            assert_eq!(Scan::default().advance(head, FIRST), wanted);
             let mut scan = Scan::default();
             for len in 0..head.len() {
-                assert_eq!(scan.advance(&head[..len], 30), Sight::Open, "{}", head.escape_ascii());
+                assert_eq!(
+                    scan.advance(&head[..len], FIRST),
+                    Sight::Open,
+                    "{}",
+                    head.escape_ascii()
+                );
             }
-            assert_eq!(scan.advance(head, 30), wanted, "{}", head.escape_ascii());
+            assert_eq!(scan.advance(head, FIRST), wanted, "{}", head.escape_ascii());
         }
     }
 }

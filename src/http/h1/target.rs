@@ -1,6 +1,7 @@
 //! The request target (RFC 9112 section 3.2): its four forms, path, query and authority.
 
-use super::{Bad, Stop, line_end};
+use super::Bad;
+use super::stop::{Stop, line_end};
 use crate::http::bytes::{TARGET_QUERY, TARGET_STOP, TARGET_WORK, target_class};
 use crate::http::head::{Method, Span, TargetForm};
 use crate::http::host::{Authority, parse_authority};
@@ -54,19 +55,19 @@ pub(super) fn scan_target(buf: &[u8], start: usize, max: usize) -> Result<RawTar
         }
     }
     if bounded.get(at) != Some(&b' ') || at == start {
-        return Err(target_refused(bounded, start, at, max));
+        return Err(target_refused(buf, start, at, max));
     }
     Ok(RawTarget { start, end: at, question, work: seen & TARGET_WORK != 0 })
 }
 
 #[cold]
-fn target_refused(bounded: &[u8], start: usize, at: usize, max: usize) -> Stop {
-    let bad = match bounded.get(at) {
-        None if bounded.len() - start > max => Bad::UriTooLong,
+fn target_refused(buf: &[u8], start: usize, at: usize, max: usize) -> Stop {
+    let bad = match buf.get(at) {
+        _ if at - start > max => Bad::UriTooLong,
         None => return Stop::Incomplete,
         Some(b'#') => Bad::TargetFragment,
         Some(b' ' | b'\t') => Bad::BadRequestLine,
-        Some(b'\r') => match line_end(bounded, at) {
+        Some(b'\r') => match line_end(buf, at) {
             Ok(_) if at == start => Bad::BadRequestLine,
             Ok(_) => Bad::MissingVersion,
             Err(stop) => return stop,

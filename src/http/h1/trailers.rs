@@ -1,7 +1,8 @@
 //! Trailer sections (RFC 9112 section 7.1.2).
 
+use super::Bad;
 use super::fields::parse_fields;
-use super::{Bad, Stop};
+use super::stop::Stop;
 use crate::http::head::{Field, Span};
 use crate::http::known::is_forbidden_trailer;
 use crate::limits::{MAX_TRAILER_FIELDS, MAX_TRAILERS};

@@ -5,7 +5,8 @@ use std::ops::Deref;
 use crate::limits::TABLE_TRIES;
 
 use super::Shared;
-use super::table::{Kind, Position, Slot};
+use super::counter::{count, with_count};
+use super::table::{Position, Slot};
 
 /// Why something was not let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,29 +22,6 @@ pub enum Crowded {
 #[must_use = "a ticket that is dropped is counted for ever"]
 pub struct Ticket {
     position: Position,
-}
-
-/// Counters in the table: the word's high half is the count; the low half changes with every
-/// entry, so that no value comes twice.
-pub(super) struct Counters;
-
-impl Kind for Counters {
-    fn free(word: u64, _spare: u16, _now: u64) -> bool {
-        count(word) == 0
-    }
-
-    fn successor(word: u64) -> u64 {
-        with_count(word, 0)
-    }
-}
-
-fn count(word: u64) -> u32 {
-    (word >> 32) as u32
-}
-
-/// That count, and the next change number.
-fn with_count(word: u64, count: u32) -> u64 {
-    u64::from(count) << 32 | u64::from((word as u32).wrapping_add(1))
 }
 
 impl Shared {

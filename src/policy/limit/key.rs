@@ -5,8 +5,8 @@ use std::net::IpAddr;
 
 use crate::http::head::{Field, values};
 
-use super::Shared;
 use super::rule::{Rule, RuleKey};
+use super::shared::{Shared, client_bits};
 
 /// The parts of a request that a limit may be keyed by.
 #[derive(Clone, Copy)]
@@ -46,17 +46,6 @@ impl KeySource<'_> {
             }
         }
         hasher.finish()
-    }
-}
-
-/// The client's address as a number: IPv4 as IPv4-mapped, IPv6 cut to its prefix.
-pub(super) fn client_bits(client: IpAddr, ipv6_prefix: u8) -> u128 {
-    match client.to_canonical() {
-        IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
-        IpAddr::V6(v6) => {
-            let host_bits = 128 - u32::from(ipv6_prefix.min(128));
-            v6.to_bits() & u128::MAX.checked_shl(host_bits).unwrap_or(0)
-        }
     }
 }
 

@@ -52,65 +52,15 @@ pub mod concurrency;
 pub mod fields;
 
 mod bucket;
+mod counter;
 mod key;
 mod lease;
+mod member;
 mod rule;
+mod shared;
 mod table;
-
-use std::hash::{BuildHasher, RandomState};
-use std::net::IpAddr;
-
-use crate::limits::{BUCKET_SLOTS, COUNTER_SLOTS};
 
 pub use key::KeySource;
 pub use lease::{Judgement, Local, Standing};
 pub use rule::Rule;
-
-use bucket::Buckets;
-use concurrency::Counters;
-use table::Table;
-
-/// What all workers share: the authority over every bucket and counter. Lock-free; fixed size.
-pub struct Shared {
-    /// Keyed by random numbers of this process: nobody outside can aim at a slot.
-    hasher: RandomState,
-    buckets: Table<Buckets>,
-    counters: Table<Counters>,
-}
-
-impl Shared {
-    /// Tables of the default sizes (`limits.rs`).
-    pub fn new() -> Self {
-        Self::with_slots(BUCKET_SLOTS, COUNTER_SLOTS)
-    }
-
-    /// Tables of about that many slots.
-    pub fn with_slots(buckets: usize, counters: usize) -> Self {
-        Self {
-            hasher: RandomState::new(),
-            buckets: Table::new(buckets),
-            counters: Table::new(counters),
-        }
-    }
-
-    /// Address space that the tables take, bytes; memory is used as keys arrive.
-    pub fn size(&self) -> usize {
-        self.buckets.size() + self.counters.size()
-    }
-
-    /// The hash under which one thing (a route's stable id, say) is counted as a whole.
-    pub fn scope_hash(&self, scope: u64) -> u64 {
-        self.hasher.hash_one((scope, 0u8))
-    }
-
-    /// The hash under which a client within `scope` is counted; IPv6 by its prefix.
-    pub fn client_hash(&self, scope: u64, client: IpAddr, ipv6_prefix: u8) -> u64 {
-        self.hasher.hash_one((scope, 1u8, key::client_bits(client, ipv6_prefix)))
-    }
-}
-
-impl Default for Shared {
-    fn default() -> Self {
-        Self::new()
-    }
-}
+pub use shared::Shared;

@@ -3,7 +3,7 @@
 use crate::config::{Limit, LimitKey};
 
 use super::bucket::Terms;
-use super::fields;
+use super::member;
 
 /// What a rule's buckets are kept for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,15 +47,15 @@ impl Rule {
             }
             LimitKey::Route => RuleKey::Scope,
         };
-        let (quota, window) = fields::quota(limit);
+        let (quota, window) = member::quota(limit);
         Self {
             id: stable_id(scope, &limit.name),
             name: limit.name.as_str().into(),
             key,
             terms: Terms::new(limit),
             burst: limit.burst.max(1),
-            policy: fields::policy_item(&limit.name, quota, window),
-            quoted_name: fields::quoted(&limit.name),
+            policy: member::policy_item(&limit.name, quota, window),
+            quoted_name: member::quoted(&limit.name),
             quota,
         }
     }

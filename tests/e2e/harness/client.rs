@@ -139,8 +139,9 @@ impl Client {
         while taken < most {
             match self.wire.link.write(piece) {
                 Ok(n) => taken += n as u64,
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
-                Err(e) => panic!("after {taken} bytes: {e}"),
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                // Stopped, or the gateway has had enough: its answer tells.
+                Err(_) => break,
             }
         }
         self.wire.link.patience(PATIENCE);

@@ -382,6 +382,7 @@ impl Peer {
         while taken < most {
             match self.wire.link.write(piece) {
                 Ok(n) => taken += n as u64,
+                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
                 Err(_) => break,
             }
         }
