@@ -379,6 +379,10 @@ impl Download<'_, '_, '_> {
         self.progress.begun.set(true);
         let (result, _) = client.stream.write_all(std::mem::take(reply)).await;
         client.guard.disarm();
+        if result.is_ok() {
+            // It went out whole, so a final answer may follow, whoever makes it.
+            self.progress.begun.set(false);
+        }
         result.map_err(|_| Broken::during(Failure::ClientGone, true))
     }
 
