@@ -10,7 +10,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::thread::{self, JoinHandle};
 
 use super::gate::Watched;
@@ -468,7 +468,9 @@ pub fn ok(text: &str) -> String {
     format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{text}", text.len())
 }
 
-/// An address that refuses connections for as long as this lives: bound, not listening.
+/// An address that refuses connections for as long as this lives: bound, not listening. The
+/// loopback address is nobody else's, so that its port stays free when this is dropped for
+/// somebody to listen there.
 pub struct Refusing {
     /// How a configuration names it.
     pub address: String,
@@ -480,7 +482,10 @@ impl Refusing {
     pub fn new() -> Self {
         let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)
             .expect("a socket");
-        let any: SocketAddr = ([127, 0, 0, 1], 0).into();
+        static TAKEN: AtomicU16 = AtomicU16::new(1);
+        let [high, low] = TAKEN.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+        let process = (std::process::id() % 200) as u8 + 50;
+        let any: SocketAddr = ([127, process, high, low], 0).into();
         socket.bind(&any.into()).expect("a port");
         let bound = socket.local_addr().ok().and_then(|a| a.as_socket()).expect("an address");
         Self { address: bound.to_string(), socket }
