@@ -20,8 +20,8 @@ fn marked(version: usize, target: &str) -> String {
     )
 }
 
+/// Reloads while a load runs.
 const RELOADS: usize = 100;
-}
 
 /// Requests on kept connections until told to stop; gives how many were answered. Each must be
 /// answered, by one version, on the connection it began on.
