@@ -188,6 +188,8 @@ async fn duplex(
             let result = pump.run(x.body, x.out).await;
             if result.is_ok() {
                 progress.uploaded.set(true);
+            }
+            if result.is_ok() && !progress.answered.get() {
                 let at = clock::coarse_ns().saturating_add(way.rules.first_byte_ns);
                 connection.guard.arm(at.min(way.total_at_ns), Expiry::ShutBoth);
             }
@@ -265,6 +267,7 @@ impl Download<'_, '_, '_> {
     ) -> Result<Done, Broken> {
         let sent_ns = clock::coarse_ns();
         self.read_head(answer, reply, response).await?;
+        self.progress.answered.set(true);
         account.response_ns = clock::coarse_ns().saturating_sub(sent_ns);
         account.status = response.status;
         let core = &self.way.request.connection.core;
