@@ -10,7 +10,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
 use super::gate::Watched;
@@ -468,9 +468,8 @@ pub fn ok(text: &str) -> String {
     format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{text}", text.len())
 }
 
-/// An address that refuses connections for as long as this lives: bound, not listening. The
-/// loopback address is nobody else's, so that its port stays free when this is dropped for
-/// somebody to listen there.
+/// An address that refuses connections for as long as this lives and nobody else listens there:
+/// bound, not listening. Others may listen there meanwhile (SO_REUSEADDR, SO_REUSEPORT).
 pub struct Refusing {
     /// How a configuration names it.
     pub address: String,
@@ -482,19 +481,13 @@ impl Refusing {
     pub fn new() -> Self {
         let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)
             .expect("a socket");
-        static TAKEN: AtomicU16 = AtomicU16::new(1);
-        let [high, low] = TAKEN.fetch_add(1, Ordering::Relaxed).to_be_bytes();
-        let process = (std::process::id() % 200) as u8 + 50;
-        let any: SocketAddr = ([127, process, high, low], 0).into();
+        let any: SocketAddr = ([127, 0, 0, 1], 0).into();
         socket.bind(&any.into()).expect("a port");
+        // Only now: before, they would let the kernel choose a port that is shared already.
+        socket.set_reuse_address(true).expect("SO_REUSEADDR");
+        socket.set_reuse_port(true).expect("SO_REUSEPORT");
         let bound = socket.local_addr().ok().and_then(|a| a.as_socket()).expect("an address");
         Self { address: bound.to_string(), socket }
-    }
-
-    /// Starts to answer after all: gives the listener.
-    pub fn listen(self) -> TcpListener {
-        self.socket.listen(64).expect("listen");
-        self.socket.into()
     }
 }
 
