@@ -1,5 +1,6 @@
 //! Reload: what changes, what stays, and that nobody notices.
 
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -20,6 +21,7 @@ fn marked(version: usize, target: &str) -> String {
     )
 }
 
+/// Reloads while a load runs.
 const RELOADS: usize = 100;
 
 /// Requests on kept connections until told to stop; gives how many were answered. Each must be
@@ -141,7 +143,6 @@ fn listeners_come_and_go(driver: Driver) {
     let ports = [Refusing::new(), Refusing::new()];
     let addresses = ports.each_ref().map(|p| p.address.clone());
     let [web, second] = addresses.each_ref().map(|a| a.parse().expect("a socket address"));
-    drop(ports);
     let listener = |name: &str| {
         let address = &addresses[usize::from(name == "second")];
         format!("[[listeners]]\nname = \"{name}\"\nlisten = \"{address}\"\n")
@@ -173,7 +174,6 @@ fn the_admin_listener_moves(driver: Driver) {
     let gateway = Gateway::start(driver, config("127.0.0.1:0"));
     let before = gateway.admin();
     let address = free.address.clone();
-    drop(free);
     gateway.reload(config(&address));
     eventually("the new address", || gateway.admin().to_string() == address);
     gateway.admin_get("/healthz").expect(200);
@@ -181,9 +181,8 @@ fn the_admin_listener_moves(driver: Driver) {
 }
 
 fn an_address_in_use_changes_nothing(driver: Driver) {
-    let taken = Refusing::new();
-    let address = taken.address.clone();
-    let _listening = taken.listen();
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
     let gateway = Gateway::start(driver, saying("one"));
     gateway.rewrite(format!(
         "[[listeners]]\nname = \"web\"\nlisten = \"127.0.0.1:0\"\n[[listeners]]\nname = \"taken\"\nlisten = \"{address}\"\n{}",
