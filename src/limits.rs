@@ -304,6 +304,8 @@ pub const CONFIG_FILE_MAX: u64 = 256 * 1024 * 1024;
 
 /// Connections to the admin listener at once; more wait in the backlog.
 pub const ADMIN_MAX_CONNECTIONS: usize = 128;
+/// How long answers under way may take once the admin listener has moved away.
+pub const ADMIN_STOP_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
 /// Statistics rendered at the same time: with many routes a rendering costs memory.
 pub const ADMIN_MAX_RENDERINGS: usize = 2;
 /// Routes in `/stats` and `/metrics`, the busiest ones: what a Prometheus server can still take.
