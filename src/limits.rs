@@ -102,7 +102,8 @@ pub const IPV6_PREFIX: u8 = 64;
 /// Name in Via and Proxy-Status.
 pub const SERVER_NAME: &str = "tollgate";
 
-/// Bytes of buffers a worker may hold: 16,000 bodies in flight at 16 KiB each.
+/// Bytes of buffers a worker may hold: some 1,900 contents under way that are larger than a small
+/// buffer and so hold one of [`BUFFER_LARGE`], or many more small ones.
 pub const MAX_BUFFER_MEMORY: u64 = 256 << 20;
 
 /// Address of the admin listener: loopback, since it has no authentication of its own.
@@ -304,6 +305,8 @@ pub const CONFIG_FILE_MAX: u64 = 256 * 1024 * 1024;
 
 /// Connections to the admin listener at once; more wait in the backlog.
 pub const ADMIN_MAX_CONNECTIONS: usize = 128;
+/// How long answers under way may take once the admin listener has moved away.
+pub const ADMIN_STOP_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
 /// Statistics rendered at the same time: with many routes a rendering costs memory.
 pub const ADMIN_MAX_RENDERINGS: usize = 2;
 /// Routes in `/stats` and `/metrics`, the busiest ones: what a Prometheus server can still take.
