@@ -134,12 +134,21 @@ impl Stream {
     /// Whether a connection that should be silent is: no bytes, no end of file, no error. One
     /// non-blocking look that takes nothing from the socket.
     pub fn is_quiet(&self) -> bool {
+        self.peek().is_err_and(|e| e.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// Whether the peer sent bytes that nobody has read.
+    pub fn has_unread(&self) -> bool {
+        self.peek().is_ok_and(|n| n > 0)
+    }
+
+    fn peek(&self) -> io::Result<usize> {
         let mut byte = 0u8;
         // SAFETY: one byte of valid memory; the flags make it neither wait nor consume.
         let n = unsafe {
             libc::recv(self.fd, (&raw mut byte).cast(), 1, libc::MSG_PEEK | libc::MSG_DONTWAIT)
         };
-        n < 0 && io::Error::last_os_error().kind() == io::ErrorKind::WouldBlock
+        usize::try_from(n).map_err(|_| io::Error::last_os_error())
     }
 
     /// Tells the peer that no more bytes come.

@@ -24,6 +24,8 @@ impl Content {
     /// The framing for a client of `version` (RFC 9112 section 6.3).
     pub fn of(head: &ResponseHead, version: Version) -> Self {
         match (head.framing, version) {
+            // RFC 9110 section 8.6: no length in a 204.
+            (Framing::None, _) if head.status == 204 => Self::None(None),
             (Framing::None, _) => Self::None(head.content_length),
             (Framing::Length(n), _) => Self::Length(n),
             (_, Version::Http11) => Self::Chunked,

@@ -40,7 +40,8 @@ pub(super) async fn head(c: &mut Connection, s: &mut Scratch) -> Arrival {
             c.guard.arm(since.saturating_add(listener.header_ns), Expiry::ShutRead);
             s.input.reserve(BUFFER_SMALL);
         } else {
-            if c.core.draining.get() {
+            // A connection that was just accepted may still bring its first request.
+            if c.core.draining.get() && c.requests > 0 {
                 return Arrival::End;
             }
             if s.input.capacity() == 0 {

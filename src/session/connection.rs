@@ -37,8 +37,9 @@ pub async fn serve(core: Rc<Core>, listener: Rc<ListenerState>, stream: Stream, 
                     break;
                 }
             }
-            After::Close => break,
-            After::Linger => {
+            // Closing while bytes are unread would be a reset, and destroy the last answer.
+            After::Close if !connection.stream.has_unread() => break,
+            After::Close | After::Linger => {
                 Box::pin(connection.linger()).await;
                 break;
             }

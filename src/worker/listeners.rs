@@ -1,6 +1,7 @@
 //! A worker's ends of the listeners: opened and closed as snapshots come.
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -24,31 +25,32 @@ impl Open {
     fn serves(&self, listener: &Listener) -> bool {
         Arc::ptr_eq(&listener.sockets, &self.sockets)
     }
-
-    /// Takes up a listener's new settings, or its new name.
-    fn follow(&self, listener: &Arc<Listener>) {
-        let current = self.state.borrow().clone();
-        if current.id == listener.id {
-            current.update(listener.clone());
-        } else {
-            current.removed.set(true);
-            self.state.replace(ListenerState::new(listener.clone()));
-        }
-    }
 }
 
 /// What a worker listens on.
 pub(super) struct Listeners {
     worker: usize,
     nonblocking: bool,
+    /// The generation that is followed whole.
     generation: u64,
+    /// The generation whose troubles were told.
+    told: u64,
     open: Vec<Open>,
+    states: HashMap<u32, Rc<ListenerState>>,
     connections: Rc<Cell<usize>>,
 }
 
 impl Listeners {
     pub(super) fn new(worker: usize, nonblocking: bool) -> Self {
-        Self { worker, nonblocking, generation: 0, open: Vec::new(), connections: Rc::default() }
+        Self {
+            worker,
+            nonblocking,
+            generation: 0,
+            told: 0,
+            open: Vec::new(),
+            states: HashMap::new(),
+            connections: Rc::default(),
+        }
     }
 
     /// Client connections open on this worker.
@@ -63,11 +65,13 @@ impl Listeners {
         if snapshot.generation == self.generation {
             return;
         }
-        self.generation = snapshot.generation;
-        let connections = self.connections.clone();
+        let told = self.told == snapshot.generation;
+        self.told = snapshot.generation;
+        self.follow_states(&snapshot.listeners);
+        let (connections, states) = (self.connections.clone(), &self.states);
         self.open.retain(|open| match snapshot.listeners.iter().find(|l| open.serves(l)) {
             Some(listener) => {
-                open.follow(listener);
+                open.state.replace(states[&listener.id].clone());
                 true
             }
             None => {
@@ -75,27 +79,50 @@ impl Listeners {
                 false
             }
         });
+        let mut complete = true;
         for listener in &snapshot.listeners {
-            if !self.open.iter().any(|open| open.serves(listener)) {
-                self.begin(core, listener);
+            if self.open.iter().any(|open| open.serves(listener)) {
+                continue;
+            }
+            if let Err(error) = self.begin(core, listener) {
+                complete = false;
+                if !told {
+                    tracing::error!(listener = %listener.name, %error, "can't listen yet");
+                }
+            }
+        }
+        // What could not be opened (no descriptors) is tried again at the next tick: the kernel
+        // already gives this worker's socket its share of the connections.
+        if complete {
+            self.generation = snapshot.generation;
+        }
+    }
+
+    /// A listener's connections follow its settings by its name, whatever its sockets.
+    fn follow_states(&mut self, listeners: &[Arc<Listener>]) {
+        self.states.retain(|id, state| {
+            let kept = listeners.iter().any(|l| l.id == *id);
+            state.removed.set(!kept);
+            kept
+        });
+        for listener in listeners {
+            match self.states.get(&listener.id) {
+                Some(state) => state.update(listener.clone()),
+                None => {
+                    self.states.insert(listener.id, ListenerState::new(listener.clone()));
+                }
             }
         }
     }
 
-    fn begin(&mut self, core: &Rc<Core>, listener: &Arc<Listener>) {
-        let Some(socket) = listener.sockets.get(self.worker) else { return };
-        match io::Listener::new(socket, self.nonblocking) {
-            Ok(end) => {
-                let state = Rc::new(RefCell::new(ListenerState::new(listener.clone())));
-                let (sockets, fd) = (listener.sockets.clone(), end.fd());
-                self.open.push(Open { state: state.clone(), sockets, fd });
-                self.start(core, state, end);
-            }
-            Err(error) => {
-                // The next snapshot tries again.
-                tracing::error!(listener = %listener.name, %error, "can't listen");
-            }
-        }
+    fn begin(&mut self, core: &Rc<Core>, listener: &Arc<Listener>) -> std::io::Result<()> {
+        let Some(socket) = listener.sockets.get(self.worker) else { return Ok(()) };
+        let end = io::Listener::new(socket, self.nonblocking)?;
+        let state = Rc::new(RefCell::new(self.states[&listener.id].clone()));
+        let (sockets, fd) = (listener.sockets.clone(), end.fd());
+        self.open.push(Open { state: state.clone(), sockets, fd });
+        self.start(core, state, end);
+        Ok(())
     }
 
     /// Stops accepting everywhere.
@@ -135,7 +162,6 @@ fn end(core: &Rc<Core>, connections: &Rc<Cell<usize>>, open: &Open) {
     for (stream, peer) in drain(open.fd, DRAIN_ACCEPTS) {
         admit(core, &state, connections, stream, peer);
     }
-    state.removed.set(true);
     close_accepts(open.fd);
 }
 

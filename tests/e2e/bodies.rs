@@ -14,9 +14,9 @@ const ON_THE_WAY: u64 = 40 * MIB;
 /// Most memory that one body may cost.
 const MEMORY: u64 = 12 * MIB;
 
-/// 10 GiB where `TOLLGATE_TEST_BIG_BODIES` is set.
+/// 10 GiB where `TOLLGATE_TEST_LONG` is set.
 fn big() -> u64 {
-    if std::env::var_os("TOLLGATE_TEST_BIG_BODIES").is_some() { 10 << 30 } else { 256 * MIB }
+    if std::env::var_os("TOLLGATE_TEST_LONG").is_some() { 10 << 30 } else { 256 * MIB }
 }
 
 /// An upstream that answers every request with so many bytes, after its body was read and thrown

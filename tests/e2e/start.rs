@@ -1,11 +1,12 @@
 //! The command line, and what happens between start and the first request.
 
+use std::net::TcpListener;
 use std::os::unix::net::UnixDatagram;
 use std::process::Command;
 
 use crate::harness::{
-    BINARY, Client, Driver, Gateway, PATIENCE, Refusing, Upstream, complete, eventually,
-    forward_all, ok, run, run_with_files,
+    BINARY, Client, Driver, Gateway, PATIENCE, Upstream, complete, eventually, forward_all, ok,
+    run, run_with_files,
 };
 
 /// The file of the first page of the documentation, as people will copy it.
@@ -155,9 +156,8 @@ fn run_of_a_bad_file_binds_nothing_and_says_why() {
 
 #[test]
 fn run_on_an_address_in_use_says_which() {
-    let taken = Refusing::new();
-    let address = taken.address.clone();
-    let _listening = taken.listen();
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
     let config = complete(&format!(
         "[[listeners]]\nname = \"web\"\nlisten = \"{address}\"\n[[routes]]\nname = \"it\"\npath = \"/*\"\nrespond = {{ body = \"ok\" }}\n"
     ));

@@ -459,7 +459,6 @@ fn a_target_that_refuses_is_skipped_for_a_while(driver: Driver) {
         gateway.get("/").expect(200);
     }
     assert_eq!(gateway.stats().target("app", &address, "/pool/connect_failures"), 1);
-    drop(dead);
 }
 
 fn a_target_that_comes_back_is_used_again(driver: Driver) {
@@ -476,7 +475,6 @@ fn a_target_that_comes_back_is_used_again(driver: Driver) {
     for _ in 0..4 {
         gateway.get("/").expect(200);
     }
-    drop(dead);
     let back = Upstream::on(&address, |peer| peer.serve(ok("back").as_bytes()));
     eventually("the target is used again", || gateway.get("/").expect(200).text() == "back");
     drop(back);
@@ -493,9 +491,7 @@ fn no_target_left_is_a_failure_that_ends(driver: Driver) {
         let status = gateway.get("/").status;
         assert!([502, 503].contains(&status), "{status}");
     }
-    let address = dead.address.clone();
-    drop(dead);
-    let back = Upstream::on(&address, |peer| peer.serve(ok("back").as_bytes()));
+    let back = Upstream::on(&dead.address, |peer| peer.serve(ok("back").as_bytes()));
     eventually("the target is used again", || gateway.get("/").status == 200);
     drop(back);
 }
