@@ -1,6 +1,6 @@
 //! From a configuration to a running gateway, and to its end.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,8 +13,9 @@ use tokio::sync::mpsc;
 
 use super::admin::{self, AdminState, KindNames};
 use super::gateway::{Gateway, ReloadRequest, Start};
+use super::process;
 use super::source::Source;
-use super::{process, watch};
+use super::watch::{self, Content};
 use crate::config::{DriverChoice, Settings};
 use crate::http::Bad;
 use crate::io::listener::local_address;
@@ -72,6 +73,7 @@ async fn serve(
     println!("workers {}, on cores {pins:?}; {descriptors} descriptors", pins.len());
     let (addresses_changed, mut new_addresses) = mpsc::channel(1);
     let (reloads, mut wishes) = mpsc::channel::<ReloadRequest>(16);
+    let loaded = Content::of(source.text.as_bytes());
     let start = Start {
         file: options.file.clone(),
         source,
@@ -88,7 +90,7 @@ async fn serve(
     let (admin_end, admin_task) = start_admin(&gateway, admin);
     ready(&lines);
     notify(&[sd_notify::NotifyState::Ready]);
-    let mut changes = watch_file(&options, gateway.settings());
+    let mut changes = watch_file(options.file, loaded);
     let mut alive = tokio::time::interval(Duration::from_secs(1));
     loop {
         tokio::select! {
@@ -205,12 +207,11 @@ fn start_admin(
     (end, task)
 }
 
-fn watch_file(options: &Options, settings: &Settings) -> mpsc::Receiver<()> {
+/// Whether a change reloads is asked anew each time, since a reload may change that too.
+fn watch_file(file: Option<PathBuf>, loaded: Content) -> mpsc::Receiver<()> {
     let (changed, changes) = mpsc::channel(1);
-    if let Some(file) = &options.file {
-        // Whether a change reloads is asked anew each time, since a reload may change that too.
-        let _ = settings;
-        tokio::spawn(watch::watch(Path::to_path_buf(file), changed));
+    if let Some(file) = file {
+        tokio::spawn(watch::watch(file, loaded, changed));
     }
     changes
 }

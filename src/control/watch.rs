@@ -43,16 +43,22 @@ impl Stamp {
     }
 }
 
-/// A hash of the content: only to tell whether it is the same, within this process.
-fn content(path: &Path) -> io::Result<u64> {
-    let mut file = std::fs::File::open(path)?.take(CONFIG_FILE_MAX);
-    let mut hasher = std::hash::DefaultHasher::new();
-    let mut buffer = [0; 16 * 1024];
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(hasher.finish()),
-            n => hasher.write(&buffer[..n]),
-        }
+/// A hash of a file's content: only to tell whether it is the same, within this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Content(u64);
+
+impl Content {
+    /// Of what was read before.
+    pub fn of(text: &[u8]) -> Self {
+        let mut hasher = std::hash::DefaultHasher::new();
+        hasher.write(text);
+        Self(hasher.finish())
+    }
+
+    fn read(path: &Path) -> io::Result<Self> {
+        let mut text = Vec::new();
+        std::fs::File::open(path)?.take(CONFIG_FILE_MAX).read_to_end(&mut text)?;
+        Ok(Self::of(&text))
     }
 }
 
@@ -64,14 +70,13 @@ struct Watched {
     settled: Option<Stamp>,
     /// A new stamp that a second look has to confirm.
     seen: Option<Stamp>,
-    content: Option<u64>,
+    content: Content,
 }
 
 impl Watched {
-    fn new(path: PathBuf) -> Self {
-        let settled = Stamp::of(&path).ok();
-        let content = content(&path).ok();
-        Self { path, settled, seen: None, content }
+    /// Nothing is known of the file but what was loaded from it: it may have changed since.
+    fn new(path: PathBuf, loaded: Content) -> Self {
+        Self { path, settled: None, seen: None, content: loaded }
     }
 
     /// One look: whether there is new content to load. A file that is gone or cannot be read is
@@ -89,25 +94,25 @@ impl Watched {
             self.seen = Some(stamp);
             return false;
         }
-        let Ok(content) = content(&self.path) else { return false };
+        let Ok(content) = Content::read(&self.path) else { return false };
         // Written to while it was read: look again.
         if Stamp::of(&self.path).ok() != Some(stamp) {
             return false;
         }
         self.seen = None;
         self.settled = Some(stamp);
-        self.content.replace(content) != Some(content)
+        std::mem::replace(&mut self.content, content) != content
     }
 }
 
-/// Watches `path` until the receiver is dropped; sends when there is new content. A change that
-/// comes while the last one still waits in the channel is not sent twice.
-pub async fn watch(path: PathBuf, changed: mpsc::Sender<()>) {
-    watch_every(path, LOOK_EVERY, changed).await;
+/// Watches `path` until the receiver is dropped; sends when there is content that is neither what
+/// was `loaded` nor what was last told. A change that comes while the last one still waits in the
+/// channel is not sent twice.
+pub async fn watch(path: PathBuf, loaded: Content, changed: mpsc::Sender<()>) {
+    watch_every(Watched::new(path, loaded), LOOK_EVERY, changed).await;
 }
 
-async fn watch_every(path: PathBuf, every: Duration, changed: mpsc::Sender<()>) {
-    let Ok(mut watched) = tokio::task::spawn_blocking(|| Watched::new(path)).await else { return };
+async fn watch_every(mut watched: Watched, every: Duration, changed: mpsc::Sender<()>) {
     let mut ticks = interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -139,10 +144,26 @@ mod tests {
         (dir, path)
     }
 
+    /// A watcher that has seen the file.
+    fn known(path: &Path) -> Watched {
+        let mut watched = Watched::new(path.to_owned(), Content::read(path).unwrap());
+        assert!(!watched.look() && !watched.look());
+        watched
+    }
+
+    #[test]
+    fn a_change_before_the_first_look_is_seen() {
+        let (_dir, path) = start("two");
+        let mut watched = Watched::new(path, Content::of(b"one"));
+        assert!(!watched.look());
+        assert!(watched.look());
+        assert!(!watched.look());
+    }
+
     #[test]
     fn a_change_is_reported_once_and_only_when_settled() {
         let (_dir, path) = start("one");
-        let mut watched = Watched::new(path.clone());
+        let mut watched = known(&path);
         assert!(!watched.look());
         fs::write(&path, "two, half").unwrap();
         assert!(!watched.look(), "first look at the new file");
@@ -155,7 +176,7 @@ mod tests {
     #[test]
     fn the_same_content_written_again_is_no_change() {
         let (dir, path) = start("same");
-        let mut watched = Watched::new(path.clone());
+        let mut watched = known(&path);
         let other = dir.path().join("other");
         fs::write(&other, "same").unwrap();
         fs::rename(&other, &path).unwrap();
@@ -169,7 +190,7 @@ mod tests {
         let (dir, path) = start("one");
         let (link, new) = (dir.path().join("link"), dir.path().join("new"));
         std::os::unix::fs::symlink(&path, &link).unwrap();
-        let mut watched = Watched::new(link.clone());
+        let mut watched = known(&link);
         fs::write(dir.path().join("two"), "two").unwrap();
         std::os::unix::fs::symlink(dir.path().join("two"), &new).unwrap();
         fs::rename(&new, &link).unwrap();
@@ -180,7 +201,7 @@ mod tests {
     #[test]
     fn a_file_that_is_gone_is_no_change_until_it_is_back() {
         let (_dir, path) = start("one");
-        let mut watched = Watched::new(path.clone());
+        let mut watched = known(&path);
         fs::remove_file(&path).unwrap();
         assert!(!watched.look());
         assert!(!watched.look());
@@ -193,19 +214,10 @@ mod tests {
     async fn the_channel_hears_of_it() {
         let (_dir, path) = start("one");
         let (sender, mut receiver) = mpsc::channel(1);
-        let task = tokio::spawn(watch_every(path.clone(), Duration::from_millis(1), sender));
-        let heard = async {
-            let mut n = 0;
-            // The watcher may take its first look after the first write: write until heard.
-            loop {
-                n += 1;
-                fs::write(&path, format!("text {n}")).unwrap();
-                let wait = tokio::time::timeout(Duration::from_millis(50), receiver.recv());
-                if wait.await.is_ok() {
-                    return;
-                }
-            }
-        };
+        let watched = Watched::new(path.clone(), Content::of(b"one"));
+        let task = tokio::spawn(watch_every(watched, Duration::from_millis(1), sender));
+        fs::write(&path, "two").unwrap();
+        let heard = receiver.recv();
         tokio::time::timeout(Duration::from_secs(10), heard).await.expect("in time");
         drop(receiver);
         tokio::time::timeout(Duration::from_secs(10), task).await.expect("ends").unwrap();

@@ -4,7 +4,7 @@ use crate::http::h1::{BodyReader, Scan, parse_response};
 use crate::http::{Framing, ResponseHead, Version};
 use crate::io::deadline::Expired;
 use crate::io::join::until_second;
-use crate::io::{ArmedRead, Buffer, Expiry, clock};
+use crate::io::{Buffer, Expiry, clock};
 use crate::limits::{BUFFER_SMALL, MAX_INTERIM, RESPONSE_CHUNK_EXTENSION};
 use crate::respond::failure::Failure;
 use crate::respond::head::{self, Content, Outgoing};
@@ -65,18 +65,17 @@ impl Broken {
 pub(super) async fn run(
     way: &Way<'_, '_>,
     x: &mut Exchange<'_>,
-    mut connection: Connection,
+    connection: Connection,
     upload: Upload,
     target: &Target,
     account: &mut Account,
 ) -> Result<Fate, Broken> {
     let core = &way.request.connection.core;
     connection.guard.watch_partner(way.request.connection.stream.fd());
-    let armed = connection.armed.take();
     let result = match upload {
-        Upload::Stream => Box::pin(duplex(way, x, &connection, armed, target, account)).await,
+        Upload::Stream => Box::pin(duplex(way, x, &connection, target, account)).await,
         Upload::None | Upload::Whole(_) => {
-            simplex(way, x, &connection, armed, upload, target, account).await
+            simplex(way, x, &connection, upload, target, account).await
         }
     };
     connection.guard.watch_partner(-1);
@@ -112,7 +111,6 @@ async fn simplex(
     way: &Way<'_, '_>,
     x: &mut Exchange<'_>,
     connection: &Connection,
-    armed: Option<ArmedRead>,
     upload: Upload,
     target: &Target,
     account: &mut Account,
@@ -132,7 +130,7 @@ async fn simplex(
     }
     let progress = Progress::default();
     progress.uploaded.set(true);
-    let mut download = Download { way, connection, armed, target, progress: &progress };
+    let mut download = Download { way, connection, target, progress: &progress };
     download.run(x.answer, x.reply, x.response, account).await
 }
 
@@ -141,7 +139,6 @@ async fn duplex(
     way: &Way<'_, '_>,
     x: &mut Exchange<'_>,
     connection: &Connection,
-    armed: Option<ArmedRead>,
     target: &Target,
     account: &mut Account,
 ) -> Result<Done, Broken> {
@@ -182,7 +179,7 @@ async fn duplex(
         passed: 0,
         written: 0,
     };
-    let mut download = Download { way, connection, armed, target, progress: &progress };
+    let mut download = Download { way, connection, target, progress: &progress };
     let halves = {
         let upload = async {
             let result = pump.run(x.body, x.out).await;
@@ -252,7 +249,6 @@ fn lost(way: &Way<'_, '_>, connection: &Connection, answered: bool) -> Broken {
 struct Download<'a, 'w, 'v> {
     way: &'a Way<'w, 'v>,
     connection: &'a Connection,
-    armed: Option<ArmedRead>,
     target: &'a Target,
     progress: &'a Progress,
 }
@@ -338,15 +334,10 @@ impl Download<'_, '_, '_> {
                     }
                 }
             }
-            let (result, back) = match self.armed.take() {
-                Some(armed) => armed.finish().await,
-                None => {
-                    if answer.capacity() == 0 {
-                        *answer = Buffer::medium();
-                    }
-                    self.connection.stream.read(std::mem::take(answer)).await
-                }
-            };
+            if answer.capacity() == 0 {
+                *answer = Buffer::medium();
+            }
+            let (result, back) = self.connection.stream.read(std::mem::take(answer)).await;
             *answer = back;
             clock::now_ns();
             match result {
@@ -379,6 +370,10 @@ impl Download<'_, '_, '_> {
         self.progress.begun.set(true);
         let (result, _) = client.stream.write_all(std::mem::take(reply)).await;
         client.guard.disarm();
+        if result.is_ok() {
+            // It went out whole, so a final answer may follow, whoever makes it.
+            self.progress.begun.set(false);
+        }
         result.map_err(|_| Broken::during(Failure::ClientGone, true))
     }
 

@@ -183,9 +183,7 @@ impl<'a> Way<'a, '_> {
         let core = &self.request.connection.core;
         let stats = core.stats.target(target.id);
         let now = clock::coarse_ns();
-        // What can't be sent again had better not meet a connection that is just being closed.
-        let strict = !self.head.method.is_idempotent();
-        if !fresh && let Some(kept) = core.upstreams.reuse(target, strict, now, &core.stats) {
+        if !fresh && let Some(kept) = core.upstreams.reuse(target, now, &core.stats) {
             stats.reused.up();
             return Ok(kept);
         }

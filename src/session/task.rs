@@ -139,7 +139,7 @@ pub(super) fn begin<'a>(
         connection: c,
         snapshot,
         listener,
-        client_text: AddressText::of(client.addr),
+        client_text: if client.trusted { AddressText::of(client.addr) } else { c.peer_text },
         client,
         route: None,
         account: Account { began_ns, head_in, ..Account::default() },

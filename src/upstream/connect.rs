@@ -10,7 +10,7 @@ use super::group::{Address, Group, Target};
 use super::health::Health;
 use super::pool::{Connection, Pool};
 use super::retry::Budget;
-use crate::io::{ArmedRead, Stream, Watch};
+use crate::io::{Stream, Watch};
 use crate::stats;
 
 /// Why there is no connection.
@@ -124,21 +124,14 @@ impl Upstreams {
         }
     }
 
-    /// An idle connection that is still quiet. Its armed read knows what came up to the last turn
-    /// of the event loop; `strict` also asks the kernel what came since, for requests that can't
-    /// be sent again.
-    pub fn reuse(
-        &self,
-        target: &Target,
-        strict: bool,
-        now_ns: u64,
-        stats: &stats::Writer,
-    ) -> Option<Connection> {
+    /// An idle connection that is still quiet: one look at the socket, which takes nothing. (A
+    /// read that is armed while the connection idles needs no look, but measures 4 to 7 % dearer:
+    /// the kernel wakes its waiter for every acknowledgement.)
+    pub fn reuse(&self, target: &Target, now_ns: u64, stats: &stats::Writer) -> Option<Connection> {
         loop {
-            let mut connection = self.pool.borrow_mut().take(target.id, now_ns)?;
+            let connection = self.pool.borrow_mut().take(target.id, now_ns)?;
             stats.target(target.id).idle.down();
-            let silent = connection.armed.as_mut().is_some_and(ArmedRead::is_silent);
-            if silent && (!strict || connection.stream.is_quiet()) {
+            if connection.stream.is_quiet() {
                 return Some(connection);
             }
             stats.target(target.id).stale.up();
@@ -163,8 +156,7 @@ impl Upstreams {
         match result {
             Ok(stream) => {
                 let guard = self.watch.guard(stream.fd());
-                let stream = Rc::new(stream);
-                Ok(Connection { guard, armed: None, stream, target: target.id, reused: false })
+                Ok(Connection { guard, stream, target: target.id, reused: false })
             }
             Err(error) => {
                 let error = ConnectError::of(&error);
