@@ -354,10 +354,13 @@ pub const FAILURES_TOLD: u32 = 20;
 pub const SCRATCH_POOLED: usize = 256;
 /// Content of which more than this is still to come is spliced where it can be; below, two system
 /// calls more cost as much as the copies.
-pub const SPLICE_MIN: u64 = 192 * 1024;
+pub const SPLICE_MIN: u64 = 40 * 1024;
 /// Room kept in front of an answer, so that its new head can be put before its content where it
 /// lies: it takes the place of the old one, which is mostly as long.
 pub const HEAD_ROOM: usize = 1024;
+/// Request content from this size on is sent from where it lies; below, copying it behind the new
+/// head costs less than copying the old head away.
+pub const CONTENT_APART: usize = 2 * 1024;
 /// How long a client is given to read its last answer while it still sends.
 pub const LINGER_NS: u64 = 2_000_000_000;
 /// And how much of what it sends is read and thrown away.

@@ -75,6 +75,7 @@ pub struct Gateway {
     face: Arc<Face>,
     registry: Registry,
     bound: Bound,
+    /// What is in force, without its routes.
     settings: Arc<Settings>,
     generation: u64,
 }
@@ -153,7 +154,7 @@ impl Gateway {
             face,
             registry,
             bound,
-            settings,
+            settings: lean(settings),
             generation: 1,
         })
     }
@@ -214,7 +215,7 @@ impl Gateway {
                 told.text = source.text.into();
                 told.config_hash = config_hash;
                 drop(told);
-                self.settings = settings;
+                self.settings = lean(settings);
             }
             Err(_) => {
                 let before = wanted(&self.settings);
@@ -226,7 +227,15 @@ impl Gateway {
 
     /// Puts new addresses of DNS names in force.
     pub async fn addresses_changed(&mut self) {
-        let settings = self.settings.clone();
+        let text = self.face.told().text.to_string();
+        let settings = match Source::check(text, "the configuration in force") {
+            Ok(source) => source.settings,
+            Err(mistakes) => {
+                // A reference to the environment that no longer resolves, say.
+                tracing::error!("new addresses of targets can't be used: {}", mistakes.join("; "));
+                return;
+            }
+        };
         match self.publish(&settings).await {
             Ok(generation) => tracing::info!(generation, "addresses of targets changed"),
             Err(error) => tracing::error!(%error, "new addresses of targets can't be used"),
@@ -332,6 +341,15 @@ fn max_connections(settings: &Settings) -> usize {
         Some(asked) => asked,
         None => fit,
     }
+}
+
+/// Settings to be kept: without the routes, which the snapshot has compiled, and which may be a
+/// hundred thousand. The memory that making them took goes back to the system.
+fn lean(settings: Arc<Settings>) -> Arc<Settings> {
+    let mut settings = Arc::unwrap_or_clone(settings);
+    settings.routes = Vec::new();
+    super::process::release_memory();
+    Arc::new(settings)
 }
 
 fn wanted(settings: &Settings) -> Vec<Wanted> {

@@ -19,7 +19,7 @@ use super::source::Source;
 use super::watch::{self, Content};
 use crate::config::DriverChoice;
 use crate::io::{Driver, driver};
-use crate::session::journal::Sink;
+use crate::session::records::Sink;
 use crate::stats::WorkerState;
 use crate::worker::{self, Plan, cores};
 

@@ -264,17 +264,20 @@ unsafe impl IoBufMut for Room {
     }
 }
 
-/// The data, lent to a write.
-pub(super) struct Unsent(pub(super) Buffer);
+/// The data behind the first `sent` bytes, lent to a write.
+pub(super) struct Unsent {
+    pub(super) buffer: Buffer,
+    pub(super) sent: usize,
+}
 
 // SAFETY: as above; the range is initialised, being part of the vector's length.
 unsafe impl IoBuf for Unsent {
     fn read_ptr(&self) -> *const u8 {
-        self.0.data().as_ptr()
+        self.buffer.data()[self.sent..].as_ptr()
     }
 
     fn bytes_init(&self) -> usize {
-        self.0.len()
+        self.buffer.len() - self.sent
     }
 }
 

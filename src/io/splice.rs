@@ -101,14 +101,10 @@ impl Nonblocking {
     }
 
     fn apply(&self, on: bool) {
+        let on = libc::c_int::from(on);
         for fd in self.0 {
-            // SAFETY: plain integers; a descriptor that is closed already has no flags to mind.
-            unsafe {
-                let flags = libc::fcntl(fd, libc::F_GETFL);
-                let with = flags | libc::O_NONBLOCK;
-                let without = flags & !libc::O_NONBLOCK;
-                libc::fcntl(fd, libc::F_SETFL, if on { with } else { without });
-            }
+            // SAFETY: the argument is an int; a descriptor that is closed has no mode to mind.
+            unsafe { libc::ioctl(fd, libc::FIONBIO, &raw const on) };
         }
     }
 }

@@ -104,25 +104,25 @@ impl Stream {
         (result, room.0)
     }
 
-    /// Writes all the buffer's data; it is empty afterwards.
+    /// Writes all the buffer's data and gives the buffer back as it was.
     ///
     /// # Errors
     /// What send(2) says; `WriteZero` where the peer takes nothing.
     pub async fn write_all(&self, buffer: Buffer) -> (io::Result<()>, Buffer) {
-        let mut unsent = Unsent(buffer);
-        while !unsent.0.is_empty() {
+        let mut unsent = Unsent { buffer, sent: 0 };
+        while unsent.sent < unsent.buffer.len() {
             let (result, back) = match self.kind() {
                 Kind::Tcp(s) => self.paced(s.write(unsent)).await,
                 Kind::Unix(s) => self.paced(s.write(unsent)).await,
             };
             unsent = back;
             match result {
-                Ok(0) => return (Err(io::ErrorKind::WriteZero.into()), unsent.0),
-                Ok(n) => unsent.0.consume(n),
-                Err(e) => return (Err(e), unsent.0),
+                Ok(0) => return (Err(io::ErrorKind::WriteZero.into()), unsent.buffer),
+                Ok(n) => unsent.sent += n,
+                Err(e) => return (Err(e), unsent.buffer),
             }
         }
-        (Ok(()), unsent.0)
+        (Ok(()), unsent.buffer)
     }
 
     /// Runs an operation. On the epoll driver one that need not wait completes at once, so a peer

@@ -7,7 +7,7 @@ use crate::respond::failure::Failure;
 use crate::respond::own::{self, Asker, Manner, Own};
 use crate::snapshot::Fixed;
 
-use super::scratch::Scratch;
+use super::scratch::{Scratch, Upload};
 use super::task::{Fate, PathParameters, Request};
 
 /// A fixed response.
@@ -99,10 +99,11 @@ fn append_edits(r: &Request<'_>, s: &Scratch, fields: &mut Vec<u8>) {
 
 /// What becomes of the connection: kept where the request's content, if any, has been read whole.
 fn fate_after(r: &Request<'_>, s: &Scratch, close: bool) -> Fate {
-    let read_whole = match s.head.framing {
-        Framing::None => true,
-        Framing::Length(n) => s.body.capacity() == 0 && (s.input.len() - s.head.len) as u64 >= n,
-        Framing::Chunked | Framing::UntilClose => false,
+    let read_whole = match (s.upload, s.head.framing) {
+        (Some(upload), _) => upload != Upload::Stream,
+        (None, Framing::None) => true,
+        (None, Framing::Length(n)) => (s.input.len() - s.head.len) as u64 >= n,
+        (None, Framing::Chunked | Framing::UntilClose) => false,
     };
     if close || !read_whole {
         Fate::Linger

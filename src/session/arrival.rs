@@ -2,7 +2,7 @@
 
 use crate::http::h1::{Scan, parse_request};
 use crate::io::{Buffer, Expiry, clock};
-use crate::limits::{AWAKE_NS, BUFFER_SMALL};
+use crate::limits::{AWAKE_NS, BUFFER_SMALL, HEAD_ROOM};
 use crate::respond::failure::Failure;
 
 use super::client::Connection;
@@ -46,6 +46,10 @@ pub(super) async fn head(c: &mut Connection, s: &mut Scratch) -> Arrival {
             }
             if s.input.capacity() == 0 {
                 s.input = if c.reads_large { Buffer::medium() } else { Buffer::small() };
+            }
+            if c.reads_large {
+                // Room for the head that goes upstream, in front of content that came along.
+                s.input.set_headroom(HEAD_ROOM);
             }
             let awake_until = c.silent_since_ns.saturating_add(AWAKE_NS);
             if awake_until < c.silent_until_ns() {

@@ -18,7 +18,7 @@ use crate::snapshot::{Listener, Snapshot};
 use crate::stats;
 use crate::upstream::Upstreams;
 
-use super::journal::Journal;
+use super::records::Journal;
 use super::scratch::Scratch;
 
 /// What the process shares with every core.

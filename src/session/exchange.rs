@@ -6,7 +6,7 @@ use crate::io::deadline::Expired;
 use crate::io::join::until_second;
 use crate::io::{Buffer, Expiry, clock, splice};
 use crate::limits::{
-    BUFFER_LARGE, BUFFER_MEDIUM, BUFFER_SMALL, HEAD_ROOM, MAX_INTERIM, RESPONSE_CHUNK_EXTENSION,
+    BUFFER_MEDIUM, BUFFER_SMALL, HEAD_ROOM, MAX_INTERIM, RESPONSE_CHUNK_EXTENSION, SPLICE_MIN,
 };
 use crate::respond::failure::Failure;
 use crate::respond::head::{self, Content, Outgoing};
@@ -15,23 +15,13 @@ use crate::upstream::{Connection, Target};
 
 use super::account::Account;
 use super::pump::{End, Pump, Stop, Wire};
+use super::scratch::Upload;
 use super::task::Fate;
 use super::way::{Progress, Way};
 
-/// How the request's content is at hand.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Upload {
-    /// There is none.
-    None,
-    /// All of it lies behind the head: that many bytes, which can be sent again.
-    Whole(usize),
-    /// It is streamed; the first of it is in a buffer of its own.
-    Stream,
-}
-
 /// The buffers of an exchange.
 pub(super) struct Exchange<'a> {
-    /// Streamed request content.
+    /// Request content apart from the head: streamed, or whole with room in front.
     pub(super) body: &'a mut Buffer,
     /// From the target.
     pub(super) answer: &'a mut Buffer,
@@ -118,7 +108,6 @@ async fn simplex(
     account: &mut Account,
 ) -> Result<Done, Broken> {
     if let Upload::Whole(n) = upload {
-        x.out.append(&way.buf[way.head.len..way.head.len + n]);
         account.content_in = n as u64;
     }
     let core = &way.request.connection.core;
@@ -126,8 +115,7 @@ async fn simplex(
     connection
         .guard
         .arm(now.saturating_add(way.rules.first_byte_ns).min(way.total_at_ns), Expiry::ShutBoth);
-    let (result, out) = connection.stream.write_all(std::mem::take(x.out)).await;
-    drop(out);
+    let result = send(way, x, connection, upload).await;
     if result.is_err() {
         return Err(lost(way, connection, false));
     }
@@ -137,6 +125,35 @@ async fn simplex(
     let mut download =
         Download { way, connection, target, progress: &progress, alone: true, large };
     download.run(x.answer, x.reply, x.response, account).await
+}
+
+/// Sends head and content in one write. Content that is apart stays as it was, to be sent again.
+async fn send(
+    way: &Way<'_, '_>,
+    x: &mut Exchange<'_>,
+    connection: &Connection,
+    upload: Upload,
+) -> std::io::Result<()> {
+    let head = x.out.len();
+    let apart = upload != Upload::None && head <= x.body.prefix() && !x.body.is_empty();
+    let message = if apart {
+        x.body.put_in_front(x.out.data());
+        &mut *x.body
+    } else {
+        match upload {
+            Upload::Whole(_) if !x.body.is_empty() => x.out.append(x.body.data()),
+            Upload::Whole(n) => x.out.append(&way.buf[way.head.len..way.head.len + n]),
+            Upload::None | Upload::Stream => {}
+        }
+        &mut *x.out
+    };
+    let (result, back) = connection.stream.write_all(std::mem::take(message)).await;
+    if apart {
+        *x.body = back;
+        x.body.consume(head);
+    }
+    *x.out = Buffer::empty();
+    result
 }
 
 /// The content is streamed while the answer may already come.
@@ -287,9 +304,9 @@ impl Download<'_, '_, '_> {
         let core = &self.way.request.connection.core;
         core.stats.target(self.target.id).record(response.status, account.response_ns);
         if let Framing::Length(n) = response.framing {
-            // What fits a large buffer and no medium one is read at once; more is spliced.
-            let most = (BUFFER_LARGE - 2 * HEAD_ROOM) as u64;
-            let large = n > (BUFFER_MEDIUM - 2 * HEAD_ROOM) as u64 && n <= most;
+            // What a medium buffer can't hold is read at once; still more is spliced.
+            let medium = (BUFFER_MEDIUM - 2 * HEAD_ROOM) as u64;
+            let large = n > medium && n <= medium + SPLICE_MIN;
             core.upstreams.note_answer(self.target.id, large);
         }
         let content = Content::of(response, self.way.head.version);

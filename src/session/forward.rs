@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::config::HostPolicy;
 use crate::http::Framing;
 use crate::io::{Buffer, clock};
-use crate::limits::HEAD_ROOM;
+use crate::limits::{CONTENT_APART, HEAD_ROOM};
 use crate::policy::Permit;
 use crate::respond::failure::Failure;
 use crate::snapshot::Forward;
@@ -17,8 +17,8 @@ use crate::upstream::retry::{Sent, may_retry};
 use crate::upstream::{ConnectError, Connection, Target};
 
 use super::account::Account;
-use super::exchange::{self, Broken, Exchange, Upload};
-use super::scratch::Scratch;
+use super::exchange::{self, Broken, Exchange};
+use super::scratch::{Scratch, Upload};
 use super::task::{Fate, PathParameters, Request};
 use super::way::Way;
 
@@ -71,21 +71,33 @@ async fn run_counted(
     way.run(&mut exchange, upload, account).await
 }
 
-/// Splits the content off the head: what came along goes to a buffer of its own when it must be
-/// streamed, since the head's bytes are needed to the end.
+/// Splits the content off the head. What must be streamed goes to a buffer of its own, since the
+/// head's bytes are needed to the end. A whole content of some size keeps its buffer, and the head
+/// is copied off it instead: the new head is then put where the old one was.
 fn take_upload(s: &mut Scratch) -> Upload {
     let here = s.input.len() - s.head.len;
-    match s.head.framing {
+    let upload = match s.head.framing {
         Framing::None | Framing::UntilClose | Framing::Length(0) => Upload::None,
         Framing::Length(n) if n <= here as u64 => Upload::Whole(n as usize),
-        _ => {
+        _ => Upload::Stream,
+    };
+    match upload {
+        Upload::Stream => {
             s.body = Buffer::fitting(HEAD_ROOM + here);
             s.body.set_headroom(HEAD_ROOM);
             s.body.append(&s.input.data()[s.head.len..]);
             s.input.truncate(s.head.len);
-            Upload::Stream
         }
+        Upload::Whole(n) if n == here && n >= CONTENT_APART => {
+            let mut head = Buffer::fitting(s.head.len);
+            head.append(&s.input.data()[..s.head.len]);
+            s.body = std::mem::replace(&mut s.input, head);
+            s.body.consume(s.head.len);
+        }
+        Upload::Whole(_) | Upload::None => {}
     }
+    s.upload = Some(upload);
+    upload
 }
 
 impl<'a> Way<'a, '_> {
@@ -185,8 +197,8 @@ impl<'a> Way<'a, '_> {
     /// What the head and, where it is at hand, the content will take.
     fn length(&self, upload: Upload) -> usize {
         let content = match upload {
-            Upload::Whole(n) => n,
-            Upload::None | Upload::Stream => 0,
+            Upload::Whole(n) if n < CONTENT_APART => n,
+            _ => 0,
         };
         self.head.len + HEAD_ROOM + content
     }

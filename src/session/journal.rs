@@ -3,47 +3,12 @@
 use crate::config::AccessLogFormat;
 use crate::http::{Known, Version, first};
 use crate::io::clock;
-use crate::limits::JOURNAL_BYTES;
 use crate::respond::access_log::{Record, write_combined, write_json};
 use crate::respond::failure::{Blame, Failure};
 use crate::stats::Finished;
 
 use super::scratch::Scratch;
 use super::task::Request;
-
-/// Where a core's full buffers of records go: gives back an empty one to go on with.
-pub type Sink = Box<dyn Fn(Vec<u8>, u32) -> Option<Vec<u8>>>;
-
-/// Access records of one core on their way out.
-pub struct Journal {
-    sink: Sink,
-    pending: Vec<u8>,
-    records: u32,
-}
-
-impl Journal {
-    /// Records go to `sink` in pieces of some `limits::JOURNAL_BYTES`.
-    pub fn new(sink: Sink) -> Self {
-        Self { sink, pending: Vec::new(), records: 0 }
-    }
-
-    /// Hands over what there is.
-    pub fn flush(&mut self) {
-        if self.records > 0 {
-            let full = std::mem::take(&mut self.pending);
-            self.pending = (self.sink)(full, self.records).unwrap_or_default();
-            self.records = 0;
-        }
-    }
-
-    fn add(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
-        write(&mut self.pending);
-        self.records += 1;
-        if self.pending.len() >= JOURNAL_BYTES {
-            self.flush();
-        }
-    }
-}
 
 /// Counts a request and writes its record.
 pub(super) fn finish(r: &Request<'_>, s: &Scratch) {

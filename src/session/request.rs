@@ -10,7 +10,7 @@ use crate::snapshot::{Action, Route};
 
 use super::arrival::{self, Arrival};
 use super::client::{After, Connection};
-use super::scratch::Scratch;
+use super::scratch::{Scratch, Upload};
 use super::task::{Fate, Request, begin};
 use super::{answers, forward, journal};
 
@@ -180,13 +180,20 @@ fn count_verdict(r: &Request<'_>, denied: Option<Denied>, limited: bool) {
 
 /// Drops the request's bytes; what follows it stays for the next one.
 fn take_off(s: &mut Scratch) {
+    let upload = s.upload.take();
     s.input.consume(s.head.len.min(s.input.len()));
-    if let Framing::Length(n) = s.head.framing
-        && s.body.capacity() == 0
-    {
-        s.input.consume((n as usize).min(s.input.len()));
+    let apart = s.body.capacity() > 0;
+    match (upload, s.head.framing) {
+        // Its buffer serves the next request.
+        (Some(Upload::Whole(_)), _) if apart => s.body.clear(),
+        (Some(Upload::Stream), _) => {}
+        (_, Framing::Length(n)) => {
+            let n = usize::try_from(n).unwrap_or(usize::MAX);
+            s.input.consume(n.min(s.input.len()));
+        }
+        _ => {}
     }
-    if s.body.capacity() > 0 {
+    if apart {
         debug_assert!(s.input.is_empty());
         s.input = std::mem::take(&mut s.body);
     }

@@ -10,7 +10,9 @@ use crate::route::Params;
 pub(super) struct Scratch {
     /// Bytes from the client: the head, then its content, then the next request.
     pub(super) input: Buffer,
-    /// Content from the client that is streamed, apart from the head's bytes.
+    /// How the request's content is at hand; `None` until somebody wants it.
+    pub(super) upload: Option<Upload>,
+    /// Content from the client, where it is apart from the head's bytes.
     pub(super) body: Buffer,
     /// Bytes from the target.
     pub(super) answer: Buffer,
@@ -25,6 +27,17 @@ pub(super) struct Scratch {
     pub(super) params: Params,
     /// Words that live as long as the request: its id, its rewritten path.
     pub(super) words: Words,
+}
+
+/// How the request's content is at hand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Upload {
+    /// There is none.
+    None,
+    /// All of it lies behind the head: that many bytes, which can be sent again.
+    Whole(usize),
+    /// It is streamed; the first of it is in a buffer of its own.
+    Stream,
 }
 
 /// Text made for a request.
@@ -43,5 +56,6 @@ impl Scratch {
         self.out = Buffer::empty();
         self.reply = Buffer::empty();
         self.scan = Scan::default();
+        self.upload = None;
     }
 }

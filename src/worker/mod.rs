@@ -12,7 +12,7 @@ use std::thread::{self, JoinHandle};
 use crate::io::{Driver, buffer, clock, driver, sleep_ms};
 use crate::limits::{DRAIN_POLL_TICKS, SWEEP_TICKS, TICK_MS};
 use crate::session::core::{Core, Shared};
-use crate::session::journal::{Journal, Sink};
+use crate::session::records::{Journal, Sink};
 use crate::stats::{WorkerState, WorkerStats};
 
 use listeners::Listeners;
