@@ -16,7 +16,7 @@ use std::rc::Rc;
 
 use crate::io::listener::accept_waiting;
 use crate::io::{Listener, Stream, sleep_ms};
-use crate::limits::ACCEPT_PAUSE_MS;
+use crate::limits::{ACCEPT_PAUSE_MS, TICK_MS};
 
 /// What the loop tells its owner.
 pub enum Event {
@@ -52,6 +52,8 @@ pub async fn run(listener: Rc<Listener>, mut each: impl FnMut(Event)) {
             Err(error) => match Trouble::of(&error) {
                 Trouble::Closed => return,
                 Trouble::Passing => {}
+                // Only a socket that is about to be shut down does not block.
+                Trouble::Closing => sleep_ms(TICK_MS).await,
                 Trouble::Exhausted => {
                     each(Event::Paused);
                     spare.shed_one(&listener);
@@ -67,6 +69,8 @@ pub async fn run(listener: Rc<Listener>, mut each: impl FnMut(Event)) {
 enum Trouble {
     /// The listener was shut down.
     Closed,
+    /// It is being shut down.
+    Closing,
     /// The one connection failed before it was accepted.
     Passing,
     /// No descriptors or memory.
@@ -77,6 +81,7 @@ impl Trouble {
     fn of(error: &io::Error) -> Self {
         match error.raw_os_error() {
             Some(libc::EINVAL | libc::EBADF | libc::ENOTSOCK) => Self::Closed,
+            Some(libc::EAGAIN) => Self::Closing,
             Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => Self::Exhausted,
             // accept(2): network errors of the new socket are reported here.
             _ => Self::Passing,

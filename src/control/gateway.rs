@@ -309,16 +309,30 @@ fn publishable(
     let sockets = bound.sockets(&settings.listeners, workers.len())?;
     let plan = Plan::new(settings, &resolver.addresses());
     let ids = registry.assign(&plan.names(), workers).map_err(|full| full.to_string())?;
-    let max_connections = settings.server.max_connections.unwrap_or_else(default_connections);
+    let max_connections = max_connections(settings);
     let material = Material { generation, ids: &ids, sockets: sockets.clone(), max_connections };
     let snapshot = plan.compile(material)?;
     bound.keep(&settings.listeners, &sockets);
     Ok((snapshot, ids.directory.clone()))
 }
 
-/// Each client connection may need one upstream.
-fn default_connections() -> usize {
-    (super::process::descriptors().saturating_sub(DESCRIPTORS_RESERVED) / 2).max(16)
+/// Client connections allowed: as many as was asked for, but never so many that no descriptor is
+/// left for the upstream connection that each may need.
+fn max_connections(settings: &Settings) -> usize {
+    let descriptors = super::process::descriptors();
+    let fit = (descriptors.saturating_sub(DESCRIPTORS_RESERVED) / 2).max(16);
+    match settings.server.max_connections {
+        Some(asked) if asked > fit => {
+            tracing::warn!(
+                asked,
+                descriptors,
+                "server.max_connections is cut down to {fit}: raise the limit of descriptors"
+            );
+            fit
+        }
+        Some(asked) => asked,
+        None => fit,
+    }
 }
 
 fn wanted(settings: &Settings) -> Vec<Wanted> {

@@ -1,5 +1,4 @@
-//! The core's clock: nanoseconds since the process's first look, so that a `u64` holds it and
-//! zero means "never".
+//! The core's clock: nanoseconds in a `u64`, counted from a day before the process began.
 
 use std::cell::Cell;
 use std::sync::OnceLock;
@@ -8,13 +7,17 @@ use std::time::Instant;
 static BASE: OnceLock<Instant> = OnceLock::new();
 
 thread_local! {
-    static COARSE: Cell<u64> = const { Cell::new(1) };
+    static COARSE: Cell<u64> = const { Cell::new(START_NS) };
 }
 
-/// Nanoseconds since the process began, at least 1. One vDSO call (some 20 ns).
+/// What the clock showed when the process began: late enough that every window that a policy
+/// looks back on fits before it.
+const START_NS: u64 = 24 * 3600 * 1_000_000_000;
+
+/// Nanoseconds on a clock that never goes back. One vDSO call (some 20 ns).
 pub fn now_ns() -> u64 {
     let base = BASE.get_or_init(Instant::now);
-    let now = base.elapsed().as_nanos() as u64 + 1;
+    let now = START_NS + base.elapsed().as_nanos() as u64;
     COARSE.with(|c| c.set(now));
     now
 }

@@ -74,8 +74,15 @@ impl Listener {
 }
 
 /// Takes the connections that wait on a listener that is about to be closed, at most `max`.
+///
+/// The socket does not block from here on: the accept that is pending may take a connection
+/// between a look and the taking.
 pub fn drain(fd: i32, max: usize) -> Vec<(Stream, SocketAddr)> {
     let mut taken = Vec::new();
+    // SAFETY: plain integers; where it fails nothing is taken.
+    if unsafe { libc::fcntl(fd, libc::F_SETFL, libc::O_NONBLOCK) } < 0 {
+        return taken;
+    }
     while taken.len() < max {
         let Ok(socket) = accept_waiting(fd) else { break };
         let stream = std::net::TcpStream::from(socket);

@@ -7,16 +7,15 @@
 //! - A buffer belongs to exactly one operation at a time; it goes back to its core's pool when
 //!   dropped, wherever that happens.
 
-pub mod armed;
 pub mod buffer;
 pub mod clock;
 pub mod deadline;
 pub mod driver;
 pub mod join;
 pub mod listener;
+pub mod splice;
 pub mod stream;
 
-pub use armed::ArmedRead;
 pub use buffer::Buffer;
 pub use deadline::{Expiry, Guard, Watch};
 pub use driver::Driver;

@@ -3,7 +3,7 @@
 use crate::http::h1::encode;
 use crate::http::{Framing, Known, ResponseHead, Version};
 use crate::policy::transform::location::{self, is_location};
-use crate::policy::transform::{Edits, LocationContext, Values};
+use crate::policy::transform::{Edits, Forward, LocationContext, Values};
 
 use super::own::connection;
 
@@ -24,6 +24,8 @@ impl Content {
     /// The framing for a client of `version` (RFC 9112 section 6.3).
     pub fn of(head: &ResponseHead, version: Version) -> Self {
         match (head.framing, version) {
+            // RFC 9110 section 8.6: no length in a 204.
+            (Framing::None, _) if head.status == 204 => Self::None(None),
             (Framing::None, _) => Self::None(head.content_length),
             (Framing::Length(n), _) => Self::Length(n),
             (_, Version::Http11) => Self::Chunked,
@@ -50,6 +52,8 @@ pub struct Outgoing<'a, 'v> {
     pub values: &'a Values<'v>,
     /// What a Location must not name.
     pub location: &'a LocationContext<'a>,
+    /// Whose Via line is added, where the request was forwarded with one.
+    pub forward: &'a Forward,
     /// Further field lines.
     pub fields: &'a [u8],
 }
@@ -78,6 +82,7 @@ impl Outgoing<'_, '_> {
             Content::None(Some(n)) | Content::Length(n) => encode::content_length(out, n),
             Content::Chunked => out.extend_from_slice(encode::CHUNKED),
         }
+        self.forward.append_via(self.head.version, out);
         out.extend_from_slice(self.fields);
         if let Some(edits) = self.edits {
             edits.append(self.values, out);

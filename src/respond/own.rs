@@ -60,6 +60,12 @@ pub fn connection(out: &mut Vec<u8>, version: Version, close: bool) {
     }
 }
 
+/// Bytes of content in a message that [`Own::encode`] made.
+pub fn content_len(message: &[u8]) -> usize {
+    let head = memchr::memmem::find(message, b"\r\n\r\n").map_or(message.len(), |at| at + 4);
+    message.len() - head
+}
+
 /// Who asks, for the content of a failure's answer.
 #[derive(Debug, Clone, Copy)]
 pub struct Asker<'a> {

@@ -9,10 +9,14 @@ pub(super) struct Account {
     pub(super) began_ns: u64,
     /// Status sent; 0 where nothing was.
     pub(super) status: u16,
-    /// Bytes of head and content received.
-    pub(super) bytes_in: u64,
-    /// Bytes of head and content sent.
+    /// Bytes of the head received.
+    pub(super) head_in: u64,
+    /// Bytes of content received.
+    pub(super) content_in: u64,
+    /// Bytes sent: heads, content and framing.
     pub(super) bytes_out: u64,
+    /// Bytes of content sent.
+    pub(super) content_out: u64,
     /// From the request sent to the answer's head, nanoseconds.
     pub(super) response_ns: u64,
     /// Index of the group and stable id of the last target tried.

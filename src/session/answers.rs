@@ -7,8 +7,8 @@ use crate::respond::failure::Failure;
 use crate::respond::own::{self, Asker, Manner, Own};
 use crate::snapshot::Fixed;
 
-use super::request::{Fate, PathParameters, Request};
 use super::scratch::Scratch;
+use super::task::{Fate, PathParameters, Request};
 
 /// A fixed response.
 pub(super) async fn fixed(
@@ -27,6 +27,16 @@ pub(super) async fn fixed(
     let fate = fate_after(r, s, false);
     let out = compose(r, s, fate, |manner, out| own(&fields).encode(manner, out));
     r.account.status = fixed.status;
+    Ok(send(r, out, fate).await)
+}
+
+/// `OPTIONS *`: a question to the gateway itself (RFC 9110 section 9.3.7).
+pub(super) async fn options(r: &mut Request<'_>, s: &mut Scratch) -> Result<Fate, Failure> {
+    let fields = b"Allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH\r\n";
+    let fate = fate_after(r, s, false);
+    let own = Own { status: 204, content_type: "", body: b"", fields };
+    let out = compose(r, s, fate, |manner, out| own.encode(manner, out));
+    r.account.status = 204;
     Ok(send(r, out, fate).await)
 }
 
@@ -124,6 +134,7 @@ fn compose(
 async fn send(r: &mut Request<'_>, out: Buffer, fate: Fate) -> Fate {
     let c = r.connection;
     r.account.bytes_out += out.len() as u64;
+    r.account.content_out += own::content_len(out.data()) as u64;
     c.guard.arm(clock::coarse_ns().saturating_add(r.listener.idle_ns), Expiry::ShutBoth);
     let (result, _) = c.stream.write_all(out).await;
     if result.is_ok() { fate } else { Fate::Reset }

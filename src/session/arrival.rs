@@ -5,7 +5,7 @@ use crate::io::{Buffer, Expiry, clock};
 use crate::limits::{AWAKE_NS, BUFFER_SMALL};
 use crate::respond::failure::Failure;
 
-use super::connection::Connection;
+use super::client::Connection;
 use super::scratch::Scratch;
 
 /// What came.
@@ -28,7 +28,11 @@ pub(super) async fn head(c: &mut Connection, s: &mut Scratch) -> Arrival {
     loop {
         if !s.input.is_empty() {
             match parse_request(s.input.data_mut(), &mut s.scan, &listener.http, &mut s.head) {
-                Ok(true) => return Arrival::Request,
+                Ok(true) => {
+                    // The time for a head bounds neither its content nor its answer.
+                    c.guard.disarm();
+                    return Arrival::Request;
+                }
                 Ok(false) => {}
                 Err(bad) => return Arrival::Refused(Failure::BadRequest(bad)),
             }
@@ -36,7 +40,8 @@ pub(super) async fn head(c: &mut Connection, s: &mut Scratch) -> Arrival {
             c.guard.arm(since.saturating_add(listener.header_ns), Expiry::ShutRead);
             s.input.reserve(BUFFER_SMALL);
         } else {
-            if c.core.draining.get() {
+            // A connection that was just accepted may still bring its first request.
+            if c.core.draining.get() && c.requests > 0 {
                 return Arrival::End;
             }
             if s.input.capacity() == 0 {

@@ -7,44 +7,13 @@
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use crate::io::{Buffer, Expiry, Guard, Stream, clock};
-use crate::limits::{LINGER_BYTES, LINGER_NS};
+use crate::io::{Stream, clock};
 
 use crate::policy::transform::AddressText;
 
+use super::client::{After, Connection};
 use super::core::{Core, ListenerState};
 use super::request;
-use super::scratch::Scratch;
-
-/// A client connection.
-pub struct Connection {
-    // Before the stream: the entry goes before the descriptor's number is free.
-    pub(super) guard: Guard,
-    pub(super) stream: Stream,
-    pub(super) core: Rc<Core>,
-    pub(super) listener: Rc<ListenerState>,
-    pub(super) peer: SocketAddr,
-    pub(super) peer_text: AddressText,
-    /// Requests begun.
-    pub(super) requests: u64,
-    /// When it fell silent, nanoseconds.
-    pub(super) silent_since_ns: u64,
-    /// Its last request came in more than one small buffer: read the next into a large one.
-    pub(super) reads_large: bool,
-}
-
-/// What becomes of a connection after a stretch of requests.
-pub(super) enum After {
-    /// It fell silent; wait with no memory.
-    Sleep,
-    /// Close it.
-    Close,
-    /// Close it after the client was given time to read its last answer, since bytes of its
-    /// request may still come (RFC 9112 section 9.6).
-    Linger,
-    /// Close it by a reset: an answer was cut short, and must not look whole.
-    Reset,
-}
 
 /// Serves a connection until it ends.
 pub async fn serve(core: Rc<Core>, listener: Rc<ListenerState>, stream: Stream, peer: SocketAddr) {
@@ -58,6 +27,7 @@ pub async fn serve(core: Rc<Core>, listener: Rc<ListenerState>, stream: Stream, 
         peer_text: AddressText::of(peer.ip()),
         requests: 0,
         silent_since_ns: clock::coarse_ns(),
+        client_closes: false,
         reads_large: false,
     };
     loop {
@@ -68,8 +38,9 @@ pub async fn serve(core: Rc<Core>, listener: Rc<ListenerState>, stream: Stream, 
                     break;
                 }
             }
-            After::Close => break,
-            After::Linger => {
+            // Closing while bytes are unread would be a reset, and destroy the last answer.
+            After::Close if connection.client_closes || !connection.stream.has_unread() => break,
+            After::Close | After::Linger => {
                 Box::pin(connection.linger()).await;
                 break;
             }
@@ -83,50 +54,12 @@ pub async fn serve(core: Rc<Core>, listener: Rc<ListenerState>, stream: Stream, 
 
 /// Serves requests until the connection is silent for a while or ends.
 async fn awake(connection: &mut Connection) -> After {
-    let mut scratch = Scratch::take(&connection.core);
+    let mut scratch = connection.core.take_scratch();
     let after = loop {
         if let Some(after) = request::serve(connection, &mut scratch).await {
             break after;
         }
     };
-    scratch.give_back(&connection.core);
+    connection.core.give_back(scratch);
     after
-}
-
-impl Connection {
-    /// Until when it may stay silent: a new connection has as long as a head may take.
-    pub(super) fn silent_until_ns(&self) -> u64 {
-        let settings = self.listener.settings();
-        let within = if self.requests == 0 { settings.header_ns } else { settings.idle_ns };
-        self.silent_since_ns.saturating_add(within)
-    }
-
-    /// Waits for the next request without memory. False: the connection is over.
-    async fn sleep(&mut self) -> bool {
-        if self.core.draining.get() {
-            return false;
-        }
-        self.guard.forget_canceller();
-        self.guard.arm(self.silent_until_ns(), Expiry::CloseIdle);
-        let result = self.stream.readable().await;
-        result.is_ok() && self.guard.expired().is_none()
-    }
-
-    /// Ends our side and reads what still comes, within bounds, so that the client can read its
-    /// answer before a reset destroys it.
-    async fn linger(&mut self) {
-        self.stream.shut_write();
-        self.guard.arm(clock::coarse_ns() + LINGER_NS, Expiry::ShutRead);
-        let mut left = LINGER_BYTES;
-        let mut buffer = Buffer::small();
-        while left > 0 {
-            buffer.clear();
-            let (result, back) = self.stream.read(buffer).await;
-            buffer = back;
-            match result {
-                Ok(n) if n > 0 => left = left.saturating_sub(n),
-                _ => return,
-            }
-        }
-    }
 }

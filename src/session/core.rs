@@ -10,6 +10,7 @@ use arc_swap::cache::Cache;
 
 use crate::accept::Admission;
 use crate::io::Watch;
+use crate::limits::{FAILURES_TOLD, SCRATCH_POOLED};
 use crate::policy::limit;
 use crate::respond::access_log::Clock;
 use crate::respond::date::Date;
@@ -50,9 +51,11 @@ pub struct Core {
     pub wall: Wall,
     /// Random numbers, for balancing and ids; not for secrets.
     pub random: RefCell<fastrand::Rng>,
+    /// The second in which lines of the gateway's own log are counted, and how many there were.
+    told: Cell<(u64, u32)>,
     /// No new requests are to be begun.
     pub draining: Cell<bool>,
-    pub(super) scratch: RefCell<Vec<Box<Scratch>>>,
+    scratch: RefCell<Vec<Box<Scratch>>>,
 }
 
 /// Wall time as of the last tick.
@@ -106,6 +109,7 @@ impl Core {
             journal: RefCell::new(journal),
             wall: Wall::default(),
             random: RefCell::new(fastrand::Rng::new()),
+            told: Cell::new((0, 0)),
             draining: Cell::new(false),
             scratch: RefCell::new(Vec::new()),
             shared,
@@ -129,17 +133,54 @@ impl Core {
     }
 }
 
+impl Core {
+    /// Whether another failure may be told in the gateway's own log. When everything fails, a few
+    /// lines a second say so; the counters and the access log tell the rest.
+    pub(super) fn may_tell(&self, now_ns: u64) -> bool {
+        let second = now_ns / 1_000_000_000;
+        let (of, lines) = self.told.get();
+        let lines = if of == second { lines } else { 0 };
+        if of != second && self.told.get().1 > FAILURES_TOLD {
+            let more = self.told.get().1 - FAILURES_TOLD;
+            tracing::warn!("{more} more failures in that second");
+        }
+        self.told.set((second, lines.saturating_add(1)));
+        lines < FAILURES_TOLD
+    }
+}
+
+/// Working states of requests: kept warm from one to the next.
+impl Core {
+    pub(super) fn take_scratch(&self) -> Box<Scratch> {
+        self.scratch.borrow_mut().pop().unwrap_or_default()
+    }
+
+    pub(super) fn give_back(&self, mut scratch: Box<Scratch>) {
+        scratch.release();
+        let mut store = self.scratch.borrow_mut();
+        if store.len() < SCRATCH_POOLED {
+            store.push(scratch);
+        }
+    }
+}
+
 /// A listener as its connections see it: by name over all generations.
 pub struct ListenerState {
     /// Stable id.
     pub id: u32,
+    /// The configuration no longer has it: its connections end with their next answer.
+    pub removed: Cell<bool>,
     current: RefCell<Rc<Arc<Listener>>>,
 }
 
 impl ListenerState {
     /// A listener as the snapshot has it.
     pub fn new(listener: Arc<Listener>) -> Rc<Self> {
-        Rc::new(Self { id: listener.id, current: RefCell::new(Rc::new(listener)) })
+        Rc::new(Self {
+            id: listener.id,
+            removed: Cell::new(false),
+            current: RefCell::new(Rc::new(listener)),
+        })
     }
 
     /// Its settings; after it was removed, the last there were.

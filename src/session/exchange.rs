@@ -4,17 +4,19 @@ use crate::http::h1::{BodyReader, Scan, parse_response};
 use crate::http::{Framing, ResponseHead, Version};
 use crate::io::deadline::Expired;
 use crate::io::join::until_second;
-use crate::io::{ArmedRead, Buffer, Expiry, clock};
-use crate::limits::{BUFFER_SMALL, MAX_INTERIM, RESPONSE_CHUNK_EXTENSION};
+use crate::io::{Buffer, Expiry, clock, splice};
+use crate::limits::{
+    BUFFER_LARGE, BUFFER_MEDIUM, BUFFER_SMALL, HEAD_ROOM, MAX_INTERIM, RESPONSE_CHUNK_EXTENSION,
+};
 use crate::respond::failure::Failure;
 use crate::respond::head::{self, Content, Outgoing};
 use crate::upstream::retry::Sent;
 use crate::upstream::{Connection, Target};
 
 use super::account::Account;
-use super::forward::{Uploaded, Way};
 use super::pump::{End, Pump, Stop, Wire};
-use super::request::Fate;
+use super::task::Fate;
+use super::way::{Progress, Way};
 
 /// How the request's content is at hand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,18 +67,17 @@ impl Broken {
 pub(super) async fn run(
     way: &Way<'_, '_>,
     x: &mut Exchange<'_>,
-    mut connection: Connection,
+    connection: Connection,
     upload: Upload,
     target: &Target,
     account: &mut Account,
 ) -> Result<Fate, Broken> {
     let core = &way.request.connection.core;
     connection.guard.watch_partner(way.request.connection.stream.fd());
-    let armed = connection.armed.take();
     let result = match upload {
-        Upload::Stream => Box::pin(duplex(way, x, &connection, armed, target, account)).await,
+        Upload::Stream => Box::pin(duplex(way, x, &connection, target, account)).await,
         Upload::None | Upload::Whole(_) => {
-            simplex(way, x, &connection, armed, upload, target, account).await
+            simplex(way, x, &connection, upload, target, account).await
         }
     };
     connection.guard.watch_partner(-1);
@@ -112,15 +113,15 @@ async fn simplex(
     way: &Way<'_, '_>,
     x: &mut Exchange<'_>,
     connection: &Connection,
-    armed: Option<ArmedRead>,
     upload: Upload,
     target: &Target,
     account: &mut Account,
 ) -> Result<Done, Broken> {
     if let Upload::Whole(n) = upload {
         x.out.append(&way.buf[way.head.len..way.head.len + n]);
-        account.bytes_in += n as u64;
+        account.content_in = n as u64;
     }
+    let core = &way.request.connection.core;
     let now = clock::coarse_ns();
     connection
         .guard
@@ -130,9 +131,11 @@ async fn simplex(
     if result.is_err() {
         return Err(lost(way, connection, false));
     }
-    let uploaded = Uploaded::new(true);
+    let progress = Progress::default();
+    progress.uploaded.set(true);
+    let large = core.upstreams.answers_large(target.id);
     let mut download =
-        Download { way, connection, armed, target, uploaded: &uploaded, begun: false };
+        Download { way, connection, target, progress: &progress, alone: true, large };
     download.run(x.answer, x.reply, x.response, account).await
 }
 
@@ -141,12 +144,11 @@ async fn duplex(
     way: &Way<'_, '_>,
     x: &mut Exchange<'_>,
     connection: &Connection,
-    armed: Option<ArmedRead>,
     target: &Target,
     account: &mut Account,
 ) -> Result<Done, Broken> {
     let client = way.request.connection;
-    let uploaded = Uploaded::new(false);
+    let (progress, nobody) = (Progress::default(), Progress::default());
     // Each direction has deadlines of its own.
     let from_guard = client.core.watch.guard(client.stream.fd());
     let to_guard = client.core.watch.guard(connection.stream.fd());
@@ -176,18 +178,26 @@ async fn duplex(
         },
         reader: way.body_reader(),
         wire: if way.head.framing == Framing::Chunked { Wire::Chunked } else { Wire::Plain },
+        may_splice: false,
         limit: way.request.route().max_body,
         announced,
+        begun: &nobody.begun,
         passed: 0,
         written: 0,
     };
+    let large = client.core.upstreams.answers_large(target.id);
     let mut download =
-        Download { way, connection, armed, target, uploaded: &uploaded, begun: false };
+        Download { way, connection, target, progress: &progress, alone: false, large };
     let halves = {
         let upload = async {
             let result = pump.run(x.body, x.out).await;
+            if result == Err(Stop::ReaderSlow) {
+                progress.target_slow.set(true);
+            }
             if result.is_ok() {
-                uploaded.set(true);
+                progress.uploaded.set(true);
+            }
+            if result.is_ok() && !progress.answered.get() {
                 let at = clock::coarse_ns().saturating_add(way.rules.first_byte_ns);
                 connection.guard.arm(at.min(way.total_at_ns), Expiry::ShutBoth);
             }
@@ -197,8 +207,8 @@ async fn duplex(
         let download = download.run(x.answer, x.reply, x.response, account);
         until_second(upload, download, |r| r.is_err_and(Stop::is_senders)).await
     };
-    account.bytes_in += pump.passed;
-    let begun = download.begun;
+    account.content_in += pump.passed;
+    let begun = progress.begun.get();
     match halves.second {
         Some(Ok(mut done)) => {
             let whole = matches!(halves.first, Some(Ok(())));
@@ -208,7 +218,10 @@ async fn duplex(
             }
             Ok(done)
         }
-        // What the target did not read may be why it gave no answer.
+        // What the target did not read is why it gave no answer.
+        Some(Err(broken)) if progress.target_slow.get() && !broken.begun => {
+            Err(Broken::during(Failure::FirstByteTimeout, false))
+        }
         Some(Err(broken)) => Err(broken),
         None => {
             let failure = match halves.first {
@@ -250,10 +263,12 @@ fn lost(way: &Way<'_, '_>, connection: &Connection, answered: bool) -> Broken {
 struct Download<'a, 'w, 'v> {
     way: &'a Way<'w, 'v>,
     connection: &'a Connection,
-    armed: Option<ArmedRead>,
     target: &'a Target,
-    uploaded: &'a Uploaded,
-    begun: bool,
+    progress: &'a Progress,
+    /// Nothing else is pending on either connection.
+    alone: bool,
+    /// The target's last answer was a large one.
+    large: bool,
 }
 
 impl Download<'_, '_, '_> {
@@ -266,22 +281,32 @@ impl Download<'_, '_, '_> {
     ) -> Result<Done, Broken> {
         let sent_ns = clock::coarse_ns();
         self.read_head(answer, reply, response).await?;
+        self.progress.answered.set(true);
         account.response_ns = clock::coarse_ns().saturating_sub(sent_ns);
         account.status = response.status;
         let core = &self.way.request.connection.core;
         core.stats.target(self.target.id).record(response.status, account.response_ns);
+        if let Framing::Length(n) = response.framing {
+            // What fits a large buffer and no medium one is read at once; more is spliced.
+            let most = (BUFFER_LARGE - 2 * HEAD_ROOM) as u64;
+            let large = n > (BUFFER_MEDIUM - 2 * HEAD_ROOM) as u64 && n <= most;
+            core.upstreams.note_answer(self.target.id, large);
+        }
         let content = Content::of(response, self.way.head.version);
-        let close = self.way.last || !self.uploaded.get() || content == Content::UntilClose;
+        let close = self.way.last
+            || self.way.request.is_unwelcome()
+            || !self.progress.uploaded.get()
+            || content == Content::UntilClose;
         *reply = Buffer::small();
         self.encode(answer, reply, response, content, close);
         answer.consume(response.len);
         let mut pump = self.pump(response, content);
         let result = pump.run(answer, reply).await;
-        let (written, begun) = (pump.written, pump.written > 0);
+        let (written, passed) = (pump.written, pump.passed);
         account.bytes_out += written;
-        self.begun |= begun;
+        account.content_out += passed;
         if let Err(stop) = result {
-            return Err(Broken::during(self.failure(stop), self.begun));
+            return Err(Broken::during(self.failure(stop), self.progress.begun.get()));
         }
         Ok(Done {
             fate: if close { Fate::Close } else { Fate::Keep },
@@ -301,15 +326,23 @@ impl Download<'_, '_, '_> {
         loop {
             if !answer.is_empty() {
                 let max = self.way.group.max_response_head;
-                let parsed =
-                    parse_response(answer.data_mut(), &mut scan, max, self.way.method(), response);
+                let parsed = parse_response(
+                    answer.data_mut(),
+                    &mut scan,
+                    max,
+                    self.way.head.method,
+                    response,
+                );
                 match parsed {
                     Ok(true) if response.status >= 200 => return Ok(()),
                     Ok(true) => {
                         interim += 1;
                         if interim > MAX_INTERIM {
                             let bad = crate::http::Bad::HeadTooLarge;
-                            return Err(Broken::during(Failure::BadResponse(bad), self.begun));
+                            return Err(Broken::during(
+                                Failure::BadResponse(bad),
+                                self.progress.begun.get(),
+                            ));
                         }
                         self.pass_interim(answer, reply, response).await?;
                         answer.consume(response.len);
@@ -318,19 +351,18 @@ impl Download<'_, '_, '_> {
                     }
                     Ok(false) => answer.reserve(BUFFER_SMALL),
                     Err(bad) => {
-                        return Err(Broken::during(Failure::BadResponse(bad), self.begun));
+                        return Err(Broken::during(
+                            Failure::BadResponse(bad),
+                            self.progress.begun.get(),
+                        ));
                     }
                 }
             }
-            let (result, back) = match self.armed.take() {
-                Some(armed) => armed.finish().await,
-                None => {
-                    if answer.capacity() == 0 {
-                        *answer = Buffer::medium();
-                    }
-                    self.connection.stream.read(std::mem::take(answer)).await
-                }
-            };
+            if answer.capacity() == 0 {
+                *answer = if self.large { Buffer::large() } else { Buffer::medium() };
+                answer.set_headroom(HEAD_ROOM);
+            }
+            let (result, back) = self.connection.stream.read(std::mem::take(answer)).await;
             *answer = back;
             clock::now_ns();
             match result {
@@ -338,7 +370,7 @@ impl Download<'_, '_, '_> {
                 _ => {
                     let answered = !answer.is_empty() || interim > 0;
                     let mut broken = lost(self.way, self.connection, answered);
-                    broken.begun = self.begun;
+                    broken.begun = self.progress.begun.get();
                     return Err(broken);
                 }
             }
@@ -360,8 +392,13 @@ impl Download<'_, '_, '_> {
         head::interim(response, answer.data(), reply.writer());
         let at = clock::coarse_ns().saturating_add(self.way.rules.idle_ns);
         client.guard.arm(at.min(self.way.total_at_ns), Expiry::ShutBoth);
+        self.progress.begun.set(true);
         let (result, _) = client.stream.write_all(std::mem::take(reply)).await;
         client.guard.disarm();
+        if result.is_ok() {
+            // It went out whole, so a final answer may follow, whoever makes it.
+            self.progress.begun.set(false);
+        }
         result.map_err(|_| Broken::during(Failure::ClientGone, true))
     }
 
@@ -382,6 +419,7 @@ impl Download<'_, '_, '_> {
             edits: self.way.request.route().response_edits.as_deref(),
             values: self.way.values,
             location: &self.way.location(self.target),
+            forward: &self.way.rules.forward,
             fields: &self.way.request.limit_fields,
         }
         .encode(reply.writer());
@@ -415,8 +453,10 @@ impl Download<'_, '_, '_> {
             },
             reader: BodyReader::new(response.framing, RESPONSE_CHUNK_EXTENSION),
             wire: if content == Content::Chunked { Wire::Chunked } else { Wire::Plain },
+            may_splice: self.alone && matches!(content, Content::Length(_)) && splice::is_useful(),
             limit: u64::MAX,
             announced,
+            begun: &self.progress.begun,
             passed: 0,
             written: 0,
         }

@@ -1,42 +1,26 @@
 //! Stage 5 and 6 for a forwarded request: choose a target, exchange, pass the answer on, and try
 //! another target where that is safe.
 
-use std::cell::Cell;
 use std::time::Duration;
 
 use crate::config::HostPolicy;
-use crate::http::h1::BodyReader;
-use crate::http::{Framing, Method, RequestHead};
+use crate::http::Framing;
 use crate::io::{Buffer, clock};
+use crate::limits::HEAD_ROOM;
 use crate::policy::Permit;
-use crate::policy::transform::{Hop, LocationContext, Scheme, Values, outside};
 use crate::respond::failure::Failure;
 use crate::snapshot::Forward;
 use crate::upstream::balance::Tried;
 use crate::upstream::emit::Outgoing;
 use crate::upstream::key::hash_of;
 use crate::upstream::retry::{Sent, may_retry};
-use crate::upstream::{ConnectError, Connection, Group, Target};
+use crate::upstream::{ConnectError, Connection, Target};
 
 use super::account::Account;
 use super::exchange::{self, Broken, Exchange, Upload};
-use super::request::{Fate, PathParameters, Request};
 use super::scratch::Scratch;
-
-/// What holds for every try of a request.
-pub(super) struct Way<'a, 'v> {
-    pub(super) request: &'a Request<'a>,
-    pub(super) rules: &'a Forward,
-    pub(super) group: &'a Group,
-    pub(super) head: &'a RequestHead,
-    pub(super) buf: &'a [u8],
-    pub(super) path: &'a [u8],
-    pub(super) values: &'a Values<'v>,
-    pub(super) hop: &'a Hop<'a>,
-    /// Whether the client's connection ends with this answer anyway.
-    pub(super) last: bool,
-    pub(super) total_at_ns: u64,
-}
+use super::task::{Fate, PathParameters, Request};
+use super::way::Way;
 
 /// Forwards the request, by the permit that the policies gave.
 pub(super) async fn run(
@@ -95,7 +79,8 @@ fn take_upload(s: &mut Scratch) -> Upload {
         Framing::None | Framing::UntilClose | Framing::Length(0) => Upload::None,
         Framing::Length(n) if n <= here as u64 => Upload::Whole(n as usize),
         _ => {
-            s.body = Buffer::medium();
+            s.body = Buffer::fitting(HEAD_ROOM + here);
+            s.body.set_headroom(HEAD_ROOM);
             s.body.append(&s.input.data()[s.head.len..]);
             s.input.truncate(s.head.len);
             Upload::Stream
@@ -192,23 +177,34 @@ impl<'a> Way<'a, '_> {
         core.upstreams.reached(target.id);
         let _busy = Busy::enter(core, self.group.id, target.id);
         core.stats.target(target.id).requests.up();
+        *exchange.out = Buffer::fitting(self.length(upload));
         self.encode(target, exchange.out);
         exchange::run(self, exchange, connection, upload, target, account).await
+    }
+
+    /// What the head and, where it is at hand, the content will take.
+    fn length(&self, upload: Upload) -> usize {
+        let content = match upload {
+            Upload::Whole(n) => n,
+            Upload::None | Upload::Stream => 0,
+        };
+        self.head.len + HEAD_ROOM + content
     }
 
     async fn connect(&self, target: &Target, fresh: bool) -> Result<Connection, Broken> {
         let core = &self.request.connection.core;
         let stats = core.stats.target(target.id);
         let now = clock::coarse_ns();
-        // What can't be sent again had better not meet a connection that is just being closed.
-        let strict = !self.head.method.is_idempotent();
-        if !fresh && let Some(kept) = core.upstreams.reuse(target, strict, now, &core.stats) {
+        if !fresh && let Some(kept) = core.upstreams.reuse(target, now, &core.stats) {
             stats.reused.up();
             return Ok(kept);
         }
         let within = self.rules.connect_ns.map_or(self.group.connect_timeout, Duration::from_nanos);
-        let within = within.min(Duration::from_nanos(self.total_at_ns.saturating_sub(now)));
-        let connected = core.upstreams.connect(target, self.group, within, now).await;
+        let left = Duration::from_nanos(self.total_at_ns.saturating_sub(now));
+        if left.is_zero() {
+            return Err(Broken::before(Failure::TotalTimeout));
+        }
+        let connected = core.upstreams.connect(target, self.group, within.min(left), now).await;
         clock::now_ns();
         match connected {
             Ok(connection) => {
@@ -219,6 +215,7 @@ impl<'a> Way<'a, '_> {
                 stats.connect_failures.up();
                 Err(Broken::before(match error {
                     ConnectError::Failed => Failure::ConnectFailed,
+                    ConnectError::TimedOut if left < within => Failure::TotalTimeout,
                     ConnectError::TimedOut => Failure::ConnectTimeout,
                     ConnectError::NoDescriptors => Failure::NoDescriptors,
                 }))
@@ -227,7 +224,6 @@ impl<'a> Way<'a, '_> {
     }
 
     fn encode(&self, target: &Target, out: &mut Buffer) {
-        *out = Buffer::small();
         let host = match &self.rules.host {
             HostPolicy::Preserve if !self.head.authority.is_empty() => {
                 self.head.authority.of(self.buf)
@@ -246,32 +242,6 @@ impl<'a> Way<'a, '_> {
             hop: self.hop,
         }
         .encode(out.writer());
-    }
-
-    /// What a Location of the answer must not name.
-    pub(super) fn location<'t>(&'t self, target: &'t Target) -> LocationContext<'t> {
-        let (scheme, authority) = outside(self.head, self.buf, self.hop.trust, Scheme::Http);
-        let upstream_host = match &self.rules.host {
-            HostPolicy::Preserve => &[][..],
-            HostPolicy::Literal(host) => host.as_bytes(),
-            HostPolicy::Target => target.authority.as_bytes(),
-        };
-        LocationContext {
-            targets: &self.group.authorities,
-            upstream_host,
-            scheme,
-            authority,
-            stripped: self.rules.rewrite.as_ref().map_or(&[], |r| r.stripped()),
-        }
-    }
-
-    /// Reads the request's content from the client.
-    pub(super) fn body_reader(&self) -> BodyReader {
-        BodyReader::new(self.head.framing, self.request.listener.http.max_chunk_extension)
-    }
-
-    pub(super) fn method(&self) -> Method {
-        self.head.method
     }
 }
 
@@ -298,6 +268,3 @@ impl Drop for Busy<'_> {
         self.core.stats.target(self.target).in_flight.down();
     }
 }
-
-/// Whether the request's content has gone out whole; shared by both directions.
-pub(super) type Uploaded = Cell<bool>;

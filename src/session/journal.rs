@@ -5,11 +5,11 @@ use crate::http::{Known, Version, first};
 use crate::io::clock;
 use crate::limits::JOURNAL_BYTES;
 use crate::respond::access_log::{Record, write_combined, write_json};
-use crate::respond::failure::Failure;
+use crate::respond::failure::{Blame, Failure};
 use crate::stats::Finished;
 
-use super::request::Request;
 use super::scratch::Scratch;
+use super::task::Request;
 
 /// Where a core's full buffers of records go: gives back an empty one to go on with.
 pub type Sink = Box<dyn Fn(Vec<u8>, u32) -> Option<Vec<u8>>>;
@@ -55,7 +55,7 @@ pub(super) fn finish(r: &Request<'_>, s: &Scratch) {
         listener: r.listener.id,
         route: r.route.map(|_| r.route().id),
         status: account.status,
-        bytes_in: account.bytes_in,
+        bytes_in: account.head_in + account.content_in,
         bytes_out: account.bytes_out,
         latency_ns,
     });
@@ -83,12 +83,16 @@ fn count_failure(r: &Request<'_>, failure: Failure) {
 /// no news to an operator, and they choose how often they do it; so it is told at debug level.
 fn tell(r: &Request<'_>, s: &Scratch, failure: Failure) {
     let meaning = failure.meaning();
+    let by_client = meaning.blame == Blame::Client;
+    if !by_client && !r.connection.core.may_tell(r.account.began_ns) {
+        return;
+    }
     let request_id = String::from_utf8_lossy(&s.words.request_id);
     let target = target_name(r).unwrap_or_default();
     let route = r.route.map(|_| &*r.route().name).unwrap_or_default();
     let (client, name, detail) = (r.client_ip(), meaning.name, failure.detail());
     let listener = &*r.listener.name;
-    if meaning.blame == crate::respond::failure::Blame::Client {
+    if by_client {
         tracing::debug!(%request_id, %client, listener, route, target, detail, "{name}");
     } else {
         tracing::warn!(%request_id, %client, listener, route, target, detail, "{name}");
@@ -117,8 +121,8 @@ fn record(r: &Request<'_>, s: &Scratch, now: u64, latency_ns: u64) {
         query: s.head.query.map(|q| q.of(buf)),
         minor_version: u8::from(s.head.version == Version::Http11),
         status: account.status,
-        bytes_in: account.bytes_in,
-        bytes_out: account.bytes_out,
+        bytes_in: account.content_in,
+        bytes_out: account.content_out,
         duration_us: latency_ns / 1000,
         upstream_us: group.map(|_| account.response_ns / 1000),
         route: r.route.map_or(&[][..], |_| r.route().name.as_bytes()),

@@ -13,6 +13,7 @@
 mod account;
 mod answers;
 mod arrival;
+mod client;
 pub mod connection;
 pub mod core;
 mod exchange;
@@ -21,3 +22,6 @@ pub mod journal;
 mod pump;
 mod request;
 mod scratch;
+mod task;
+mod through;
+mod way;

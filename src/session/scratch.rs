@@ -3,10 +3,7 @@
 use crate::http::h1::Scan;
 use crate::http::{RequestHead, ResponseHead};
 use crate::io::Buffer;
-use crate::limits::SCRATCH_POOLED;
 use crate::route::Params;
-
-use super::core::Core;
 
 /// One request's working state. Everything in it is overwritten by the next request.
 #[derive(Default)]
@@ -38,22 +35,13 @@ pub(super) struct Words {
 }
 
 impl Scratch {
-    /// One from the core's store, or a new one.
-    pub(super) fn take(core: &Core) -> Box<Self> {
-        core.scratch.borrow_mut().pop().unwrap_or_default()
-    }
-
-    /// Gives it back without its buffers, which have a pool of their own.
-    pub(super) fn give_back(mut self: Box<Self>, core: &Core) {
+    /// Gives the buffers back to their pool; they are not kept with it.
+    pub(super) fn release(&mut self) {
         self.input = Buffer::empty();
         self.body = Buffer::empty();
         self.answer = Buffer::empty();
         self.out = Buffer::empty();
         self.reply = Buffer::empty();
         self.scan = Scan::default();
-        let mut store = core.scratch.borrow_mut();
-        if store.len() < SCRATCH_POOLED {
-            store.push(self);
-        }
     }
 }

@@ -4,19 +4,16 @@
 //! interchangeable (upstream and address). Pure but for the streams it holds; `now` is given.
 
 use std::collections::VecDeque;
-use std::rc::Rc;
 
-use crate::io::{ArmedRead, Buffer, Guard, Stream};
+use crate::io::{Guard, Stream};
 
 /// A connection to a target with its deadline entry.
 pub struct Connection {
     // Dropped before the stream, so that the entry goes before the descriptor's number is free.
     /// Its deadline.
     pub guard: Guard,
-    /// The read that waits for the next answer, once the connection was kept.
-    pub armed: Option<ArmedRead>,
     /// The stream.
-    pub stream: Rc<Stream>,
+    pub stream: Stream,
     /// The target's stable id.
     pub target: u32,
     /// Whether it carried an exchange before.
@@ -45,14 +42,10 @@ impl Pool {
         (newest.until_ns > now_ns).then_some(newest.connection)
     }
 
-    /// Keeps a connection whose last exchange was consumed whole, unless something came on it
-    /// already; the oldest goes where there are `max_idle`.
+    /// Keeps a connection whose last exchange was consumed whole; the oldest goes where there are
+    /// `max_idle` already.
     pub fn put(&mut self, mut connection: Connection, max_idle: usize, until_ns: u64) {
         if max_idle == 0 {
-            return;
-        }
-        connection.armed = ArmedRead::begin(connection.stream.clone(), Buffer::medium());
-        if connection.armed.is_none() {
             return;
         }
         let index = connection.target as usize;

@@ -1,6 +1,6 @@
 //! A worker's ends of the listeners: opened and closed as snapshots come.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
@@ -12,19 +12,31 @@ use crate::io::{self, Stream};
 use crate::limits::DRAIN_ACCEPTS;
 use crate::session::connection;
 use crate::session::core::{Core, ListenerState};
+use crate::snapshot::Listener;
 
 struct Open {
-    state: Rc<ListenerState>,
+    /// What new connections belong to.
+    state: Rc<RefCell<Rc<ListenerState>>>,
     sockets: Arc<Vec<OwnedFd>>,
     fd: i32,
+}
+
+impl Open {
+    fn serves(&self, listener: &Listener) -> bool {
+        Arc::ptr_eq(&listener.sockets, &self.sockets)
+    }
 }
 
 /// What a worker listens on.
 pub(super) struct Listeners {
     worker: usize,
     nonblocking: bool,
+    /// The generation that is followed whole.
     generation: u64,
-    open: HashMap<u32, Open>,
+    /// The generation whose troubles were told.
+    told: u64,
+    open: Vec<Open>,
+    states: HashMap<u32, Rc<ListenerState>>,
     connections: Rc<Cell<usize>>,
 }
 
@@ -34,7 +46,9 @@ impl Listeners {
             worker,
             nonblocking,
             generation: 0,
-            open: HashMap::new(),
+            told: 0,
+            open: Vec::new(),
+            states: HashMap::new(),
             connections: Rc::default(),
         }
     }
@@ -44,60 +58,92 @@ impl Listeners {
         self.connections.get()
     }
 
-    /// Opens, updates and closes listeners as the newest snapshot has them.
+    /// Opens, updates and closes listeners as the newest snapshot has them. What is accepted from
+    /// is known by its sockets: a listener may be renamed, and two may swap their addresses.
     pub(super) fn follow(&mut self, core: &Rc<Core>) {
         let snapshot = core.snapshot();
         if snapshot.generation == self.generation {
             return;
         }
-        self.generation = snapshot.generation;
-        let connections = self.connections.clone();
-        self.open.retain(|id, open| {
-            let kept = snapshot
-                .listener(*id)
-                .is_some_and(|listener| Arc::ptr_eq(&listener.sockets, &open.sockets));
-            if !kept {
-                end(core, &connections, open);
+        let told = self.told == snapshot.generation;
+        self.told = snapshot.generation;
+        self.follow_states(&snapshot.listeners);
+        let (connections, states) = (self.connections.clone(), &self.states);
+        self.open.retain(|open| match snapshot.listeners.iter().find(|l| open.serves(l)) {
+            Some(listener) => {
+                open.state.replace(states[&listener.id].clone());
+                true
             }
-            kept
+            None => {
+                end(core, &connections, open);
+                false
+            }
         });
+        let mut complete = true;
         for listener in &snapshot.listeners {
-            if let Some(open) = self.open.get(&listener.id) {
-                open.state.update(listener.clone());
+            if self.open.iter().any(|open| open.serves(listener)) {
                 continue;
             }
-            let Some(socket) = listener.sockets.get(self.worker) else { continue };
-            match io::Listener::new(socket, self.nonblocking) {
-                Ok(end) => {
-                    let state = ListenerState::new(listener.clone());
-                    let sockets = listener.sockets.clone();
-                    let fd = end.fd();
-                    self.open.insert(listener.id, Open { state: state.clone(), sockets, fd });
-                    self.start(core, state, end);
-                }
-                Err(error) => {
-                    // The next snapshot tries again.
-                    tracing::error!(listener = %listener.name, %error, "can't listen");
+            if let Err(error) = self.begin(core, listener) {
+                complete = false;
+                if !told {
+                    tracing::error!(listener = %listener.name, %error, "can't listen yet");
                 }
             }
         }
+        // What could not be opened (no descriptors) is tried again at the next tick: the kernel
+        // already gives this worker's socket its share of the connections.
+        if complete {
+            self.generation = snapshot.generation;
+        }
+    }
+
+    /// A listener's connections follow its settings by its name, whatever its sockets.
+    fn follow_states(&mut self, listeners: &[Arc<Listener>]) {
+        self.states.retain(|id, state| {
+            let kept = listeners.iter().any(|l| l.id == *id);
+            state.removed.set(!kept);
+            kept
+        });
+        for listener in listeners {
+            match self.states.get(&listener.id) {
+                Some(state) => state.update(listener.clone()),
+                None => {
+                    self.states.insert(listener.id, ListenerState::new(listener.clone()));
+                }
+            }
+        }
+    }
+
+    fn begin(&mut self, core: &Rc<Core>, listener: &Arc<Listener>) -> std::io::Result<()> {
+        let Some(socket) = listener.sockets.get(self.worker) else { return Ok(()) };
+        let end = io::Listener::new(socket, self.nonblocking)?;
+        let state = Rc::new(RefCell::new(self.states[&listener.id].clone()));
+        let (sockets, fd) = (listener.sockets.clone(), end.fd());
+        self.open.push(Open { state: state.clone(), sockets, fd });
+        self.start(core, state, end);
+        Ok(())
     }
 
     /// Stops accepting everywhere.
     pub(super) fn close(&mut self, core: &Rc<Core>) {
-        for (_, open) in self.open.drain() {
+        for open in self.open.drain(..) {
             end(core, &self.connections, &open);
         }
     }
 
-    fn start(&self, core: &Rc<Core>, state: Rc<ListenerState>, end: io::Listener) {
+    fn start(&self, core: &Rc<Core>, state: Rc<RefCell<Rc<ListenerState>>>, end: io::Listener) {
         let core = core.clone();
         let connections = self.connections.clone();
         let mut last_said_ns = 0;
         io::spawn(accept::run(Rc::new(end), move |event| match event {
-            Event::Connection(stream, peer) => admit(&core, &state, &connections, stream, peer),
+            Event::Connection(stream, peer) => {
+                let state = state.borrow().clone();
+                admit(&core, &state, &connections, stream, peer);
+            }
             Event::Paused => {
                 core.stats.accept_pauses.up();
+                let state = state.borrow().clone();
                 core.stats.listener(state.id).refused_no_descriptors.up();
                 let now = io::clock::now_ns();
                 if now.saturating_sub(last_said_ns) > 1_000_000_000 {
@@ -112,8 +158,9 @@ impl Listeners {
 
 /// Takes what waits in the listener's queue, then ends its accepting: closing would reset those.
 fn end(core: &Rc<Core>, connections: &Rc<Cell<usize>>, open: &Open) {
+    let state = open.state.borrow().clone();
     for (stream, peer) in drain(open.fd, DRAIN_ACCEPTS) {
-        admit(core, &open.state, connections, stream, peer);
+        admit(core, &state, connections, stream, peer);
     }
     close_accepts(open.fd);
 }

@@ -93,7 +93,7 @@ fn every_request_is_one_line_whatever_it_holds(driver: Driver) {
     for record in &records {
         serde_json::from_str::<Value>(record).expect("JSON");
     }
-    assert!(records[2].contains("400"));
+    assert!(records.iter().any(|r| r.contains("\"status\":400")), "{records:#?}");
 }
 
 fn the_file_is_opened_again_on_sigusr1(driver: Driver) {

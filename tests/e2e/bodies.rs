@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 use std::sync::mpsc;
 
-use crate::harness::{Broken, Client, Driver, Gate, Gateway, Upstream, ok};
+use crate::harness::{Broken, Client, Driver, Gate, Gateway, Upstream, forward_all, ok};
 
 const MIB: u64 = 1 << 20;
 
@@ -14,9 +14,9 @@ const ON_THE_WAY: u64 = 40 * MIB;
 /// Most memory that one body may cost.
 const MEMORY: u64 = 12 * MIB;
 
-/// 10 GiB where `TOLLGATE_TEST_BIG_BODIES` is set.
+/// 10 GiB where `TOLLGATE_TEST_LONG` is set.
 fn big() -> u64 {
-    if std::env::var_os("TOLLGATE_TEST_BIG_BODIES").is_some() { 10 << 30 } else { 256 * MIB }
+    if std::env::var_os("TOLLGATE_TEST_LONG").is_some() { 10 << 30 } else { 256 * MIB }
 }
 
 /// An upstream that answers every request with so many bytes, after its body was read and thrown
@@ -67,6 +67,7 @@ both_drivers!(
     a_large_chunked_download_costs_no_more_memory_than_a_small_one,
     a_large_upload_costs_no_more_memory_than_a_small_one,
     bodies_arrive_unchanged_whatever_their_size,
+    many_clients_at_once_each_get_their_own,
     framing_is_kept_on_the_way_up,
     server_sent_events_arrive_as_they_are_sent,
     pieces_of_a_sized_body_arrive_as_they_are_sent,
@@ -206,6 +207,31 @@ fn bodies_arrive_unchanged_whatever_their_size(driver: Driver) {
         assert!(client.response().expect(200).body == body, "{size} bytes in chunks");
     }
     assert_eq!(upstream.connections(), 1);
+}
+
+fn many_clients_at_once_each_get_their_own(driver: Driver) {
+    let upstream = Upstream::echo();
+    let gateway = Gateway::before(driver, &upstream);
+    let web = gateway.web();
+    let client = |n: usize| {
+        move || {
+            let mut client = Client::connect(web);
+            for round in 0..40 {
+                let size = (n * 7919 + round * 104_729) % 40_000;
+                let byte = (n * 41 + round) as u8;
+                client.send(format!(
+                    "PUT /{n} HTTP/1.1\r\nHost: a\r\nContent-Length: {size}\r\n\r\n"
+                ));
+                client.send(vec![byte; size]);
+                let body = client.response().expect(200).body;
+                assert!(body.len() == size && body.iter().all(|&b| b == byte), "another's bytes");
+            }
+        }
+    };
+    let clients: Vec<_> = (0..24).map(|n| std::thread::spawn(client(n))).collect();
+    for client in clients {
+        client.join().expect("every byte in its place");
+    }
 }
 
 fn framing_is_kept_on_the_way_up(driver: Driver) {
@@ -485,7 +511,10 @@ fn two_bodies_at_once_in_both_directions(driver: Driver) {
         peer.send("0\r\n\r\n");
         peer.serve(ok("after").as_bytes());
     });
-    let gateway = Gateway::before(driver, &upstream);
+    let gateway = Gateway::start(
+        driver,
+        format!("[server]\nworkers = 1\nwatch = false\n{}", forward_all(&upstream.address)),
+    );
     let mut client = gateway.connect();
     client.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
     client.head().expect("the head, before the body is whole");

@@ -19,6 +19,7 @@ both_drivers!(
     responses_204_and_304_have_no_content,
     continue_goes_from_end_to_end,
     a_final_answer_instead_of_continue_is_passed_on,
+    a_client_need_not_wait_for_continue,
     early_hints_are_forwarded,
     an_http_1_0_client_gets_no_interim_response,
     request_trailers_reach_the_upstream,
@@ -200,6 +201,16 @@ fn a_final_answer_instead_of_continue_is_passed_on(driver: Driver) {
     // The body was never asked for, so nobody can tell where the next request would begin.
     client.expect_closed();
     upstream.wait_for_ends(1);
+}
+
+fn a_client_need_not_wait_for_continue(driver: Driver) {
+    let upstream = Upstream::echo();
+    let gateway = Gateway::before(driver, &upstream);
+    let mut client = gateway.connect();
+    let head = "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n";
+    for _ in 0..2 {
+        assert_eq!(client.ask(&format!("{head}hello")).expect(200).text(), "hello");
+    }
 }
 
 fn early_hints_are_forwarded(driver: Driver) {

@@ -21,6 +21,7 @@ mod failures;
 mod forwarding;
 mod http;
 mod http_strict;
+mod leaks;
 mod limits;
 mod reload;
 mod routing;

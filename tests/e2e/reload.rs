@@ -1,5 +1,6 @@
 //! Reload: what changes, what stays, and that nobody notices.
 
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -20,10 +21,8 @@ fn marked(version: usize, target: &str) -> String {
     )
 }
 
-/// 100 where `TOLLGATE_TEST_LONG` is set.
-fn reloads() -> usize {
-    if std::env::var_os("TOLLGATE_TEST_LONG").is_some() { 100 } else { 20 }
-}
+/// Reloads while a load runs.
+const RELOADS: usize = 100;
 
 /// Requests on kept connections until told to stop; gives how many were answered. Each must be
 /// answered, by one version, on the connection it began on.
@@ -148,7 +147,6 @@ fn listeners_come_and_go(driver: Driver) {
     let ports = [Refusing::new(), Refusing::new()];
     let addresses = ports.each_ref().map(|p| p.address.clone());
     let [web, second] = addresses.each_ref().map(|a| a.parse().expect("a socket address"));
-    drop(ports);
     let listener = |name: &str| {
         let address = &addresses[usize::from(name == "second")];
         format!("[[listeners]]\nname = \"{name}\"\nlisten = \"{address}\"\n")
@@ -191,7 +189,6 @@ fn the_admin_listener_moves(driver: Driver) {
     let gateway = Gateway::start(driver, config("127.0.0.1:0"));
     let before = gateway.admin();
     let address = free.address.clone();
-    drop(free);
     gateway.reload(config(&address));
     eventually("the new address", || gateway.admin().to_string() == address);
     gateway.admin_get("/healthz").expect(200);
@@ -230,9 +227,8 @@ fn the_level_of_the_log_changes(driver: Driver) {
 }
 
 fn an_address_in_use_changes_nothing(driver: Driver) {
-    let taken = Refusing::new();
-    let address = taken.address.clone();
-    let _listening = taken.listen();
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
     let gateway = Gateway::start(driver, saying("one"));
     gateway.rewrite(format!(
         "[[listeners]]\nname = \"web\"\nlisten = \"127.0.0.1:0\"\n[[listeners]]\nname = \"taken\"\nlisten = \"{address}\"\n{}",
@@ -302,7 +298,7 @@ fn under_load_nobody_notices(driver: Driver) {
     let stop = Arc::new(AtomicBool::new(false));
     let load = load(&gateway, 8, &stop);
     let fresh = Arc::new(AtomicUsize::new(0));
-    for version in 1..=reloads() {
+    for version in 1..=RELOADS {
         gateway.reload(marked(version, &targets[version % 2].address));
         // New connections are served as well.
         let response = gateway.get("/").expect(200);
@@ -314,8 +310,8 @@ fn under_load_nobody_notices(driver: Driver) {
         load.into_iter().map(|t| t.join().expect("no failed request")).collect();
     assert!(answered.iter().all(|&n| n > 0), "{answered:?}");
     let stats = gateway.stats();
-    assert_eq!(stats.listener("web", "/connections/accepted"), 8 + reloads() as u64);
-    assert_eq!(stats.number("/config/reloads/ok"), reloads() as u64);
+    assert_eq!(stats.listener("web", "/connections/accepted"), 8 + RELOADS as u64);
+    assert_eq!(stats.number("/config/reloads/ok"), RELOADS as u64);
 }
 
 fn memory_stays_flat_over_many_reloads(driver: Driver) {

@@ -1,11 +1,12 @@
 //! The command line, and what happens between start and the first request.
 
+use std::net::TcpListener;
 use std::os::unix::net::UnixDatagram;
 use std::process::Command;
 
 use crate::harness::{
-    BINARY, Client, Driver, Gateway, PATIENCE, Refusing, Upstream, complete, eventually, ok, run,
-    run_with_files,
+    BINARY, Client, Driver, Gateway, PATIENCE, Upstream, complete, eventually, forward_all, ok,
+    run, run_with_files,
 };
 
 /// The file of the first page of the documentation, as people will copy it.
@@ -122,9 +123,10 @@ fn explain_says_which_route_and_why_not_others() {
     };
     let (found, shown) = ask(&["GET", "http://api.example.com/orders/7", "-H", "X-Tier: gold"]);
     assert!(found, "{shown}");
-    for part in ["orders", "app", "100", "client_ip", "id", "7"] {
+    for part in ["orders", "app", "127.0.0.1:9002", "least_request", "100", "client_ip"] {
         assert!(shown.contains(part), "{part}:\n{shown}");
     }
+    assert!(!shown.contains("Socket("), "names of our types:\n{shown}");
     let (found, shown) = ask(&["GET", "http://api.example.com/orders/7"]);
     assert!(found, "{shown}");
     assert!(shown.contains("rest"), "{shown}");
@@ -154,9 +156,8 @@ fn run_of_a_bad_file_binds_nothing_and_says_why() {
 
 #[test]
 fn run_on_an_address_in_use_says_which() {
-    let taken = Refusing::new();
-    let address = taken.address.clone();
-    let _listening = taken.listen();
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
     let config = complete(&format!(
         "[[listeners]]\nname = \"web\"\nlisten = \"{address}\"\n[[routes]]\nname = \"it\"\npath = \"/*\"\nrespond = {{ body = \"ok\" }}\n"
     ));
@@ -226,10 +227,30 @@ fn the_demo_prints_what_works() {
     assert!(asks.iter().any(|(_, path, _)| path.contains("stats") || path == "/"), "{printed}");
 }
 
+#[test]
+fn where_io_uring_is_forbidden_epoll_does_the_work() {
+    let upstream = Upstream::saying("ok");
+    let config = forward_all(&upstream.address);
+    let gateway = Gateway::with(Driver::Epoll, config).any_driver().without_io_uring().start();
+    gateway.get("/").expect(200);
+    let line = gateway.wait_output("the driver", |l| l.starts_with("driver "));
+    assert!(line.starts_with("driver epoll: "), "{line}");
+    assert_eq!(gateway.stats().0["driver"], "epoll");
+}
+
+#[test]
+fn where_io_uring_is_forbidden_asking_for_it_fails() {
+    let config = forward_all("127.0.0.1:1");
+    let mut gateway = Gateway::with(Driver::IoUring, config).without_io_uring().start_unready();
+    assert!(!gateway.wait_exit().success());
+    gateway.wait_log("the reason", |l| l.contains("io_uring"));
+}
+
 both_drivers!(
     the_first_file_works,
     the_driver_is_told_with_its_reason,
     workers_are_as_many_as_asked,
+    one_worker_a_core_that_is_allowed,
     systemd_is_notified,
     environment_references_are_filled_in,
 );
@@ -265,6 +286,15 @@ fn workers_are_as_many_as_asked(driver: Driver) {
     );
     gateway.get("/").expect(200);
     assert_eq!(gateway.stats().0["workers"].as_array().map(Vec::len), Some(3));
+}
+
+fn one_worker_a_core_that_is_allowed(driver: Driver) {
+    let config = "[server]\nwatch = false\n[[routes]]\nname = \"it\"\npath = \"/*\"\nrespond = { body = \"ok\" }\n";
+    let gateway = Gateway::with(driver, config).on_core(0).start();
+    gateway.get("/").expect(200);
+    let stats = gateway.stats();
+    assert_eq!(stats.0["workers"].as_array().map(Vec::len), Some(1));
+    assert_eq!(stats.number("/workers/0/core"), 0);
 }
 
 fn systemd_is_notified(driver: Driver) {

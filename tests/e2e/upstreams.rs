@@ -5,8 +5,8 @@ use std::sync::Mutex;
 use std::sync::mpsc;
 
 use crate::harness::{
-    Client, Driver, Gate, Gateway, PATIENCE, Refusing, Upstream, eventually, forward_all, ok,
-    unix_address,
+    Client, Driver, Gate, Gateway, PATIENCE, Refusing, Upstream, eventually, forward_all,
+    may_replace_hosts, ok, unix_address,
 };
 
 /// One worker, so that what a core keeps for itself is the whole gateway's.
@@ -36,6 +36,7 @@ both_drivers!(
     a_unix_target,
     a_target_by_name,
     a_name_without_address_is_unavailable_not_fatal,
+    a_name_that_moves_is_followed,
     an_ipv6_listener,
     round_robin_keeps_to_the_weights,
     random_reaches_all_targets,
@@ -84,6 +85,42 @@ fn a_target_by_name(driver: Driver) {
     for _ in 0..5 {
         assert_eq!(gateway.get("/").expect(200).text(), "named");
     }
+}
+
+fn a_name_that_moves_is_followed(driver: Driver) {
+    if !may_replace_hosts() {
+        return;
+    }
+    let gate = Gate::new();
+    let held = gate.clone();
+    let old = Upstream::on("127.0.0.2:0", move |peer| {
+        while let Some(request) = peer.next_request() {
+            if request.target() == "/slow" {
+                held.wait();
+            }
+            peer.send(ok("old"));
+        }
+    });
+    let port = old.port();
+    let new = Upstream::on(&format!("127.0.0.3:{port}"), |peer| peer.serve(ok("new").as_bytes()));
+    let folder = tempfile::tempdir().expect("a folder");
+    let hosts = folder.path().join("hosts");
+    std::fs::write(&hosts, "127.0.0.2 app.test\n").expect("the names");
+    let config = format!(
+        "[upstreams.app]\nresolve_every = \"1s\"\ntargets = [\"app.test:{port}\"]\n\
+         [[routes]]\nname = \"all\"\npath = \"/*\"\nupstream = \"app\"\n"
+    );
+    let gateway = Gateway::with(driver, config).hosts(&hosts).start();
+    let mut client = gateway.connect();
+    assert_eq!(client.get("/").expect(200).text(), "old");
+    let mut waiting = gateway.connect();
+    waiting.send("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n");
+    old.wait_for_request(2);
+    std::fs::write(&hosts, "127.0.0.3 app.test\n").expect("the names");
+    eventually("the name is followed", || client.get("/").expect(200).text() == "new");
+    gate.open();
+    assert_eq!(waiting.response().expect(200).text(), "old", "what was under way is not dropped");
+    drop(new);
 }
 
 fn a_name_without_address_is_unavailable_not_fatal(driver: Driver) {
@@ -422,7 +459,6 @@ fn a_target_that_refuses_is_skipped_for_a_while(driver: Driver) {
         gateway.get("/").expect(200);
     }
     assert_eq!(gateway.stats().target("app", &address, "/pool/connect_failures"), 1);
-    drop(dead);
 }
 
 fn a_target_that_comes_back_is_used_again(driver: Driver) {
@@ -439,7 +475,6 @@ fn a_target_that_comes_back_is_used_again(driver: Driver) {
     for _ in 0..4 {
         gateway.get("/").expect(200);
     }
-    drop(dead);
     let back = Upstream::on(&address, |peer| peer.serve(ok("back").as_bytes()));
     eventually("the target is used again", || gateway.get("/").expect(200).text() == "back");
     drop(back);
@@ -456,9 +491,7 @@ fn no_target_left_is_a_failure_that_ends(driver: Driver) {
         let status = gateway.get("/").status;
         assert!([502, 503].contains(&status), "{status}");
     }
-    let address = dead.address.clone();
-    drop(dead);
-    let back = Upstream::on(&address, |peer| peer.serve(ok("back").as_bytes()));
+    let back = Upstream::on(&dead.address, |peer| peer.serve(ok("back").as_bytes()));
     eventually("the target is used again", || gateway.get("/").status == 200);
     drop(back);
 }

@@ -3,13 +3,13 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
 
+use super::confined::Confined;
 use super::gate::Watched;
 use super::process::{self, BINARY, signal};
 use super::{Client, PATIENCE, Response, Stats, eventually};
@@ -75,16 +75,40 @@ pub fn complete(text: &str) -> String {
 
 /// A gateway about to start.
 pub struct Builder {
-    driver: Driver,
+    driver: Option<Driver>,
     text: String,
-    hard_nofile: Option<u64>,
+    confined: Confined,
     environment: Vec<(String, String)>,
 }
 
 impl Builder {
     /// Starts with at most so many open descriptors.
     pub fn hard_nofile(mut self, files: u64) -> Self {
-        self.hard_nofile = Some(files);
+        self.confined.files = Some(files);
+        self
+    }
+
+    /// Starts with one core of the machine allowed.
+    pub fn on_core(mut self, core: usize) -> Self {
+        self.confined.core = Some(core);
+        self
+    }
+
+    /// Starts where io_uring is forbidden, as container runtimes do.
+    pub fn without_io_uring(mut self) -> Self {
+        self.confined.no_io_uring = true;
+        self
+    }
+
+    /// Starts with another file in place of /etc/hosts.
+    pub fn hosts(mut self, file: &Path) -> Self {
+        self.confined.hosts = Some(file.to_owned());
+        self
+    }
+
+    /// Lets the gateway choose its driver itself.
+    pub fn any_driver(mut self) -> Self {
+        self.driver = None;
         self
     }
 
@@ -97,25 +121,24 @@ impl Builder {
     /// Starts and waits until it is ready.
     #[track_caller]
     pub fn start(self) -> Gateway {
+        let gateway = self.start_unready();
+        gateway.wait_ready();
+        gateway
+    }
+
+    /// Starts what need not become ready.
+    #[track_caller]
+    pub fn start_unready(self) -> Gateway {
         let folder = tempfile::tempdir().expect("a folder");
         let config = folder.path().join("tollgate.toml");
         fs::write(&config, complete(&self.text)).expect("a config file");
         let mut command = Command::new(BINARY);
-        command.args(["run", "--driver", self.driver.name(), "-c"]).arg(&config);
+        command.args(["run", "-c"]).arg(&config);
+        command.args(self.driver.iter().flat_map(|d| ["--driver", d.name()]));
         command.envs(self.environment).current_dir(folder.path());
-        if let Some(files) = self.hard_nofile {
-            let limit = libc::rlimit { rlim_cur: files, rlim_max: files };
-            // SAFETY: setrlimit is async-signal-safe and `limit` is moved into the closure.
-            unsafe {
-                command.pre_exec(move || match libc::setrlimit(libc::RLIMIT_NOFILE, &limit) {
-                    0 => Ok(()),
-                    _ => Err(std::io::Error::last_os_error()),
-                });
-            }
-        }
+        self.confined.apply(&mut command);
         let mut gateway = Gateway::spawn(command);
         gateway.folder = Some(folder);
-        gateway.wait_ready();
         gateway
     }
 }
@@ -146,9 +169,9 @@ impl Gateway {
     /// A gateway to be started with more than a configuration.
     pub fn with(driver: Driver, text: impl AsRef<str>) -> Builder {
         Builder {
-            driver,
+            driver: Some(driver),
             text: text.as_ref().to_owned(),
-            hard_nofile: None,
+            confined: Confined::default(),
             environment: Vec::new(),
         }
     }

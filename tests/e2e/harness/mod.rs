@@ -5,6 +5,7 @@
 
 mod admin;
 mod client;
+mod confined;
 mod gate;
 mod gateway;
 mod process;
@@ -13,6 +14,7 @@ mod wire;
 
 pub use admin::Stats;
 pub use client::{Client, Response};
+pub use confined::may_replace_hosts;
 pub use gate::{Gate, eventually};
 pub use gateway::{Driver, Gateway, complete, forward_all};
 pub use process::{BINARY, run, run_with_files};

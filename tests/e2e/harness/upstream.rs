@@ -468,7 +468,8 @@ pub fn ok(text: &str) -> String {
     format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{text}", text.len())
 }
 
-/// An address that refuses connections for as long as this lives: bound, not listening.
+/// An address that refuses connections for as long as this lives and nobody else listens there:
+/// bound, not listening. Others may listen there meanwhile (SO_REUSEADDR, SO_REUSEPORT).
 pub struct Refusing {
     /// How a configuration names it.
     pub address: String,
@@ -482,14 +483,11 @@ impl Refusing {
             .expect("a socket");
         let any: SocketAddr = ([127, 0, 0, 1], 0).into();
         socket.bind(&any.into()).expect("a port");
+        // Only now: before, they would let the kernel choose a port that is shared already.
+        socket.set_reuse_address(true).expect("SO_REUSEADDR");
+        socket.set_reuse_port(true).expect("SO_REUSEPORT");
         let bound = socket.local_addr().ok().and_then(|a| a.as_socket()).expect("an address");
         Self { address: bound.to_string(), socket }
-    }
-
-    /// Starts to answer after all: gives the listener.
-    pub fn listen(self) -> TcpListener {
-        self.socket.listen(64).expect("listen");
-        self.socket.into()
     }
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 pub enum Broken {
     /// End of file before the first byte.
     Closed,
-    /// End of file inside a message; what had come.
+    /// End of file inside a message; the last of what had come.
     Cut(String),
     /// Reset by the peer.
     Reset,
@@ -225,7 +225,7 @@ impl Wire {
     fn need_more(&mut self) -> Result<(), Broken> {
         match self.fill()? {
             0 if self.ahead.is_empty() => Err(Broken::Closed),
-            0 => Err(Broken::Cut(printable(&self.ahead))),
+            0 => Err(Broken::Cut(tail(&self.ahead))),
             _ => Ok(()),
         }
     }
@@ -295,7 +295,7 @@ impl Wire {
                 return Ok(printable(&line[..end]));
             }
             if self.fill()? == 0 {
-                return Err(Broken::Cut(printable(&self.ahead)));
+                return Err(Broken::Cut(tail(&self.ahead)));
             }
         }
     }
@@ -304,7 +304,7 @@ impl Wire {
     pub fn exactly(&mut self, n: usize) -> Result<Vec<u8>, Broken> {
         while self.ahead.len() < n {
             if self.fill()? == 0 {
-                return Err(Broken::Cut(printable(&self.ahead)));
+                return Err(Broken::Cut(tail(&self.ahead)));
             }
         }
         let rest = self.ahead.split_off(n);
@@ -337,6 +337,11 @@ impl Wire {
     pub fn ahead(&self) -> &[u8] {
         &self.ahead
     }
+}
+
+/// The last of what came before a message broke off.
+fn tail(bytes: &[u8]) -> String {
+    printable(&bytes[bytes.len().saturating_sub(100)..])
 }
 
 /// Bytes as text for messages; what is not ASCII is escaped.

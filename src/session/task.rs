@@ -1,0 +1,148 @@
+//! One request on its way: what every stage may look at.
+
+use std::net::IpAddr;
+
+use crate::http::RequestHead;
+use crate::io::clock;
+use crate::policy::client;
+use crate::policy::transform::{AddressText, Hop, Parameters, RequestId, Scheme, Trust, Values};
+use crate::route::Params;
+use crate::snapshot::{Listener, Route, Snapshot};
+
+use super::account::Account;
+use super::client::Connection;
+use super::scratch::Scratch;
+
+/// What becomes of the connection after an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// The next request may come.
+    Keep,
+    /// No bytes are to come from the client.
+    Close,
+    /// Bytes may still come.
+    Linger,
+    /// The answer was cut short.
+    Reset,
+}
+
+/// One request on its way: what every stage may look at.
+pub(super) struct Request<'a> {
+    pub(super) connection: &'a Connection,
+    pub(super) snapshot: &'a Snapshot,
+    pub(super) listener: &'a Listener,
+    pub(super) client: client::Client,
+    pub(super) client_text: AddressText,
+    pub(super) route: Option<usize>,
+    pub(super) account: Account,
+    /// Field lines that the limits add to the answer.
+    pub(super) limit_fields: Vec<u8>,
+}
+
+impl Request<'_> {
+    /// The route it took; only asked after routing.
+    pub(super) fn route(&self) -> &Route {
+        &self.snapshot.routes[self.route.unwrap_or_default()]
+    }
+
+    /// Whether this is the connection's last answer, as far as is known before it begins.
+    pub(super) fn is_last(&self, s: &Scratch) -> bool {
+        !s.head.keep_alive
+            || self.connection.requests >= self.listener.max_requests
+            || self.is_unwelcome()
+    }
+
+    /// Whether its connection is to end as soon as it can: the gateway drains, or the listener
+    /// is gone.
+    pub(super) fn is_unwelcome(&self) -> bool {
+        self.connection.core.draining.get() || self.connection.listener.removed.get()
+    }
+
+    /// The address that limits and logs know the client by.
+    pub(super) fn client_ip(&self) -> IpAddr {
+        self.client.addr
+    }
+
+    /// What templates may name.
+    pub(super) fn values<'v>(
+        &'v self,
+        head: &'v RequestHead,
+        buf: &'v [u8],
+        request_id: &'v [u8],
+        parameters: &'v PathParameters<'v>,
+    ) -> Values<'v> {
+        Values {
+            client_ip: self.client_text.as_bytes(),
+            host: head.host.of(buf),
+            method: head.method_span.of(buf),
+            path: head.path.of(buf),
+            query: head.query.map(|q| q.of(buf)),
+            request_id,
+            route: self.route().name.as_bytes(),
+            scheme: b"http",
+            parameters,
+        }
+    }
+
+    /// Where the request came from, for forwarding fields.
+    pub(super) fn hop<'v>(&'v self, request_id: &'v [u8]) -> Hop<'v> {
+        let mut random = self.connection.core.random.borrow_mut();
+        Hop {
+            peer: &self.connection.peer_text,
+            client: &self.client_text,
+            trust: Trust::of(self.client.trusted, self.listener.client_address_from),
+            scheme: Scheme::Http,
+            request_id,
+            random: (random.u128(..), random.u64(..)),
+        }
+    }
+}
+
+/// A request's path parameters by their place in its route's pattern.
+pub(super) struct PathParameters<'a> {
+    pub(super) params: &'a Params,
+    pub(super) path: &'a [u8],
+}
+
+impl Parameters for PathParameters<'_> {
+    fn value(&self, ix: usize) -> &[u8] {
+        self.params.value(ix, self.path)
+    }
+}
+
+/// What is known of a request once its head is there.
+pub(super) fn begin<'a>(
+    c: &'a Connection,
+    s: &mut Scratch,
+    snapshot: &'a Snapshot,
+    listener: &'a Listener,
+    parsed: bool,
+) -> Request<'a> {
+    let began_ns = clock::coarse_ns();
+    if !parsed {
+        s.head.clear();
+    }
+    let buf = s.input.data();
+    let client = client::client_address(
+        c.peer.ip(),
+        &listener.trusted_proxies,
+        listener.client_address_from,
+        &s.head.fields,
+        buf,
+    );
+    let random = c.core.random.borrow_mut().u128(..);
+    let id = RequestId::choose(&s.head.fields, buf, client.trusted, random);
+    s.words.request_id.clear();
+    s.words.request_id.extend_from_slice(id.text(buf));
+    let head_in = if parsed { s.head.len } else { s.input.len() } as u64;
+    Request {
+        connection: c,
+        snapshot,
+        listener,
+        client_text: if client.trusted { AddressText::of(client.addr) } else { c.peer_text },
+        client,
+        route: None,
+        account: Account { began_ns, head_in, ..Account::default() },
+        limit_fields: Vec::new(),
+    }
+}
