@@ -196,9 +196,8 @@ fn the_admin_listener_moves(driver: Driver) {
 }
 
 fn the_admin_listener_stays_where_its_new_address_is_taken(driver: Driver) {
-    let taken = Refusing::new();
-    let address = taken.address.clone();
-    let _listening = taken.listen();
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
     let gateway = Gateway::start(driver, saying("one"));
     gateway.rewrite(format!("[admin]\nlisten = \"{address}\"\n{}", saying("two")));
     let refused = gateway.admin_post("/reload").expect(422).text();
