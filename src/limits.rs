@@ -102,7 +102,7 @@ pub const IPV6_PREFIX: u8 = 64;
 /// Name in Via and Proxy-Status.
 pub const SERVER_NAME: &str = "tollgate";
 
-/// Bytes of buffers a worker may hold: some 1,900 contents under way that are larger than a small
+/// Bytes of buffers a worker may hold: some 1,500 contents under way that are larger than a small
 /// buffer and so hold one of [`BUFFER_LARGE`], or many more small ones.
 pub const MAX_BUFFER_MEMORY: u64 = 256 << 20;
 

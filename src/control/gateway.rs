@@ -12,6 +12,7 @@ use super::admin::{self, AdminState, KindNames};
 use super::announce::{self, say};
 use super::compile::{Material, Plan};
 use super::log_writer::{LogCounts, LogDestination, LogWriter};
+use super::redact::redacted;
 use super::resolve::{Resolution, Resolver, Wanted};
 use super::sockets::Bound;
 use super::source::Source;
@@ -400,7 +401,8 @@ impl admin::Control for Face {
     }
 
     fn config(&self) -> String {
-        self.told().text.to_string()
+        let text = self.told().text.clone();
+        redacted(&text).into_owned()
     }
 
     fn log_counts(&self) -> LogCounts {

@@ -8,7 +8,10 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicBool, AtomicU64, AtomicUsize,
+    Ordering::{Acquire, Relaxed, Release},
+};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -71,9 +74,9 @@ struct Shared {
 impl Shared {
     fn counts(&self) -> LogCounts {
         LogCounts {
-            written: self.written.load(Relaxed),
+            written: self.written.load(Acquire),
             dropped: self.dropped.load(Relaxed),
-            failed: self.failed.load(Relaxed),
+            failed: self.failed.load(Acquire),
             queued_bytes: self.queued.load(Relaxed),
             reopened: self.reopened.load(Relaxed),
         }
@@ -308,16 +311,16 @@ impl Run {
 
     fn write(&mut self, chunk: Chunk) {
         let records = u64::from(chunk.records);
-        match self.mend().and_then(|()| self.output.write(&chunk.bytes)) {
-            Ok(()) => _ = self.shared.written.fetch_add(records, Relaxed),
-            Err((out, error)) => {
-                self.torn |= out > 0 && chunk.bytes[out - 1] != b'\n';
-                self.shared.failed.fetch_add(records, Relaxed);
-                self.tell("cannot write to the access log", &error);
-            }
+        let result = self.mend().and_then(|()| self.output.write(&chunk.bytes));
+        if let Err((out, error)) = &result {
+            self.torn |= *out > 0 && chunk.bytes[out - 1] != b'\n';
+            self.tell("cannot write to the access log", error);
         }
         self.shared.queued.fetch_sub(chunk.bytes.len(), Relaxed);
         self.recycled.put(chunk.bytes);
+        // Counted last: whoever sees the count sees the chunk gone and its buffer back.
+        let count = if result.is_ok() { &self.shared.written } else { &self.shared.failed };
+        count.fetch_add(records, Release);
     }
 
     /// Ends the line that a failed write left unfinished, so that it spoils no record after it.

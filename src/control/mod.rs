@@ -14,6 +14,7 @@ pub mod explain;
 pub mod gateway;
 pub mod log_writer;
 pub mod process;
+mod redact;
 pub mod resolve;
 pub mod run;
 mod sockets;

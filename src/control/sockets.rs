@@ -13,10 +13,26 @@ use crate::io::listener::{bind, local_address};
 /// One socket a worker, for one listener.
 pub(super) type Sockets = Arc<Vec<OwnedFd>>;
 
-/// The sockets in use, by the address as written (port 0 keeps the port it was given).
+/// The sockets in use.
 #[derive(Default)]
 pub(super) struct Bound {
-    by_address: HashMap<SocketAddr, (u32, Sockets)>,
+    by_place: HashMap<Place, (u32, Sockets)>,
+}
+
+/// The address as written. Port 0 keeps the port it was given, but each listener has its own.
+#[derive(PartialEq, Eq, Hash)]
+enum Place {
+    Address(SocketAddr),
+    AnyPort(SocketAddr, String),
+}
+
+impl Place {
+    fn of(listener: &Listener) -> Self {
+        match listener.listen.port() {
+            0 => Self::AnyPort(listener.listen, listener.name.clone()),
+            _ => Self::Address(listener.listen),
+        }
+    }
 }
 
 impl Bound {
@@ -32,7 +48,7 @@ impl Bound {
     ) -> Result<Vec<Sockets>, String> {
         listeners
             .iter()
-            .map(|listener| match self.by_address.get(&listener.listen) {
+            .map(|listener| match self.by_place.get(&Place::of(listener)) {
                 Some((backlog, sockets)) if *backlog == listener.backlog => Ok(sockets.clone()),
                 _ => open(listener, workers).map(Arc::new).map_err(|e| {
                     format!("listener {:?} can't listen on {}: {e}", listener.name, listener.listen)
@@ -44,10 +60,10 @@ impl Bound {
     /// Remembers what is in use now; sockets of listeners that are gone close when the last
     /// worker lets go of them.
     pub(super) fn keep(&mut self, listeners: &[Listener], sockets: &[Sockets]) {
-        self.by_address = listeners
+        self.by_place = listeners
             .iter()
             .zip(sockets)
-            .map(|(l, sockets)| (l.listen, (l.backlog, sockets.clone())))
+            .map(|(l, sockets)| (Place::of(l), (l.backlog, sockets.clone())))
             .collect();
     }
 }

@@ -173,11 +173,13 @@ fn listeners_come_and_go(driver: Driver) {
 fn a_new_listener_is_announced(driver: Driver) {
     let listener = |name| format!("[[listeners]]\nname = \"{name}\"\nlisten = \"127.0.0.1:0\"\n");
     let gateway = Gateway::start(driver, listener("web") + &saying("ok"));
-    // The same address as written would be the same sockets.
-    let other = listener("other").replace("127.0.0.1:0", "127.0.0.2:0");
-    gateway.reload(listener("web") + &other + &saying("ok"));
+    let both = listener("web") + &listener("other");
+    gateway.reload(both.clone() + &saying("ok"));
     Client::connect(gateway.address("other")).get("/").expect(200);
+    assert_ne!(gateway.address("other"), gateway.web(), "each has a port of its own");
+    gateway.reload(both + &saying("ok"));
     let lines = gateway.output();
+    assert_eq!(lines.lines().filter(|l| l.starts_with("listening other ")).count(), 1, "{lines}");
     assert_eq!(lines.lines().filter(|l| l.starts_with("listening web ")).count(), 1, "{lines}");
 }
 
@@ -196,9 +198,8 @@ fn the_admin_listener_moves(driver: Driver) {
 }
 
 fn the_admin_listener_stays_where_its_new_address_is_taken(driver: Driver) {
-    let taken = Refusing::new();
-    let address = taken.address.clone();
-    let _listening = taken.listen();
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
     let gateway = Gateway::start(driver, saying("one"));
     gateway.rewrite(format!("[admin]\nlisten = \"{address}\"\n{}", saying("two")));
     let refused = gateway.admin_post("/reload").expect(422).text();

@@ -42,7 +42,7 @@ pub trait Control: Send + Sync + 'static {
     fn directory(&self) -> Arc<Directory>;
     /// Facts about the process as a whole.
     fn facts(&self) -> Facts;
-    /// The settings in force as TOML, secrets blotted out.
+    /// The configuration in force as it was written, secrets blotted out.
     fn config(&self) -> String;
     /// What became of the access log's records.
     fn log_counts(&self) -> LogCounts;
