@@ -12,6 +12,7 @@ const BOUNDS: HttpBounds = HttpBounds {
     max_uri: 8 * 1024,
     max_chunk_extension: 256,
     encoded_slash: EncodedSlash::Keep,
+    underscores_in_headers: true,
 };
 
 const CURL: &[u8] = b"GET /orders/1234 HTTP/1.1\r\n\

@@ -102,7 +102,8 @@ pub const IPV6_PREFIX: u8 = 64;
 /// Name in Via and Proxy-Status.
 pub const SERVER_NAME: &str = "tollgate";
 
-/// Bytes of buffers a worker may hold: 16,000 bodies in flight at 16 KiB each.
+/// Bytes of buffers a worker may hold: some 1,900 contents under way that are larger than a small
+/// buffer and so hold one of [`BUFFER_LARGE`], or many more small ones.
 pub const MAX_BUFFER_MEMORY: u64 = 256 << 20;
 
 /// Address of the admin listener: loopback, since it has no authentication of its own.
@@ -304,6 +305,8 @@ pub const CONFIG_FILE_MAX: u64 = 256 * 1024 * 1024;
 
 /// Connections to the admin listener at once; more wait in the backlog.
 pub const ADMIN_MAX_CONNECTIONS: usize = 128;
+/// How long answers under way may take once the admin listener has moved away.
+pub const ADMIN_STOP_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
 /// Statistics rendered at the same time: with many routes a rendering costs memory.
 pub const ADMIN_MAX_RENDERINGS: usize = 2;
 /// Routes in `/stats` and `/metrics`, the busiest ones: what a Prometheus server can still take.
@@ -331,6 +334,12 @@ pub const BUFFERS_POOLED: usize = 256;
 pub const RING_ENTRIES: u32 = 1024;
 /// Completion entries: bursts beyond this go through the kernel's slow overflow list.
 pub const RING_COMPLETIONS: u32 = 16 * 1024;
+/// Operations on one stream that may complete one after another without waiting.
+pub const INLINE_MAX: u32 = 32;
+/// Bytes asked for a splice pipe (Linux lets a user have some 64 MiB of them by default).
+pub const PIPE_BYTES: usize = 1024 * 1024;
+/// Spare pipes that a core keeps.
+pub const PIPES_POOLED: usize = 16;
 /// Period of a worker's housekeeping: the grain of every deadline.
 pub const TICK_MS: u64 = 20;
 
@@ -339,11 +348,16 @@ pub const TICK_MS: u64 = 20;
 /// How long a silent connection keeps its buffers, hoping for the next request: a hot client's
 /// pause is far shorter, an idle one's far longer.
 pub const AWAKE_NS: u64 = 1_000_000_000;
+/// Failures a second that a core tells in the gateway's own log, one line each.
+pub const FAILURES_TOLD: u32 = 20;
 /// Working states of requests that a core keeps warm.
 pub const SCRATCH_POOLED: usize = 256;
-/// Content up to this size is copied behind the head and goes out in one write; above it the copy
-/// costs more than a second write.
-pub const COALESCE_MAX: usize = 20 * 1024;
+/// Content of which more than this is still to come is spliced where it can be; below, two system
+/// calls more cost as much as the copies.
+pub const SPLICE_MIN: u64 = 192 * 1024;
+/// Room kept in front of an answer, so that its new head can be put before its content where it
+/// lies: it takes the place of the old one, which is mostly as long.
+pub const HEAD_ROOM: usize = 1024;
 /// How long a client is given to read its last answer while it still sends.
 pub const LINGER_NS: u64 = 2_000_000_000;
 /// And how much of what it sends is read and thrown away.

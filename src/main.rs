@@ -1,15 +1,19 @@
 //! The command line.
 
-use std::io::Write;
+use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, reload};
 
 use tollgate::config::{self, DriverChoice, Settings};
+use tollgate::control::announce::say;
+use tollgate::control::gateway::SetLevel;
 use tollgate::control::run::{Options, run};
 use tollgate::control::source::Source;
 use tollgate::control::{demo, explain};
@@ -115,8 +119,11 @@ fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Run { config, driver } => match read(&config) {
             Ok(source) => {
-                log_to_stderr(&source.settings);
-                let options = Options { file: Some(config.config), driver: driver.map(Into::into) };
+                let options = Options {
+                    file: Some(config.config),
+                    driver: driver.map(Into::into),
+                    set_log_level: Some(log_to_stderr(&source.settings)),
+                };
                 run(source, options, announce)
             }
             Err(code) => code,
@@ -178,8 +185,9 @@ fn run_demo(listen: SocketAddr, admin: SocketAddr, driver: Option<DriverArg>) ->
     let text = demo::configuration(api, listen, admin);
     match Source::check(text, "demo") {
         Ok(source) => {
-            log_to_stderr(&source.settings);
-            let options = Options { file: None, driver: driver.map(Into::into) };
+            let _ = log_to_stderr(&source.settings);
+            let driver = driver.map(Into::into);
+            let options = Options { driver, ..Options::default() };
             run(source, options, |lines| {
                 announce(lines);
                 say(&demo::what_to_try(lines));
@@ -197,24 +205,22 @@ fn announce(lines: &[String]) {
     say("ready\n");
 }
 
-/// Prints, not minding a reader that went away.
-fn say(text: &str) {
-    let mut out = std::io::stdout().lock();
-    let _ = out.write_all(text.as_bytes());
-    let _ = out.flush();
-}
-
 fn fail(why: &str) -> ExitCode {
     eprintln!("tollgate: {why}");
     ExitCode::FAILURE
 }
 
-fn log_to_stderr(settings: &Settings) {
-    let filter = EnvFilter::try_new(&settings.log.level).unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    if settings.log.json {
-        builder.json().init();
-    } else {
-        builder.init();
-    }
+/// Starts the gateway's own log; returns what changes its level.
+fn log_to_stderr(settings: &Settings) -> SetLevel {
+    let (filter_layer, handle) = reload::Layer::new(filter(&settings.log.level));
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
+    let lines = if settings.log.json { lines.json().boxed() } else { lines.boxed() };
+    tracing_subscriber::registry().with(lines.with_filter(filter_layer)).init();
+    Box::new(move |level| drop(handle.reload(filter(level))))
+}
+
+fn filter(level: &str) -> EnvFilter {
+    EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new("info"))
 }

@@ -15,6 +15,7 @@ const BOUNDS: HttpBounds = HttpBounds {
     max_uri: 80,
     max_chunk_extension: 24,
     encoded_slash: EncodedSlash::Keep,
+    underscores_in_headers: true,
 };
 
 // What a message said, free of where it stood.

@@ -11,6 +11,7 @@ const BOUNDS: HttpBounds = HttpBounds {
     max_uri: 64,
     max_chunk_extension: 16,
     encoded_slash: EncodedSlash::Keep,
+    underscores_in_headers: true,
 };
 
 fn parse(text: &str) -> Result<(RequestHead, Vec<u8>), Bad> {

@@ -20,6 +20,7 @@ mod suggest;
 mod trail;
 pub mod units;
 mod walk;
+mod written;
 
 use serde::Deserialize;
 

@@ -187,6 +187,8 @@ pub struct HttpBounds {
     pub max_chunk_extension: usize,
     /// What `%2F` in a path means.
     pub encoded_slash: EncodedSlash,
+    /// Whether request fields whose name has a `_` are passed on.
+    pub underscores_in_headers: bool,
 }
 
 /// What an encoded slash in a path means.

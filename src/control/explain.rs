@@ -3,10 +3,11 @@
 use std::fmt::Write;
 
 use super::compile::describe;
-use crate::config::{Action, Limit, LimitKey, Route, Settings};
+use crate::config::units::{HumanDuration, Rate, Size};
+use crate::config::{Action, Limit, Rewrite, Route, Settings, Upstream};
 use crate::http::h1::{Scan, parse_request};
 use crate::http::{Framing, RequestHead};
-use crate::route::{Request, Table};
+use crate::route::{Params, Request, Table};
 
 /// Explains what would become of a request.
 ///
@@ -37,7 +38,10 @@ pub fn explain(
     let _ = writeln!(line, "host  {}", text(request.host));
     let _ = writeln!(line, "path  {}", text(request.path));
     match explanation.matched {
-        Some(index) => matched(line, settings, &settings.routes[index as usize]),
+        Some(index) => {
+            let parameters = parameters(&table, &request, index);
+            matched(line, settings, &settings.routes[index as usize], &parameters);
+        }
         None => {
             let _ = writeln!(line, "\nno route matches");
         }
@@ -53,6 +57,15 @@ pub fn explain(
         let _ = writeln!(line, "  and {} more", explanation.omitted);
     }
     Ok(out)
+}
+
+/// `id = 7, * = rest`.
+fn parameters(table: &Table, request: &Request<'_>, route: u32) -> String {
+    let mut params = Params::default();
+    table.find(request, &mut params);
+    let value = |index| String::from_utf8_lossy(params.value(index, request.path));
+    let names = table.parameter_names(route).iter().enumerate();
+    names.map(|(index, name)| format!("{name} = {}", value(index))).collect::<Vec<_>>().join(", ")
 }
 
 /// Makes a request of the words and has the gateway's own parser read it.
@@ -85,59 +98,129 @@ fn parse(
     }
 }
 
-fn matched(out: &mut String, settings: &Settings, route: &Route) {
+fn matched(out: &mut String, settings: &Settings, route: &Route, parameters: &str) {
     let _ = writeln!(out, "\nroute {}  ({})", route.name, describe(route));
-    let _ = match &route.action {
-        Action::Upstream(name) => writeln!(out, "  upstream {name}"),
-        Action::Redirect { status, to } => writeln!(out, "  redirect {status} to {to}"),
-        Action::Respond { status, .. } => writeln!(out, "  responds {status}"),
-    };
-    if let Action::Upstream(name) = &route.action
-        && let Some(upstream) = settings.upstreams.get(name)
-    {
-        for target in &upstream.targets {
-            let _ = writeln!(out, "    target {:?} weight {}", target.address, target.weight);
+    if !parameters.is_empty() {
+        let _ = writeln!(out, "  with {parameters}");
+    }
+    match &route.action {
+        Action::Upstream(name) => forwarded(out, route, name, settings.upstreams.get(name)),
+        Action::Redirect { status, to } => {
+            let _ = writeln!(out, "  redirect {status} to {to}");
         }
-        let _ = writeln!(out, "    balance {:?}", upstream.balance);
+        Action::Respond { status, .. } => {
+            let _ = writeln!(out, "  respond {status}");
+        }
     }
     for listener in &settings.listeners {
         limits(out, &format!("listener {}", listener.name), &listener.limits);
     }
     limits(out, "route", &route.limits);
-    limits(out, "gateway", &settings.limits);
+    limits(out, "every request", &settings.limits);
     if let Some(max) = route.max_concurrent {
-        let _ = writeln!(out, "  at most {max} requests at once");
+        let _ = writeln!(out, "  max_concurrent {max}");
     }
     if let Some(max) = route.max_concurrent_per_client {
-        let _ = writeln!(out, "  at most {max} requests at once a client");
+        let _ = writeln!(out, "  max_concurrent_per_client {max}");
     }
     if let Some(max) = route.max_body {
-        let _ = writeln!(out, "  content of at most {max} bytes");
+        let _ = writeln!(out, "  max_body {}", Size(max));
     }
+}
+
+/// What applies to a request that goes upstream.
+fn forwarded(out: &mut String, route: &Route, name: &str, upstream: Option<&Upstream>) {
+    let _ = writeln!(out, "  upstream {name}");
+    let Some(upstream) = upstream else { return };
+    for target in &upstream.targets {
+        let _ = writeln!(out, "    target {} weight {}", target.address, target.weight);
+    }
+    let _ = writeln!(out, "    balance {}", upstream.balance);
+    let budget = upstream.retry_budget;
+    let _ = match upstream.retries {
+        0 => writeln!(out, "    retries none"),
+        n => writeln!(out, "    retries {n}, of at most {budget}% of the requests"),
+    };
+    let _ = match &route.rewrite {
+        Rewrite::None => Ok(()),
+        Rewrite::StripPrefix(prefix) => writeln!(out, "  strip_prefix {prefix}"),
+        Rewrite::Template(template) => writeln!(out, "  rewrite {template}"),
+    };
+    let _ = writeln!(out, "  host_policy {}", route.host_policy);
     let t = &route.timeouts;
+    let connect = HumanDuration(t.connect.unwrap_or(upstream.connect_timeout));
+    let (first_byte, idle) = (HumanDuration(t.first_byte), HumanDuration(t.idle));
+    let total = t.total.map_or("none".into(), |total| HumanDuration(total).to_string());
     let _ = writeln!(
         out,
-        "  timeouts first byte {:?}, idle {:?}, whole {}",
-        t.first_byte,
-        t.idle,
-        t.total.map_or("none".into(), |t| format!("{t:?}"))
+        "  timeouts connect {connect}, first_byte {first_byte}, idle {idle}, total {total}"
     );
 }
 
 fn limits(out: &mut String, scope: &str, limits: &[Limit]) {
-    for limit in limits {
-        let key = match &limit.key {
-            LimitKey::ClientIp => "client address".into(),
-            LimitKey::Header(name) => format!("header {name}"),
-            LimitKey::Query(name) => format!("query parameter {name}"),
-            LimitKey::PathParameter(name) => format!("path parameter {name}"),
-            LimitKey::Route => "all together".into(),
-        };
-        let (rate, per, burst) = (limit.rate, limit.per, limit.burst);
-        let _ = writeln!(
-            out,
-            "  limit {:?} ({scope}): {rate} per {per:?}, burst {burst}, by {key}",
-            limit.name
-        );
+    for Limit { name, rate, per, burst, key } in limits {
+        let rate = Rate { amount: *rate, per: *per };
+        let _ = writeln!(out, "  limit {name} ({scope}): rate {rate}, burst {burst}, key {key}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: &str = r#"
+        limits = [{ name = "all", rate = "10/s", key = "header:x-api-key" }]
+        [[listeners]]
+        name = "web"
+        listen = "127.0.0.1:8080"
+        [upstreams.app]
+        targets = ["10.0.0.1:80", { address = "unix:/run/app.sock", weight = 2 }, "app.internal:80"]
+        balance = "maglev"
+        hash_key = "cookie:session"
+        retries = 2
+        [[routes]]
+        name = "orders"
+        path = "/orders/{id}"
+        upstream = "app"
+        max_body = "1MiB"
+        limits = [{ rate = "100/m", burst = 7, key = "path:id" }]
+        timeouts = { total = "90s" }
+        [[routes]]
+        name = "old"
+        path = "/old"
+        redirect = { to = "/new" }
+    "#;
+
+    fn explained(path: &str) -> String {
+        let (settings, _) = crate::config::load(FILE, "file", &|_| None).unwrap();
+        explain(&settings, "GET", &format!("http://a{path}"), &[]).unwrap()
+    }
+
+    #[test]
+    fn it_speaks_as_the_file_does() {
+        let shown = explained("/orders/7");
+        for line in [
+            "  with id = 7",
+            "  upstream app",
+            "    target 10.0.0.1:80 weight 1",
+            "    target unix:/run/app.sock weight 2",
+            "    target app.internal:80 weight 1",
+            "    balance maglev by cookie:session",
+            "    retries 2, of at most 20% of the requests",
+            "  limit all (every request): rate 10/s, burst 10, key header:x-api-key",
+            "  limit orders (route): rate 100/m, burst 7, key path:id",
+            "  max_body 1MiB",
+            "  host_policy preserve",
+        ] {
+            assert!(shown.lines().any(|shown| shown == line), "{line}\n{shown}");
+        }
+        assert!(shown.contains("timeouts connect ") && shown.contains("total 90s"), "{shown}");
+    }
+
+    #[test]
+    fn what_does_not_go_upstream_has_no_timeouts() {
+        let shown = explained("/old");
+        assert!(shown.contains("redirect 302 to /new"), "{shown}");
+        assert!(!shown.contains("timeouts") && !shown.contains("retries"), "{shown}");
     }
 }

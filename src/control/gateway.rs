@@ -8,7 +8,8 @@ use std::time::{Duration, SystemTime};
 use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot};
 
-use super::admin;
+use super::admin::{self, AdminState, KindNames};
+use super::announce::{self, say};
 use super::compile::{Material, Plan};
 use super::log_writer::{LogCounts, LogDestination, LogWriter};
 use super::resolve::{Resolution, Resolver, Wanted};
@@ -16,9 +17,11 @@ use super::sockets::Bound;
 use super::source::Source;
 use crate::accept::Admission;
 use crate::config::{Settings, TargetAddress};
+use crate::http::Bad;
 use crate::io::Driver;
 use crate::limits::{DESCRIPTORS_RESERVED, RELOAD_DEADLINE_MS};
 use crate::policy::limit;
+use crate::respond::failure::Failure;
 use crate::session::core::Shared;
 use crate::snapshot::Snapshot;
 use crate::stats::{Directory, Registry, WorkerStats};
@@ -50,6 +53,9 @@ pub struct Face {
 /// A wish to reload, and where the result goes.
 pub type ReloadRequest = oneshot::Sender<Result<u64, Vec<String>>>;
 
+/// Changes the level of the gateway's own log, to one that was checked.
+pub type SetLevel = Box<dyn Fn(&str)>;
+
 /// Control's own state. One task owns it, so that reloads come one after another.
 pub struct Gateway {
     file: Option<PathBuf>,
@@ -63,6 +69,9 @@ pub struct Gateway {
     pub log: LogWriter,
     /// Tells workers to drain.
     pub drain: Arc<AtomicBool>,
+    /// The admin listener.
+    pub admin: admin::Server,
+    set_log_level: Option<SetLevel>,
     face: Arc<Face>,
     registry: Registry,
     bound: Bound,
@@ -84,6 +93,8 @@ pub struct Start {
     pub addresses_changed: mpsc::Sender<()>,
     /// Where wishes to reload go.
     pub reloads: mpsc::Sender<ReloadRequest>,
+    /// How the log's level is changed, where it can be.
+    pub set_log_level: Option<SetLevel>,
 }
 
 impl Gateway {
@@ -128,6 +139,8 @@ impl Gateway {
             resolutions: Box::new(resolver.resolutions()),
             reloads: start.reloads,
         });
+        let kinds = KindNames { failures: Failure::KINDS, bad_requests: Bad::NAMES };
+        let state = AdminState::new(face.clone(), workers.clone(), kinds);
         Ok(Self {
             file: start.file,
             shared,
@@ -135,17 +148,14 @@ impl Gateway {
             resolver,
             log,
             drain: Arc::default(),
+            admin: admin::Server::new(state),
+            set_log_level: start.set_log_level,
             face,
             registry,
             bound,
             settings,
             generation: 1,
         })
-    }
-
-    /// What other tasks may look at.
-    pub fn face(&self) -> Arc<Face> {
-        self.face.clone()
     }
 
     /// The settings in force.
@@ -186,13 +196,19 @@ impl Gateway {
         for warning in source.warnings {
             tracing::warn!("{warning}");
         }
-        self.tell_what_waits_for_a_restart(&settings);
+        let admin = self.admin.prepare(settings.admin.as_ref()).await.map_err(|e| vec![e])?;
         self.resolver.want(&wanted(&settings)).await;
         let settings = Arc::new(settings);
         let result = self.publish(&settings).await.map_err(|mistake| vec![mistake]);
         match &result {
             Ok(_) => {
+                self.tell_what_waits_for_a_restart(&settings);
                 self.log.change(destination(&settings), settings.access_log.queue);
+                self.change_log_level(&settings.log.level);
+                if let Some(address) = admin.address() {
+                    say(&format!("admin {address}\n"));
+                }
+                self.admin.apply(admin);
                 let mut told = self.face.told();
                 told.name = settings.server.name.clone();
                 told.text = source.text.into();
@@ -237,8 +253,10 @@ impl Gateway {
             told.generation = generation;
             told.directory = directory;
         }
+        let new = announce::listening(&self.shared.snapshot.load(), Some(&before));
         self.until_all_follow(generation).await;
         drop(before);
+        new.iter().for_each(|line| say(&format!("{line}\n")));
         Ok(generation)
     }
 
@@ -259,8 +277,16 @@ impl Gateway {
         {
             tracing::warn!("server.workers, cores and driver change with a restart only");
         }
-        if self.settings.admin != new.admin {
-            tracing::warn!("admin changes with a restart only");
+        if self.settings.log.json != new.log.json {
+            tracing::warn!("log.json changes with a restart only");
+        }
+    }
+
+    fn change_log_level(&self, level: &str) {
+        if let Some(set) = &self.set_log_level
+            && level != self.settings.log.level
+        {
+            set(level);
         }
     }
 

@@ -7,6 +7,7 @@
 //! - One task owns the state, so reloads come one after another.
 
 pub mod admin;
+pub mod announce;
 pub mod compile;
 pub mod demo;
 pub mod explain;

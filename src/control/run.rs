@@ -7,31 +7,31 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use tokio::net::TcpListener;
+use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
-use super::admin::{self, AdminState, KindNames};
-use super::gateway::{Gateway, ReloadRequest, Start};
+use super::admin;
+use super::announce::{self, say};
+use super::gateway::{Gateway, ReloadRequest, SetLevel, Start};
 use super::process;
 use super::source::Source;
 use super::watch::{self, Content};
-use crate::config::{DriverChoice, Settings};
-use crate::http::Bad;
-use crate::io::listener::local_address;
+use crate::config::DriverChoice;
 use crate::io::{Driver, driver};
-use crate::respond::failure::Failure;
 use crate::session::journal::Sink;
 use crate::stats::WorkerState;
 use crate::worker::{self, Plan, cores};
 
 /// What the command line asks for beside the configuration.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Options {
     /// The file to reload from.
     pub file: Option<PathBuf>,
     /// A driver that counts more than the file's.
     pub driver: Option<DriverChoice>,
+    /// Changes the level of the gateway's own log.
+    pub set_log_level: Option<SetLevel>,
 }
 
 /// Runs a gateway until it is told to stop. `ready` is called once it serves.
@@ -69,40 +69,42 @@ async fn serve(
     let choice = options.driver.unwrap_or(server.driver);
     let (driver, reason) = driver::choose(choice).map_err(|e| e.to_string())?;
     let pins = cores::plan(server.workers, &server.cores, &cores::allowed(), cores::quota());
-    println!("driver {}: {reason}", driver.name());
-    println!("workers {}, on cores {pins:?}; {descriptors} descriptors", pins.len());
+    say(&format!("driver {}: {reason}\n", driver.name()));
+    let workers = pins.len();
+    say(&format!("workers {workers}, on cores {pins:?}; {descriptors} descriptors\n"));
     let (addresses_changed, mut new_addresses) = mpsc::channel(1);
     let (reloads, mut wishes) = mpsc::channel::<ReloadRequest>(16);
     let loaded = Content::of(source.text.as_bytes());
     let start = Start {
         file: options.file.clone(),
         source,
-        workers: pins.len(),
+        workers,
         driver: (driver, reason),
+        set_log_level: options.set_log_level,
         addresses_changed,
         reloads,
     };
     let mut gateway = Gateway::new(start).await?;
-    let admin = bind_admin(gateway.settings()).await?;
+    let admin = gateway.admin.prepare(gateway.settings().admin.as_ref()).await?;
     let workers = start_workers(&gateway, &pins, driver)?;
     await_workers(&gateway, &workers).await?;
-    let lines = addresses(&gateway, admin.as_ref());
-    let (admin_end, admin_task) = start_admin(&gateway, admin);
+    let lines = addresses(&gateway, &admin);
+    gateway.admin.apply(admin);
     ready(&lines);
-    notify(&[sd_notify::NotifyState::Ready]);
+    notify(&[NotifyState::Ready]);
     let mut changes = watch_file(options.file, loaded);
     let mut alive = tokio::time::interval(Duration::from_secs(1));
     loop {
         tokio::select! {
             () = signals.end.received() => break,
-            () = received(&mut signals.reload) => reload(&mut gateway).await,
+            () = received(&mut signals.reload) => drop(reload(&mut gateway).await),
             () = received(&mut signals.reopen) => gateway.log.reopen(),
             Some(answer) = wishes.recv() => {
-                let _ = answer.send(gateway.reload().await);
+                let _ = answer.send(reload(&mut gateway).await);
             }
             Some(()) = changes.recv() => {
                 if gateway.settings().server.watch {
-                    reload(&mut gateway).await;
+                    let _ = reload(&mut gateway).await;
                 }
             }
             Some(()) = new_addresses.recv() => gateway.addresses_changed().await,
@@ -113,31 +115,27 @@ async fn serve(
             }
         }
     }
-    notify(&[sd_notify::NotifyState::Stopping]);
+    notify(&[NotifyState::Stopping]);
     drain(&gateway, workers, &mut signals).await;
-    let _ = admin_end.send(());
-    let _ = tokio::time::timeout(Duration::from_secs(1), admin_task).await;
+    gateway.admin.stop(Duration::from_secs(1)).await;
     gateway.log.finish(Duration::from_secs(2));
     Ok(())
 }
 
-async fn reload(gateway: &mut Gateway) {
-    notify(&[sd_notify::NotifyState::Reloading]);
-    let _ = gateway.reload().await;
-    notify(&[sd_notify::NotifyState::Ready]);
+async fn reload(gateway: &mut Gateway) -> Result<u64, Vec<String>> {
+    // systemd tells by the time whether this answers its signal (Type=notify-reload).
+    match NotifyState::monotonic_usec_now() {
+        Ok(now) => notify(&[NotifyState::Reloading, now]),
+        Err(_) => notify(&[NotifyState::Reloading]),
+    }
+    let result = gateway.reload().await;
+    notify(&[NotifyState::Ready]);
+    result
 }
 
-fn notify(states: &[sd_notify::NotifyState<'_>]) {
+fn notify(states: &[NotifyState<'_>]) {
     // Without systemd there is nobody to tell.
     let _ = sd_notify::notify(states);
-}
-
-async fn bind_admin(settings: &Settings) -> Result<Option<TcpListener>, String> {
-    let Some(admin) = &settings.admin else { return Ok(None) };
-    TcpListener::bind(admin.listen)
-        .await
-        .map(Some)
-        .map_err(|e| format!("admin can't listen on {}: {e}", admin.listen))
 }
 
 fn start_workers(gateway: &Gateway, pins: &[usize], driver: Driver) -> Result<Workers, String> {
@@ -178,33 +176,10 @@ async fn await_workers(gateway: &Gateway, workers: &Workers) -> Result<(), Strin
 }
 
 /// Where the gateway can be reached, a line each.
-fn addresses(gateway: &Gateway, admin: Option<&TcpListener>) -> Vec<String> {
-    let snapshot = gateway.shared.snapshot.load();
-    let listeners = snapshot.listeners.iter().filter_map(|listener| {
-        let address = local_address(listener.sockets.first()?).ok()?;
-        Some(format!("listening {} {address}", listener.name))
-    });
-    let admin = admin.and_then(|a| a.local_addr().ok()).map(|a| format!("admin {a}"));
-    listeners.chain(admin).collect()
-}
-
-fn start_admin(
-    gateway: &Gateway,
-    listener: Option<TcpListener>,
-) -> (tokio::sync::oneshot::Sender<()>, tokio::task::JoinHandle<()>) {
-    let (end, ended) = tokio::sync::oneshot::channel();
-    let kinds = KindNames { failures: Failure::KINDS, bad_requests: Bad::NAMES };
-    let state = AdminState::new(gateway.face(), gateway.workers.clone(), kinds);
-    let task = tokio::spawn(async move {
-        let Some(listener) = listener else { return };
-        let until = async {
-            let _ = ended.await;
-        };
-        if let Err(error) = admin::serve(listener, state, until).await {
-            tracing::error!(%error, "the admin listener ended");
-        }
-    });
-    (end, task)
+fn addresses(gateway: &Gateway, admin: &admin::Change) -> Vec<String> {
+    let admin = admin.address().map(|address| format!("admin {address}"));
+    let listeners = announce::listening(&gateway.shared.snapshot.load(), None);
+    listeners.into_iter().chain(admin).collect()
 }
 
 /// Whether a change reloads is asked anew each time, since a reload may change that too.

@@ -160,9 +160,43 @@ pub(crate) fn is_forbidden_trailer(known: Known, name: &[u8]) -> bool {
     ];
     const PREFIXES: &[&[u8]] = &[b"access-control-", b"content-", b"if-", b"sec-", b"x-forwarded-"];
     match known {
+        Known::Other if name.contains(&b'_') => {
+            poses_as_known(name) || is_listed(Hyphens::of(name).name(), NAMES, PREFIXES)
+        }
         Known::Other => is_listed(name, NAMES, PREFIXES),
         Known::ProxyStatus => false,
         _ => true,
+    }
+}
+
+/// Whether a name with `_` would, with hyphens, be one that the gateway acts on or vouches for.
+///
+/// CGI, WSGI, Rack and PHP show `X-Forwarded-For` and `X_Forwarded_For` to a service under the
+/// same name, so a client could lie by the second about what the gateway says by the first.
+pub(crate) fn poses_as_known(name: &[u8]) -> bool {
+    const NAMES: &[&[u8]] = &[b"x-real-ip", b"authorization", b"content-type"];
+    const PREFIXES: &[&[u8]] = &[b"x-forwarded-"];
+    let hyphens = Hyphens::of(name);
+    known(hyphens.name()) != Known::Other || is_listed(hyphens.name(), NAMES, PREFIXES)
+}
+
+/// A name's beginning with hyphens for its underscores: as much as any listed name is long.
+struct Hyphens {
+    bytes: [u8; 32],
+    len: usize,
+}
+
+impl Hyphens {
+    fn of(name: &[u8]) -> Self {
+        let mut bytes = [0; 32];
+        for (to, from) in bytes.iter_mut().zip(name) {
+            *to = if *from == b'_' { b'-' } else { *from };
+        }
+        Self { bytes, len: name.len().min(bytes.len()) }
+    }
+
+    fn name(&self) -> &[u8] {
+        &self.bytes[..self.len]
     }
 }
 
@@ -233,6 +267,24 @@ mod tests {
             assert_eq!(known(format!("{name}x").as_bytes()), Known::Other);
         }
         assert_eq!(known(b""), Known::Other);
+    }
+
+    #[test]
+    fn names_that_pose_as_others() {
+        for (name, _) in ALL.iter().filter(|(name, _)| name.contains('-')) {
+            assert!(poses_as_known(name.replace('-', "_").as_bytes()), "{name}");
+            assert!(poses_as_known(name.replacen('-', "_", 1).as_bytes()), "{name}");
+        }
+        for name in ["X_REAL_IP", "x-forwarded_port", "X_Forwarded_Prefix_And_Much_More_Than_That"]
+        {
+            assert!(poses_as_known(name.as_bytes()), "{name}");
+            assert!(is_forbidden_trailer(Known::Other, name.as_bytes()), "{name}");
+        }
+        for name in ["my_field", "_", "x_real_ips", "x_mine_is_longer_than_thirty_two_bytes"] {
+            assert!(!poses_as_known(name.as_bytes()), "{name}");
+            assert!(!is_forbidden_trailer(Known::Other, name.as_bytes()), "{name}");
+        }
+        assert!(is_forbidden_trailer(Known::Other, b"set_cookie"));
     }
 
     #[test]

@@ -62,6 +62,19 @@ impl Buffer {
         Self::pooled(&LARGE, BUFFER_LARGE)
     }
 
+    /// The smallest pooled kind with room for `n` bytes, or one made for them.
+    pub fn fitting(n: usize) -> Self {
+        match n {
+            _ if n <= BUFFER_SMALL - TAIL => Self::small(),
+            _ if n <= BUFFER_MEDIUM - TAIL => Self::medium(),
+            _ => {
+                let mut buffer = Self::large();
+                buffer.reserve(n + TAIL);
+                buffer
+            }
+        }
+    }
+
     fn pooled(pool: &'static std::thread::LocalKey<RefCell<Vec<Vec<u8>>>>, size: usize) -> Self {
         let bytes = pool.with(|p| p.borrow_mut().pop()).unwrap_or_else(|| Vec::with_capacity(size));
         let mut buffer = Self { bytes, start: 0, counted: 0 };
@@ -162,6 +175,18 @@ impl Buffer {
         self.start = n;
     }
 
+    /// Number of free bytes in front of the data.
+    pub fn prefix(&self) -> usize {
+        self.start
+    }
+
+    /// Puts bytes in front of the data, where there is room for them.
+    pub fn put_in_front(&mut self, bytes: &[u8]) {
+        let at = self.start - bytes.len();
+        self.bytes[at..self.start].copy_from_slice(bytes);
+        self.start = at;
+    }
+
     /// The free bytes in front of the data.
     pub fn prefix_mut(&mut self) -> &mut [u8] {
         &mut self.bytes[..self.start]
@@ -170,6 +195,14 @@ impl Buffer {
     /// Takes `n` bytes of the room in front into the data.
     pub fn take_prefix(&mut self, n: usize) {
         self.start -= n;
+    }
+
+    /// Has an encoder append behind the data.
+    pub fn append_with(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        write(&mut self.bytes);
+        if self.bytes.capacity() != self.counted {
+            self.count();
+        }
     }
 
     /// Appends behind the data.

@@ -106,7 +106,10 @@ pub fn block_on<F: Future>(driver: Driver, work: F) -> io::Result<F::Output> {
                 .with_entries(RING_ENTRIES)
                 .enable_timer()
                 .build()?;
-            Ok(runtime.block_on(work))
+            let output = runtime.block_on(work);
+            // Dropping it would free buffers that the kernel may still write to.
+            std::mem::forget(runtime);
+            Ok(output)
         }
         Driver::Epoll => {
             let mut runtime = RuntimeBuilder::<LegacyDriver>::new()

@@ -1,10 +1,12 @@
 //! One connected stream, TCP or Unix.
 
-use std::cell::UnsafeCell;
+use std::cell::{Cell, UnsafeCell};
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, RawFd};
 use std::path::Path;
+use std::pin::pin;
 use std::time::Duration;
 
 use monoio::io::{AsyncReadRent, AsyncWriteRent, CancelableAsyncReadRent};
@@ -12,6 +14,7 @@ use monoio::net::{TcpStream, UnixStream};
 
 use super::buffer::{Buffer, Room, Unsent};
 use super::deadline::Guard;
+use crate::limits::INLINE_MAX;
 
 enum Kind {
     Tcp(TcpStream),
@@ -23,12 +26,14 @@ enum Kind {
 pub struct Stream {
     kind: UnsafeCell<Kind>,
     fd: RawFd,
+    /// Operations that completed one after another without waiting.
+    inline: Cell<u32>,
 }
 
 impl Stream {
     pub(super) fn tcp(stream: TcpStream) -> Self {
         let fd = stream.as_raw_fd();
-        Self { kind: UnsafeCell::new(Kind::Tcp(stream)), fd }
+        Self { kind: UnsafeCell::new(Kind::Tcp(stream)), fd, inline: Cell::new(0) }
     }
 
     /// Takes over an accepted socket.
@@ -66,7 +71,7 @@ impl Stream {
     pub async fn connect_unix(path: &Path, within: Duration) -> io::Result<Self> {
         let stream = timeout(within, UnixStream::connect(path)).await?;
         let fd = stream.as_raw_fd();
-        Ok(Self { kind: UnsafeCell::new(Kind::Unix(stream)), fd })
+        Ok(Self { kind: UnsafeCell::new(Kind::Unix(stream)), fd, inline: Cell::new(0) })
     }
 
     /// The descriptor, for deadlines.
@@ -78,8 +83,8 @@ impl Stream {
     pub async fn read(&self, buffer: Buffer) -> (io::Result<usize>, Buffer) {
         let room = Room(buffer);
         let (result, room) = match self.kind() {
-            Kind::Tcp(s) => s.read(room).await,
-            Kind::Unix(s) => s.read(room).await,
+            Kind::Tcp(s) => self.paced(s.read(room)).await,
+            Kind::Unix(s) => self.paced(s.read(room)).await,
         };
         (result, room.0)
     }
@@ -93,8 +98,8 @@ impl Stream {
         let room = Room(buffer);
         let handle = guard.cancel_handle();
         let (result, room) = match self.kind() {
-            Kind::Tcp(s) => s.cancelable_read(room, handle).await,
-            Kind::Unix(s) => s.cancelable_read(room, handle).await,
+            Kind::Tcp(s) => self.paced(s.cancelable_read(room, handle)).await,
+            Kind::Unix(s) => self.paced(s.cancelable_read(room, handle)).await,
         };
         (result, room.0)
     }
@@ -107,8 +112,8 @@ impl Stream {
         let mut unsent = Unsent(buffer);
         while !unsent.0.is_empty() {
             let (result, back) = match self.kind() {
-                Kind::Tcp(s) => s.write(unsent).await,
-                Kind::Unix(s) => s.write(unsent).await,
+                Kind::Tcp(s) => self.paced(s.write(unsent)).await,
+                Kind::Unix(s) => self.paced(s.write(unsent)).await,
             };
             unsent = back;
             match result {
@@ -118,6 +123,38 @@ impl Stream {
             }
         }
         (Ok(()), unsent.0)
+    }
+
+    /// Runs an operation. On the epoll driver one that need not wait completes at once, so a peer
+    /// that is faster than we are would keep its task running for ever: after some of those in a
+    /// row the task pauses, and the others, and the tick, have their turn.
+    async fn paced<T>(&self, operation: impl Future<Output = T>) -> T {
+        let mut operation = pin!(operation);
+        let mut waited = false;
+        let output = poll_fn(|cx| {
+            let poll = operation.as_mut().poll(cx);
+            waited |= poll.is_pending();
+            poll
+        })
+        .await;
+        let inline = if waited { 0 } else { self.inline.get() + 1 };
+        self.inline.set(inline);
+        if inline >= INLINE_MAX {
+            self.inline.set(0);
+            super::sleep_ms(1).await;
+        }
+        output
+    }
+
+    /// Waits until a write would not block.
+    ///
+    /// # Errors
+    /// What the driver says; the connection is then of no more use.
+    pub async fn writable(&self) -> io::Result<()> {
+        match self.kind() {
+            Kind::Tcp(s) => s.writable(false).await,
+            Kind::Unix(s) => s.writable(false).await,
+        }
     }
 
     /// Waits until a read would not block, holding no buffer.

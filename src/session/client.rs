@@ -22,6 +22,8 @@ pub(super) struct Connection {
     pub(super) requests: u64,
     /// When it fell silent, nanoseconds.
     pub(super) silent_since_ns: u64,
+    /// The client said that its last request is the last.
+    pub(super) client_closes: bool,
     /// Its last request came in more than one small buffer: read the next into a large one.
     pub(super) reads_large: bool,
 }

@@ -27,6 +27,7 @@ pub async fn serve(core: Rc<Core>, listener: Rc<ListenerState>, stream: Stream, 
         peer_text: AddressText::of(peer.ip()),
         requests: 0,
         silent_since_ns: clock::coarse_ns(),
+        client_closes: false,
         reads_large: false,
     };
     loop {
@@ -38,7 +39,7 @@ pub async fn serve(core: Rc<Core>, listener: Rc<ListenerState>, stream: Stream, 
                 }
             }
             // Closing while bytes are unread would be a reset, and destroy the last answer.
-            After::Close if !connection.stream.has_unread() => break,
+            After::Close if connection.client_closes || !connection.stream.has_unread() => break,
             After::Close | After::Linger => {
                 Box::pin(connection.linger()).await;
                 break;

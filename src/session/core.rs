@@ -10,7 +10,7 @@ use arc_swap::cache::Cache;
 
 use crate::accept::Admission;
 use crate::io::Watch;
-use crate::limits::SCRATCH_POOLED;
+use crate::limits::{FAILURES_TOLD, SCRATCH_POOLED};
 use crate::policy::limit;
 use crate::respond::access_log::Clock;
 use crate::respond::date::Date;
@@ -51,6 +51,8 @@ pub struct Core {
     pub wall: Wall,
     /// Random numbers, for balancing and ids; not for secrets.
     pub random: RefCell<fastrand::Rng>,
+    /// The second in which lines of the gateway's own log are counted, and how many there were.
+    told: Cell<(u64, u32)>,
     /// No new requests are to be begun.
     pub draining: Cell<bool>,
     scratch: RefCell<Vec<Box<Scratch>>>,
@@ -107,6 +109,7 @@ impl Core {
             journal: RefCell::new(journal),
             wall: Wall::default(),
             random: RefCell::new(fastrand::Rng::new()),
+            told: Cell::new((0, 0)),
             draining: Cell::new(false),
             scratch: RefCell::new(Vec::new()),
             shared,
@@ -127,6 +130,22 @@ impl Core {
             self.upstreams.pool.borrow_mut().retain(|target| newest.targets.contains(&target));
         }
         current.clone()
+    }
+}
+
+impl Core {
+    /// Whether another failure may be told in the gateway's own log. When everything fails, a few
+    /// lines a second say so; the counters and the access log tell the rest.
+    pub(super) fn may_tell(&self, now_ns: u64) -> bool {
+        let second = now_ns / 1_000_000_000;
+        let (of, lines) = self.told.get();
+        let lines = if of == second { lines } else { 0 };
+        if of != second && self.told.get().1 > FAILURES_TOLD {
+            let more = self.told.get().1 - FAILURES_TOLD;
+            tracing::warn!("{more} more failures in that second");
+        }
+        self.told.set((second, lines.saturating_add(1)));
+        lines < FAILURES_TOLD
     }
 }
 

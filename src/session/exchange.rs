@@ -4,8 +4,10 @@ use crate::http::h1::{BodyReader, Scan, parse_response};
 use crate::http::{Framing, ResponseHead, Version};
 use crate::io::deadline::Expired;
 use crate::io::join::until_second;
-use crate::io::{Buffer, Expiry, clock};
-use crate::limits::{BUFFER_SMALL, MAX_INTERIM, RESPONSE_CHUNK_EXTENSION};
+use crate::io::{Buffer, Expiry, clock, splice};
+use crate::limits::{
+    BUFFER_LARGE, BUFFER_MEDIUM, BUFFER_SMALL, HEAD_ROOM, MAX_INTERIM, RESPONSE_CHUNK_EXTENSION,
+};
 use crate::respond::failure::Failure;
 use crate::respond::head::{self, Content, Outgoing};
 use crate::upstream::retry::Sent;
@@ -117,8 +119,9 @@ async fn simplex(
 ) -> Result<Done, Broken> {
     if let Upload::Whole(n) = upload {
         x.out.append(&way.buf[way.head.len..way.head.len + n]);
-        account.content_in += n as u64;
+        account.content_in = n as u64;
     }
+    let core = &way.request.connection.core;
     let now = clock::coarse_ns();
     connection
         .guard
@@ -130,7 +133,9 @@ async fn simplex(
     }
     let progress = Progress::default();
     progress.uploaded.set(true);
-    let mut download = Download { way, connection, target, progress: &progress };
+    let large = core.upstreams.answers_large(target.id);
+    let mut download =
+        Download { way, connection, target, progress: &progress, alone: true, large };
     download.run(x.answer, x.reply, x.response, account).await
 }
 
@@ -173,16 +178,22 @@ async fn duplex(
         },
         reader: way.body_reader(),
         wire: if way.head.framing == Framing::Chunked { Wire::Chunked } else { Wire::Plain },
+        may_splice: false,
         limit: way.request.route().max_body,
         announced,
         begun: &nobody.begun,
         passed: 0,
         written: 0,
     };
-    let mut download = Download { way, connection, target, progress: &progress };
+    let large = client.core.upstreams.answers_large(target.id);
+    let mut download =
+        Download { way, connection, target, progress: &progress, alone: false, large };
     let halves = {
         let upload = async {
             let result = pump.run(x.body, x.out).await;
+            if result == Err(Stop::ReaderSlow) {
+                progress.target_slow.set(true);
+            }
             if result.is_ok() {
                 progress.uploaded.set(true);
             }
@@ -207,7 +218,10 @@ async fn duplex(
             }
             Ok(done)
         }
-        // What the target did not read may be why it gave no answer.
+        // What the target did not read is why it gave no answer.
+        Some(Err(broken)) if progress.target_slow.get() && !broken.begun => {
+            Err(Broken::during(Failure::FirstByteTimeout, false))
+        }
         Some(Err(broken)) => Err(broken),
         None => {
             let failure = match halves.first {
@@ -251,6 +265,10 @@ struct Download<'a, 'w, 'v> {
     connection: &'a Connection,
     target: &'a Target,
     progress: &'a Progress,
+    /// Nothing else is pending on either connection.
+    alone: bool,
+    /// The target's last answer was a large one.
+    large: bool,
 }
 
 impl Download<'_, '_, '_> {
@@ -268,6 +286,12 @@ impl Download<'_, '_, '_> {
         account.status = response.status;
         let core = &self.way.request.connection.core;
         core.stats.target(self.target.id).record(response.status, account.response_ns);
+        if let Framing::Length(n) = response.framing {
+            // What fits a large buffer and no medium one is read at once; more is spliced.
+            let most = (BUFFER_LARGE - 2 * HEAD_ROOM) as u64;
+            let large = n > (BUFFER_MEDIUM - 2 * HEAD_ROOM) as u64 && n <= most;
+            core.upstreams.note_answer(self.target.id, large);
+        }
         let content = Content::of(response, self.way.head.version);
         let close = self.way.last
             || self.way.request.is_unwelcome()
@@ -335,7 +359,8 @@ impl Download<'_, '_, '_> {
                 }
             }
             if answer.capacity() == 0 {
-                *answer = Buffer::medium();
+                *answer = if self.large { Buffer::large() } else { Buffer::medium() };
+                answer.set_headroom(HEAD_ROOM);
             }
             let (result, back) = self.connection.stream.read(std::mem::take(answer)).await;
             *answer = back;
@@ -428,6 +453,7 @@ impl Download<'_, '_, '_> {
             },
             reader: BodyReader::new(response.framing, RESPONSE_CHUNK_EXTENSION),
             wire: if content == Content::Chunked { Wire::Chunked } else { Wire::Plain },
+            may_splice: self.alone && matches!(content, Content::Length(_)) && splice::is_useful(),
             limit: u64::MAX,
             announced,
             begun: &self.progress.begun,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::config::HostPolicy;
 use crate::http::Framing;
 use crate::io::{Buffer, clock};
+use crate::limits::HEAD_ROOM;
 use crate::policy::Permit;
 use crate::respond::failure::Failure;
 use crate::snapshot::Forward;
@@ -78,7 +79,8 @@ fn take_upload(s: &mut Scratch) -> Upload {
         Framing::None | Framing::UntilClose | Framing::Length(0) => Upload::None,
         Framing::Length(n) if n <= here as u64 => Upload::Whole(n as usize),
         _ => {
-            s.body = Buffer::medium();
+            s.body = Buffer::fitting(HEAD_ROOM + here);
+            s.body.set_headroom(HEAD_ROOM);
             s.body.append(&s.input.data()[s.head.len..]);
             s.input.truncate(s.head.len);
             Upload::Stream
@@ -175,8 +177,18 @@ impl<'a> Way<'a, '_> {
         core.upstreams.reached(target.id);
         let _busy = Busy::enter(core, self.group.id, target.id);
         core.stats.target(target.id).requests.up();
+        *exchange.out = Buffer::fitting(self.length(upload));
         self.encode(target, exchange.out);
         exchange::run(self, exchange, connection, upload, target, account).await
+    }
+
+    /// What the head and, where it is at hand, the content will take.
+    fn length(&self, upload: Upload) -> usize {
+        let content = match upload {
+            Upload::Whole(n) => n,
+            Upload::None | Upload::Stream => 0,
+        };
+        self.head.len + HEAD_ROOM + content
     }
 
     async fn connect(&self, target: &Target, fresh: bool) -> Result<Connection, Broken> {
@@ -188,8 +200,11 @@ impl<'a> Way<'a, '_> {
             return Ok(kept);
         }
         let within = self.rules.connect_ns.map_or(self.group.connect_timeout, Duration::from_nanos);
-        let within = within.min(Duration::from_nanos(self.total_at_ns.saturating_sub(now)));
-        let connected = core.upstreams.connect(target, self.group, within, now).await;
+        let left = Duration::from_nanos(self.total_at_ns.saturating_sub(now));
+        if left.is_zero() {
+            return Err(Broken::before(Failure::TotalTimeout));
+        }
+        let connected = core.upstreams.connect(target, self.group, within.min(left), now).await;
         clock::now_ns();
         match connected {
             Ok(connection) => {
@@ -200,6 +215,7 @@ impl<'a> Way<'a, '_> {
                 stats.connect_failures.up();
                 Err(Broken::before(match error {
                     ConnectError::Failed => Failure::ConnectFailed,
+                    ConnectError::TimedOut if left < within => Failure::TotalTimeout,
                     ConnectError::TimedOut => Failure::ConnectTimeout,
                     ConnectError::NoDescriptors => Failure::NoDescriptors,
                 }))
@@ -208,7 +224,6 @@ impl<'a> Way<'a, '_> {
     }
 
     fn encode(&self, target: &Target, out: &mut Buffer) {
-        *out = Buffer::small();
         let host = match &self.rules.host {
             HostPolicy::Preserve if !self.head.authority.is_empty() => {
                 self.head.authority.of(self.buf)

@@ -5,7 +5,7 @@ use crate::http::{Known, Version, first};
 use crate::io::clock;
 use crate::limits::JOURNAL_BYTES;
 use crate::respond::access_log::{Record, write_combined, write_json};
-use crate::respond::failure::Failure;
+use crate::respond::failure::{Blame, Failure};
 use crate::stats::Finished;
 
 use super::scratch::Scratch;
@@ -83,12 +83,16 @@ fn count_failure(r: &Request<'_>, failure: Failure) {
 /// no news to an operator, and they choose how often they do it; so it is told at debug level.
 fn tell(r: &Request<'_>, s: &Scratch, failure: Failure) {
     let meaning = failure.meaning();
+    let by_client = meaning.blame == Blame::Client;
+    if !by_client && !r.connection.core.may_tell(r.account.began_ns) {
+        return;
+    }
     let request_id = String::from_utf8_lossy(&s.words.request_id);
     let target = target_name(r).unwrap_or_default();
     let route = r.route.map(|_| &*r.route().name).unwrap_or_default();
     let (client, name, detail) = (r.client_ip(), meaning.name, failure.detail());
     let listener = &*r.listener.name;
-    if meaning.blame == crate::respond::failure::Blame::Client {
+    if by_client {
         tracing::debug!(%request_id, %client, listener, route, target, detail, "{name}");
     } else {
         tracing::warn!(%request_id, %client, listener, route, target, detail, "{name}");

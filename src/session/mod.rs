@@ -23,4 +23,5 @@ mod pump;
 mod request;
 mod scratch;
 mod task;
+mod through;
 mod way;

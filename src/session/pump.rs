@@ -8,7 +8,7 @@ use crate::http::Bad;
 use crate::http::h1::BodyReader;
 use crate::http::h1::encode::{CHUNK_PREFIX_MAX, chunk_prefix, last_chunk};
 use crate::io::{Buffer, Expiry, Guard, Stream, clock};
-use crate::limits::{BUFFER_LARGE, BUFFER_SMALL, COALESCE_MAX};
+use crate::limits::{BUFFER_LARGE, BUFFER_SMALL};
 
 /// How the content is framed for the one who reads it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,7 +61,7 @@ impl End<'_> {
     /// Arms the deadline of one operation. `waited_ns` is the time this end has been waited for
     /// so far and `moved` what it moved, so that a trickle ends when its average falls below the
     /// rate.
-    fn arm(&self, pace: &Pace) {
+    pub(super) fn arm(&self, pace: &Pace) {
         let now = clock::coarse_ns();
         let mut at = now.saturating_add(self.idle_ns);
         if self.min_rate > 0 {
@@ -75,7 +75,7 @@ impl End<'_> {
 
 /// What one end moved, and how long it was waited for.
 #[derive(Default)]
-struct Pace {
+pub(super) struct Pace {
     moved: u64,
     waited_ns: u64,
     /// The last read took all the room there was.
@@ -83,7 +83,7 @@ struct Pace {
 }
 
 impl Pace {
-    fn add(&mut self, began_ns: u64, bytes: usize) {
+    pub(super) fn add(&mut self, began_ns: u64, bytes: usize) {
         self.moved += bytes as u64;
         self.waited_ns += clock::coarse_ns().saturating_sub(began_ns);
     }
@@ -95,6 +95,8 @@ pub(super) struct Pump<'a> {
     pub(super) to: End<'a>,
     pub(super) reader: BodyReader,
     pub(super) wire: Wire,
+    /// Nothing else is pending on either connection, and the length is known.
+    pub(super) may_splice: bool,
     /// Payload bytes allowed.
     pub(super) limit: u64,
     /// Payload bytes the head announced; 0 where it did not say.
@@ -120,10 +122,11 @@ impl Pump<'_> {
             if self.passed > self.limit {
                 return Err(Stop::TooLarge);
             }
-            let whole = piece.consumed == input.len();
-            if out.is_empty() && whole && piece.data > COALESCE_MAX {
+            if piece.consumed == input.len() && self.fits_in_front(out, input) && piece.data > 0 {
                 input.truncate(piece.data);
                 self.frame(input, piece.data, piece.done);
+                input.put_in_front(out.data());
+                out.clear();
                 self.write(input, &mut writing).await?;
             } else {
                 self.append(out, &input.data()[..piece.data], piece.done);
@@ -135,8 +138,16 @@ impl Pump<'_> {
             if piece.done {
                 return Ok(());
             }
+            if self.can_splice() {
+                return self.splice().await;
+            }
             self.read(input, &mut reading).await?;
         }
+    }
+
+    /// Whether what waits in `out`, and a chunk's size line, find room before the piece.
+    fn fits_in_front(&self, out: &Buffer, input: &Buffer) -> bool {
+        out.len() + CHUNK_PREFIX_MAX <= input.prefix()
     }
 
     /// Copies a small piece behind what waits in `out`.
@@ -173,9 +184,7 @@ impl Pump<'_> {
 
     fn append_last_chunk(&self, out: &mut Buffer) {
         let (fields, buf) = self.reader.trailers();
-        let mut last = Vec::new();
-        last_chunk(&mut last, fields, buf);
-        out.append(&last);
+        out.append_with(|bytes| last_chunk(bytes, fields, buf));
     }
 
     async fn write(&mut self, out: &mut Buffer, pace: &mut Pace) -> Result<(), Stop> {

@@ -39,6 +39,7 @@ pub(super) async fn serve(c: &mut Connection, s: &mut Scratch) -> Option<After> 
     journal::finish(&request, s);
     c.core.stats.in_flight.down();
     take_off(s);
+    c.client_closes = !s.head.keep_alive && s.input.is_empty();
     c.guard.disarm();
     c.silent_since_ns = clock::coarse_ns();
     match fate {

@@ -56,6 +56,8 @@ impl Way<'_, '_> {
 pub(super) struct Progress {
     /// The request's content has gone out whole.
     pub(super) uploaded: Cell<bool>,
+    /// The target did not take the request's content in time.
+    pub(super) target_slow: Cell<bool>,
     /// The answer's final head has come.
     pub(super) answered: Cell<bool>,
     /// A byte of the answer may have gone to the client; set before the first write begins.

@@ -101,7 +101,7 @@ pub struct Route {
 /// What happens with a request.
 pub enum Action {
     /// It is forwarded.
-    Forward(Box<Forward>),
+    Forward(Arc<Forward>),
     /// It is answered with a redirect.
     Redirect(u16, Box<Redirect>),
     /// It is answered with a fixed response.

@@ -38,6 +38,7 @@ pub struct Upstreams {
     health: RefCell<Health>,
     by_upstream: RefCell<Vec<Option<State>>>,
     in_flight: RefCell<Vec<u32>>,
+    large: RefCell<Vec<bool>>,
     picks: Cell<usize>,
 }
 
@@ -50,6 +51,7 @@ impl Upstreams {
             health: RefCell::default(),
             by_upstream: RefCell::default(),
             in_flight: RefCell::default(),
+            large: RefCell::default(),
             picks: Cell::new(0),
         }
     }
@@ -117,6 +119,24 @@ impl Upstreams {
         all[index] += 1;
     }
 
+    /// Whether a target's last answer wanted a large buffer; its next one probably does too.
+    pub fn answers_large(&self, target: u32) -> bool {
+        self.large.borrow().get(target as usize).copied().unwrap_or(false)
+    }
+
+    /// Remembers whether an answer wanted one.
+    pub fn note_answer(&self, target: u32, large: bool) {
+        let mut all = self.large.borrow_mut();
+        let index = target as usize;
+        if all.len() <= index {
+            if !large {
+                return;
+            }
+            all.resize(index + 1, false);
+        }
+        all[index] = large;
+    }
+
     /// It is done.
     pub fn leave(&self, target: u32) {
         if let Some(count) = self.in_flight.borrow_mut().get_mut(target as usize) {
@@ -129,8 +149,12 @@ impl Upstreams {
     /// the kernel wakes its waiter for every acknowledgement.)
     pub fn reuse(&self, target: &Target, now_ns: u64, stats: &stats::Writer) -> Option<Connection> {
         loop {
-            let connection = self.pool.borrow_mut().take(target.id, now_ns)?;
-            stats.target(target.id).idle.down();
+            let connection = {
+                let mut pool = self.pool.borrow_mut();
+                let connection = pool.take(target.id, now_ns);
+                stats.target(target.id).idle.set(pool.idle(target.id) as u64);
+                connection?
+            };
             if connection.stream.is_quiet() {
                 return Some(connection);
             }

@@ -29,6 +29,8 @@ both_drivers!(
     what_a_trusted_proxy_says_is_appended_to,
     a_trusted_proxy_that_says_forwarded_is_appended_to,
     what_a_trusted_proxy_does_not_write_itself_is_not_believed,
+    names_with_underscores_are_left_out,
+    names_with_underscores_pass_where_they_are_wanted,
     fields_can_be_switched_off,
     each_request_gets_an_id_of_its_own,
     the_id_of_a_trusted_proxy_is_continued,
@@ -151,6 +153,27 @@ fn what_a_trusted_proxy_does_not_write_itself_is_not_believed(driver: Driver) {
     let head = seen(driver, &config, fields);
     let told = head.values("forwarded").join(", ");
     assert!(!told.contains("198.51.100.1") && told.contains("203.0.113.9"), "{told}");
+}
+
+const UNDERSCORES: &str =
+    "X_Forwarded_For: 9.9.9.9\r\nx-real_ip: 9.9.9.9\r\nmy_field: a\r\nx-my: b\r\n";
+
+fn names_with_underscores_are_left_out(driver: Driver) {
+    let head = seen(driver, "", UNDERSCORES);
+    for gone in ["x_forwarded_for", "x-real_ip", "my_field"] {
+        assert!(!head.has(gone), "{gone}: {head:?}");
+    }
+    assert_eq!(head.value("x-my"), Some("b"));
+}
+
+fn names_with_underscores_pass_where_they_are_wanted(driver: Driver) {
+    let config = "[[listeners]]\nname = \"web\"\nlisten = \"127.0.0.1:0\"\n\
+                  http = { underscores_in_headers = true }\n";
+    let head = seen(driver, config, UNDERSCORES);
+    for gone in ["x_forwarded_for", "x-real_ip"] {
+        assert!(!head.has(gone), "{gone}: {head:?}");
+    }
+    assert_eq!((head.value("my_field"), head.value("x-my")), (Some("a"), Some("b")));
 }
 
 fn fields_can_be_switched_off(driver: Driver) {

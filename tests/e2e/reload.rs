@@ -71,7 +71,11 @@ both_drivers!(
     a_bad_file_changes_nothing_and_says_why,
     a_file_that_is_gone_changes_nothing,
     listeners_come_and_go,
+    a_new_listener_is_announced,
     the_admin_listener_moves,
+    the_admin_listener_stays_where_its_new_address_is_taken,
+    the_admin_listener_goes,
+    the_level_of_the_log_changes,
     an_address_in_use_changes_nothing,
     a_request_under_way_ends_as_it_began,
     kept_connections_to_targets_that_stay_are_kept,
@@ -166,6 +170,17 @@ fn listeners_come_and_go(driver: Driver) {
     kept.expect_closed();
 }
 
+fn a_new_listener_is_announced(driver: Driver) {
+    let listener = |name| format!("[[listeners]]\nname = \"{name}\"\nlisten = \"127.0.0.1:0\"\n");
+    let gateway = Gateway::start(driver, listener("web") + &saying("ok"));
+    // The same address as written would be the same sockets.
+    let other = listener("other").replace("127.0.0.1:0", "127.0.0.2:0");
+    gateway.reload(listener("web") + &other + &saying("ok"));
+    Client::connect(gateway.address("other")).get("/").expect(200);
+    let lines = gateway.output();
+    assert_eq!(lines.lines().filter(|l| l.starts_with("listening web ")).count(), 1, "{lines}");
+}
+
 fn the_admin_listener_moves(driver: Driver) {
     let free = Refusing::new();
     let config = |admin: &str| {
@@ -178,6 +193,37 @@ fn the_admin_listener_moves(driver: Driver) {
     eventually("the new address", || gateway.admin().to_string() == address);
     gateway.admin_get("/healthz").expect(200);
     eventually("the old one is closed", || Client::try_connect(before).is_err());
+}
+
+fn the_admin_listener_stays_where_its_new_address_is_taken(driver: Driver) {
+    let taken = Refusing::new();
+    let address = taken.address.clone();
+    let _listening = taken.listen();
+    let gateway = Gateway::start(driver, saying("one"));
+    gateway.rewrite(format!("[admin]\nlisten = \"{address}\"\n{}", saying("two")));
+    let refused = gateway.admin_post("/reload").expect(422).text();
+    assert!(refused.contains(&address), "{refused}");
+    assert_eq!(gateway.get("/").expect(200).text(), "one");
+    assert_eq!(gateway.stats().number("/config/reloads/failed"), 1);
+}
+
+fn the_admin_listener_goes(driver: Driver) {
+    let gateway = Gateway::start(driver, saying("one"));
+    let before = gateway.admin();
+    gateway.reload(format!("[admin]\nenabled = false\n{}", saying("two")));
+    assert_eq!(gateway.get("/").expect(200).text(), "two");
+    eventually("it is closed", || Client::try_connect(before).is_err());
+}
+
+fn the_level_of_the_log_changes(driver: Driver) {
+    let config = |level| format!("[log]\nlevel = \"{level}\"\n{}", saying("ok"));
+    let gateway = Gateway::start(driver, config("error"));
+    gateway.reload(config("error"));
+    gateway.reload(config("info"));
+    gateway.wait_log("the second reload", |line| line.contains("reloaded"));
+    let log = gateway.log();
+    assert_eq!(log.matches("reloaded").count(), 1, "{log}");
+    assert!(!log.contains('\x1b'), "colours where there is no terminal: {log}");
 }
 
 fn an_address_in_use_changes_nothing(driver: Driver) {

@@ -10,7 +10,7 @@ use super::{Names, bytes, timeout, words};
 use crate::config::diagnostic::Report;
 use crate::config::document::Place;
 use crate::config::file;
-use crate::config::settings::{Admin, HttpBounds, Listener};
+use crate::config::settings::{Admin, HttpBounds, Listener, Route};
 use crate::config::units::Size;
 use crate::limits::{MAX_CHUNK_EXTENSION_LIMIT, MAX_HEAD_LEAST, MAX_HEAD_LIMIT, MAX_URI_LEAST};
 
@@ -110,6 +110,7 @@ fn http(written: &file::Http, place: &Place<'_>, report: &mut Report<'_>) -> Htt
             MAX_CHUNK_EXTENSION_LIMIT,
         ),
         encoded_slash: written.encoded_slash,
+        underscores_in_headers: written.underscores_in_headers,
     }
 }
 
@@ -123,6 +124,25 @@ fn max_uri(
     let given = place.key("max_uri").given();
     let size = if given { written.max_uri } else { Size(written.max_uri.0.min(most)) };
     within("max_uri", size, MAX_URI_LEAST, most)
+}
+
+/// Routes that ask for a field which no listener lets through.
+pub(super) fn unseen_fields(
+    listeners: &[Listener],
+    routes: &[(usize, Route)],
+    place: &Place<'_>,
+    report: &mut Report<'_>,
+) {
+    if listeners.iter().any(|listener| listener.http.underscores_in_headers) {
+        return;
+    }
+    for (position, route) in routes {
+        for asked in route.headers.iter().filter(|asked| asked.name.contains('_')) {
+            let (item, message) = (place.item(*position), "names with `_` are left out unseen");
+            let help = "set `http.underscores_in_headers` of the listener";
+            report.warning(&item.key("headers").name(&asked.name), message, help);
+        }
+    }
 }
 
 /// Two things that want the same address.

@@ -105,6 +105,13 @@ fn pattern_refusal(pattern: &str) -> Option<Refusal> {
     }
     let segments: Vec<&str> = rest.split('/').collect();
     let last = segments.len() - 1;
+    if segments.iter().any(|segment| is_dots(segment)) {
+        let help = match without_dots(&segments) {
+            Some(path) => format!("write {path:?}"),
+            None => "write a path that does not climb above the root".to_owned(),
+        };
+        return Some(("dot segments never reach a route".to_owned(), help));
+    }
     let mut names: Vec<&str> = Vec::new();
     for (position, segment) in segments.iter().enumerate() {
         if *segment == "*" && position == last {
@@ -135,6 +142,26 @@ fn pattern_refusal(pattern: &str) -> Option<Refusal> {
     None
 }
 
+fn is_dots(segment: &str) -> bool {
+    matches!(segment, "." | "..")
+}
+
+/// The path as it reaches routes (RFC 3986 section 5.2.4); `None` where it is refused.
+fn without_dots(segments: &[&str]) -> Option<String> {
+    let mut kept = Vec::new();
+    for segment in segments {
+        match *segment {
+            "." => {}
+            ".." => drop(kept.pop()?),
+            segment => kept.push(segment),
+        }
+    }
+    if segments.last().is_some_and(|last| is_dots(last)) {
+        kept.push("");
+    }
+    Some(format!("/{}", kept.join("/")))
+}
+
 /// The name in a `{name}` segment.
 fn parameter(segment: &str) -> Option<&str> {
     let name = segment.strip_prefix('{')?.strip_suffix('}')?;
@@ -161,12 +188,6 @@ fn segment_refusal(segment: &str, is_last: bool) -> Option<Refusal> {
         let help = format!("write `{{{}}}`", &segment[1..]);
         return Some((format!("{segment:?} is not a parameter here"), help));
     }
-    if matches!(segment, "." | "..") {
-        return refuse(
-            "dot segments never reach a route".to_owned(),
-            "write the path without them",
-        );
-    }
     if let Some(c) = segment.chars().find(|c| !c.is_ascii_graphic() || "?#\\".contains(*c)) {
         let help = match c {
             '?' => "match query parameters with `query = { name = \"value\" }`".to_owned(),
@@ -192,6 +213,10 @@ fn encoding_refusal(segment: &str) -> Option<Refusal> {
         let Some(byte) = byte.filter(|_| hex) else {
             return Some(("a `%` begins two hex digits".to_owned(), "write %25".to_owned()));
         };
+        if byte == 0 {
+            let message = "a path with %00 is refused before it reaches a route".to_owned();
+            return Some((message, "remove it".to_owned()));
+        }
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
             let message = format!("{triplet} never reaches a route: it is decoded before");
             return Some((message, format!("write {:?}", char::from(byte))));

@@ -42,6 +42,7 @@ pub(super) fn settings(file: File, top: &Place<'_>, report: &mut Report<'_>) -> 
     upstream::loops(&upstreams, &listeners, top, report);
     let routes = route::routes(file.routes, &upstreams, &top.key("routes"), report);
     reach::unreachable(&routes, &top.key("routes"), report);
+    listener::unseen_fields(&listeners, &routes, &top.key("routes"), report);
     upstream::unused(&upstreams, &routes, top, report);
     let routes = routes.into_iter().map(|(_, route)| route).collect();
     let rate_limit_fields = file.rate_limit_fields;

@@ -12,7 +12,7 @@ use crate::config::settings::{
     Action, Balance, HashKey, Listener, Route, Target, TargetAddress, Upstream,
 };
 use crate::config::units::Size;
-use crate::limits::{MAX_HEAD_LEAST, MAX_HEAD_LIMIT, UNIX_PATH_MAX};
+use crate::limits::{MAX_HEAD_LEAST, MAX_HEAD_LIMIT, MAX_TARGETS, UNIX_PATH_MAX};
 
 pub(super) fn upstream(
     name: String,
@@ -101,6 +101,10 @@ fn targets(
     if written.is_empty() {
         let help = "write targets = [\"127.0.0.1:9001\"]";
         report.error(&place.trail, "an upstream without targets can serve nothing", help);
+    }
+    if written.len() > MAX_TARGETS {
+        let message = format!("{} targets are too many for one upstream", written.len());
+        report.error(&place.trail, message, format!("write at most {MAX_TARGETS}"));
     }
     let mut seen = HashSet::new();
     let mut targets = Vec::with_capacity(written.len());
@@ -242,5 +246,27 @@ pub(super) fn unused(
     for name in upstreams.keys().filter(|name| !used.contains(name.as_str())) {
         let help = "name it as a route's `upstream`, or remove it";
         report.warning(&place.name(name), "no route uses this upstream", help);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::limits::MAX_TARGETS;
+
+    #[test]
+    fn targets_are_bounded() {
+        let file = |count: usize| {
+            let targets: Vec<_> =
+                (0..count).map(|n| format!("\"10.0.{}.{}:80\"", n / 256, n % 256)).collect();
+            let targets = targets.join(",");
+            format!(
+                "[[listeners]]\nname=\"web\"\nlisten=\"127.0.0.1:80\"\n[upstreams.app]\n\
+                 targets=[{targets}]\n[[routes]]\nname=\"all\"\npath=\"/*\"\nupstream=\"app\"\n"
+            )
+        };
+        assert!(crate::config::load(&file(MAX_TARGETS), "file", &|_| None).is_ok());
+        let refused = crate::config::load(&file(MAX_TARGETS + 1), "file", &|_| None).unwrap_err();
+        assert_eq!(refused.len(), 1, "{refused:?}");
+        assert_eq!(refused[0].key, "upstreams.app.targets");
     }
 }

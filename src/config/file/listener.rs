@@ -81,6 +81,10 @@ pub struct Http {
     pub max_chunk_extension: Size,
     /// What an encoded slash (`%2F`) in a path means.
     pub encoded_slash: EncodedSlash,
+    /// Whether request fields whose name has a `_` are passed on; else they are left out unseen.
+    /// Many services take `X_Forwarded_For` for `X-Forwarded-For`, so names that would stand for a
+    /// field the gateway acts on are left out in any case.
+    pub underscores_in_headers: bool,
 }
 
 impl Default for Http {
@@ -91,6 +95,7 @@ impl Default for Http {
             max_uri: Size(limits::MAX_URI),
             max_chunk_extension: Size(limits::MAX_CHUNK_EXTENSION),
             encoded_slash: EncodedSlash::Keep,
+            underscores_in_headers: false,
         }
     }
 }

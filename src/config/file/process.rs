@@ -23,7 +23,7 @@ pub struct Server {
     pub driver: DriverChoice,
     /// How long requests in flight may go on after SIGTERM before their connections are closed.
     pub drain_timeout: HumanDuration,
-    /// Client connections at once, over all workers. Beyond it new ones wait in the backlog.
+    /// Client connections at once, over all workers; further ones are closed.
     #[schemars(range(min = 1), extend("x-default" = "from the limit of open files"))]
     pub max_connections: Option<usize>,
     /// Client connections at once from one address, over all workers; further ones are closed.

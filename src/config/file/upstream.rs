@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 use crate::config::units::{HumanDuration, Percent, Size};
 use crate::limits;
 
+// The bound in the schema of `retries`.
+const _: () = assert!(limits::MAX_TRIES == 8, "retries are the tries after the first");
+
 /// A group of targets that do the same work.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -29,7 +32,7 @@ pub struct Upstream {
     pub connect_timeout: HumanDuration,
     /// Tries on other targets after the first. A request is retried only where that is safe:
     /// nothing was sent, or a reused connection died unanswered and the method is idempotent.
-    #[schemars(range(min = 0, max = 16))]
+    #[schemars(range(min = 0, max = 7))]
     pub retries: u32,
     /// Retries allowed as a share of requests, in percent: `20` or `"20%"`.
     pub retry_budget: Percent,

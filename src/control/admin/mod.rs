@@ -13,6 +13,7 @@ mod parts;
 mod process;
 mod prometheus;
 mod routes;
+mod server;
 mod shown;
 
 use std::future::Future;
@@ -30,6 +31,7 @@ use crate::stats::{Directory, WorkerState, WorkerStats};
 
 use history::History;
 pub use process::Process;
+pub use server::{Change, Server};
 
 /// What a reload came to: the new generation, or every mistake of the refused configuration.
 pub type Reloading = Pin<Box<dyn Future<Output = Result<u64, Vec<String>>> + Send>>;
@@ -146,10 +148,12 @@ pub async fn serve(
     let guard = guard::Guard::new(listener.local_addr()?);
     let looks = tokio::spawn(look_every_second(Arc::clone(&state)));
     let app = routes::router(state, guard);
-    let served =
-        axum::serve(listener::Bounded::new(listener), app).with_graceful_shutdown(shutdown).await;
-    looks.abort();
-    served
+    let shutdown = async move {
+        shutdown.await;
+        // Another listener may take the looks from here on.
+        looks.abort();
+    };
+    axum::serve(listener::Bounded::new(listener), app).with_graceful_shutdown(shutdown).await
 }
 
 async fn look_every_second(state: Arc<AdminState>) {

@@ -4,7 +4,7 @@ use super::Bad;
 use super::stop::{Stop, line_end};
 use crate::http::bytes::{is_blank, token_end, value_end};
 use crate::http::head::{Field, Known, Span};
-use crate::http::known::{HOP_BY_HOP, KnownSet, known};
+use crate::http::known::{HOP_BY_HOP, KnownSet, known, poses_as_known};
 
 /// Which known names a field section holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -15,15 +15,41 @@ pub(super) struct Presence {
     pub(super) repeated: KnownSet,
 }
 
+/// What becomes of fields whose name has a `_`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Underscores {
+    /// They stay.
+    Keep,
+    /// They stay, but for those whose name stands for a known one (see [`poses_as_known`]).
+    KeepHarmless,
+    /// They are left out.
+    Drop,
+}
+
+impl Underscores {
+    /// A known name has no `_`, so few names are looked at.
+    #[inline(always)]
+    fn drop(self, buf: &[u8], field: &Field) -> bool {
+        if self == Self::Keep || field.known != Known::Other {
+            return false;
+        }
+        let name = field.name.of(buf);
+        name.contains(&b'_') && (self == Self::Drop || poses_as_known(name))
+    }
+}
+
 /// Parses field lines from `at` to the empty line; returns what follows it.
 ///
-/// `fields` is filled in order. More than `max` are [`Bad::TooManyFields`].
+/// `fields` is filled in order, without those that `underscores` leaves out. More than `max` are
+/// [`Bad::TooManyFields`].
 pub(super) fn parse_fields(
     buf: &[u8],
-    mut at: usize,
+    start: usize,
     max: usize,
+    underscores: Underscores,
     fields: &mut Vec<Field>,
 ) -> Result<(usize, Presence), Stop> {
+    let mut at = start;
     let mut presence = Presence::default();
     while let Some(&byte) = buf.get(at) {
         if byte == b'\r' {
@@ -32,13 +58,16 @@ pub(super) fn parse_fields(
         if fields.len() == max {
             return Err(Bad::TooManyFields.into());
         }
-        let (field, next) = parse_line(buf, at, fields.is_empty())?;
+        let (field, next) = parse_line(buf, at, at == start)?;
+        at = next;
+        if underscores.drop(buf, &field) {
+            continue;
+        }
         if presence.once.contains(field.known) {
             presence.repeated.insert(field.known);
         }
         presence.once.insert(field.known);
         fields.push(field);
-        at = next;
     }
     Err(Stop::Incomplete)
 }
@@ -95,7 +124,7 @@ mod tests {
 
     fn parse(text: &[u8]) -> Result<Vec<Field>, Stop> {
         let mut fields = Vec::new();
-        parse_fields(text, 0, 4, &mut fields).map(|_| fields)
+        parse_fields(text, 0, 4, Underscores::Keep, &mut fields).map(|_| fields)
     }
 
     fn refused(text: &[u8], why: Bad) {
@@ -185,6 +214,28 @@ mod tests {
     fn too_many_fields() {
         assert!(parse(b"a:\r\nb:\r\nc:\r\nd:\r\n\r\n").is_ok());
         refused(b"a:\r\nb:\r\nc:\r\nd:\r\ne:\r\n\r\n", Bad::TooManyFields);
+    }
+
+    #[test]
+    fn names_with_underscores() {
+        let text = b"X_Forwarded_For: a\r\nHost: b\r\nmy_field: c\r\nx-my: d_e\r\n\r\n";
+        let names = |underscores| {
+            let mut fields = Vec::new();
+            parse_fields(text, 0, 4, underscores, &mut fields).unwrap();
+            let name = |f: &Field| String::from_utf8(f.name.of(text).to_vec()).unwrap();
+            fields.iter().map(name).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(names(Underscores::Keep), "X_Forwarded_For Host my_field x-my");
+        assert_eq!(names(Underscores::KeepHarmless), "Host my_field x-my");
+        assert_eq!(names(Underscores::Drop), "Host x-my");
+    }
+
+    #[test]
+    fn a_line_after_one_left_out_is_not_the_first() {
+        let mut fields = Vec::new();
+        let text = b"a_b: c\r\n d\r\n\r\n";
+        let parsed = parse_fields(text, 0, 4, Underscores::Drop, &mut fields);
+        assert_eq!(parsed, Err(Stop::Bad(Bad::ObsFold)));
     }
 
     #[test]

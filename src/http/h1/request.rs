@@ -1,7 +1,7 @@
 //! Request heads (RFC 9112 sections 2 and 3).
 
 use super::connection;
-use super::fields::{Presence, parse_fields, value};
+use super::fields::{Presence, Underscores, parse_fields, value};
 use super::framing::announced;
 use super::scan::{FirstLine, Scan};
 use super::stop::{Stop, line_end};
@@ -37,7 +37,12 @@ fn attempt(buf: &mut [u8], bounds: &HttpBounds, head: &mut RequestHead) -> Resul
     let raw = scan_target(buf, method_end + 1, bounds.max_uri)?;
     let (version, fields_at) = parse_version(buf, raw.end + 1)?;
     head.fields.clear();
-    let (len, presence) = parse_fields(buf, fields_at, bounds.max_fields, &mut head.fields)?;
+    let underscores = match bounds.underscores_in_headers {
+        true => Underscores::KeepHarmless,
+        false => Underscores::Drop,
+    };
+    let (len, presence) =
+        parse_fields(buf, fields_at, bounds.max_fields, underscores, &mut head.fields)?;
 
     head.method = method;
     head.method_span = Span::new(start, method_end);

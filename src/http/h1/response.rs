@@ -1,7 +1,7 @@
 //! Response heads (RFC 9112 sections 4 and 6.3).
 
 use super::connection;
-use super::fields::{Presence, parse_fields};
+use super::fields::{Presence, Underscores, parse_fields};
 use super::framing::{Announced, announced};
 use super::scan::{FirstLine, Scan};
 use super::stop::{Stop, line_end};
@@ -30,7 +30,13 @@ pub fn parse_response(
 fn attempt(buf: &[u8], to: Method, head: &mut ResponseHead) -> Result<(), Stop> {
     let reason_end = parse_status_line(buf, head)?;
     head.fields.clear();
-    let (len, presence) = parse_fields(buf, reason_end + 2, MAX_RESPONSE_FIELDS, &mut head.fields)?;
+    let (len, presence) = parse_fields(
+        buf,
+        reason_end + 2,
+        MAX_RESPONSE_FIELDS,
+        Underscores::Keep,
+        &mut head.fields,
+    )?;
     head.len = len;
     Ok(conclude(buf, to, presence, head)?)
 }

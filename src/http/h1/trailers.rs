@@ -1,7 +1,7 @@
 //! Trailer sections (RFC 9112 section 7.1.2).
 
 use super::Bad;
-use super::fields::parse_fields;
+use super::fields::{Underscores, parse_fields};
 use super::stop::Stop;
 use crate::http::head::{Field, Span};
 use crate::http::known::is_forbidden_trailer;
@@ -40,7 +40,7 @@ impl Trailers {
     }
 
     fn parse(&mut self) -> Result<(), Bad> {
-        match parse_fields(&self.text, 0, MAX_TRAILER_FIELDS, &mut self.fields) {
+        match parse_fields(&self.text, 0, MAX_TRAILER_FIELDS, Underscores::Keep, &mut self.fields) {
             Ok(_) => {}
             Err(Stop::Bad(Bad::TooManyFields)) => return Err(Bad::TooManyTrailers),
             Err(Stop::Bad(bad)) => return Err(bad),

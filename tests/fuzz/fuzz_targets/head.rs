@@ -12,6 +12,7 @@ const BOUNDS: HttpBounds = HttpBounds {
     max_uri: 512,
     max_chunk_extension: 64,
     encoded_slash: EncodedSlash::Keep,
+    underscores_in_headers: true,
 };
 
 fn parse(buf: &mut [u8], scan: &mut Scan) -> Option<Result<RequestHead, Bad>> {
