@@ -392,3 +392,5 @@ pub const JOURNAL_BYTES: usize = 32 * 1024;
 pub const DESCRIPTORS_RESERVED: usize = 128;
 /// How long a reload waits for every worker to take it up before it says so.
 pub const RELOAD_DEADLINE_MS: u64 = 2_000;
+/// Lines of the gateway's own log that may wait for the thread that writes them.
+pub const LOG_LINES: usize = 4096;
