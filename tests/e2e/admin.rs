@@ -10,7 +10,7 @@ fn gateway(driver: Driver, upstream: &Upstream) -> Gateway {
         format!(
             "[upstreams.app]\ntargets = [\"{}\"]\n[[routes]]\nname = \"orders\"\npath = \"/orders/*\"\nupstream = \"app\"\n\
              limits = [{{ rate = \"1/h\", burst = 3 }}]\n\
-             [[routes]]\nname = \"fixed\"\npath = \"/fixed\"\nrespond = {{ status = 418, body = \"tea\" }}\n",
+             [[routes]]\nname = \"fixed\"\npath = \"/fixed\"\nrespond = {{ status = 403, body = \"no\" }}\n",
             upstream.address
         ),
     )
@@ -18,13 +18,13 @@ fn gateway(driver: Driver, upstream: &Upstream) -> Gateway {
 
 const ORDER: &str = "POST /orders/1 HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n0123456789";
 
-/// Three answers, two refusals, a teapot, a miss and a bad request.
+/// Three answers, two refusals, a fixed answer, a miss and a bad request.
 fn traffic(gateway: &Gateway) {
     let mut client = gateway.connect();
     for _ in 0..5 {
         client.ask(ORDER);
     }
-    client.get("/fixed").expect(418);
+    client.get("/fixed").expect(403);
     client.get("/nothing").expect(404);
     client.ask("GET / HTTP/1.1\r\nHost : a\r\n\r\n").expect(400);
 }
@@ -68,7 +68,7 @@ fn stats_count_what_happened(driver: Driver) {
     let received = 5 * ORDER.len() as u64 - 2 * 10;
     assert_eq!(stats.route("orders", "/bytes_in"), received);
     assert!(stats.route("orders", "/bytes_out") > 3 * 16);
-    assert_eq!(stats.route("fixed", "/responses/418"), 1);
+    assert_eq!(stats.route("fixed", "/responses/403"), 1);
     assert_eq!(stats.route("orders", "/latency_seconds/count"), 5);
     assert_eq!(stats.listener("web", "/requests"), 8);
     assert_eq!(stats.listener("web", "/responses/400"), 1);

@@ -2,8 +2,9 @@
 
 use std::sync::Mutex;
 use std::sync::mpsc;
+use std::time::Duration;
 
-use crate::harness::{Broken, Client, Driver, Gate, Gateway, Upstream, forward_all, ok};
+use crate::harness::{Broken, Client, Driver, Gate, Gateway, Upstream, forward_all, ok, pass};
 
 const MIB: u64 = 1 << 20;
 
@@ -82,6 +83,9 @@ both_drivers!(
     an_upstream_that_resets_during_an_upload_is_a_502,
     an_upstream_that_ends_its_side_after_its_response_is_not_reused,
     two_bodies_at_once_in_both_directions,
+    a_broken_upload_writes_nothing_into_an_answer_that_has_begun,
+    an_early_answer_may_outlast_the_time_for_a_first_byte,
+    a_slow_but_steady_reader_is_no_idle_one,
 );
 
 fn a_slow_client_stops_a_fast_upstream(driver: Driver) {
@@ -526,4 +530,67 @@ fn two_bodies_at_once_in_both_directions(driver: Driver) {
     assert_eq!(client.chunk(), None);
     assert_eq!(gateway.get("/").expect(200).text(), "after");
     assert_eq!(upstream.connections(), 1, "both messages were consumed whole");
+}
+
+fn a_broken_upload_writes_nothing_into_an_answer_that_has_begun(driver: Driver) {
+    let upstream = Upstream::new(|peer| {
+        peer.head();
+        peer.send("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n");
+        peer.send([b'a'; 500]);
+        peer.wait_closed();
+    });
+    let gateway = Gateway::before(driver, &upstream);
+    for broken in ["ZZZ\r\n", "5\r\nhello!\r\n"] {
+        let mut client = gateway.connect();
+        client.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+        client.head().expect("the head");
+        assert_eq!(client.exactly(500), [b'a'; 500]);
+        client.send(broken);
+        assert_eq!(client.rest(), Err(Broken::Reset), "the answer must not look whole");
+    }
+}
+
+fn an_early_answer_may_outlast_the_time_for_a_first_byte(driver: Driver) {
+    let gate = Gate::new();
+    let held = gate.clone();
+    let upstream = Upstream::new(move |peer| {
+        let head = peer.head();
+        peer.send("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\none");
+        peer.body(&head);
+        held.wait();
+        peer.send("two");
+        peer.wait_closed();
+    });
+    let gateway = Gateway::start(
+        driver,
+        forward_all(&upstream.address) + "timeouts = { first_byte = \"100ms\", idle = \"20s\" }\n",
+    );
+    let mut client = gateway.connect();
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nab");
+    client.head().expect("the head");
+    assert_eq!(client.exactly(3), b"one");
+    client.send("cd");
+    client.expect_silence();
+    gate.open();
+    assert_eq!(client.exactly(3), b"two");
+}
+
+fn a_slow_but_steady_reader_is_no_idle_one(driver: Driver) {
+    let total = 16 * MIB;
+    let upstream = large(total, false);
+    let gateway = Gateway::start(
+        driver,
+        forward_all(&upstream.address) + "timeouts = { idle = \"400ms\" }\n",
+    );
+    let mut client = Client::connect_narrow(gateway.web());
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    client.head().expect("the head");
+    let mut left = total;
+    for _ in 0..50 {
+        client.discard(8_000);
+        left -= 8_000;
+        pass(Duration::from_millis(40));
+    }
+    client.discard(left);
+    client.get("/").expect(200);
 }

@@ -54,6 +54,7 @@ both_drivers!(
     a_body_under_way_is_finished,
     it_says_so_while_it_drains,
     a_request_sent_as_the_drain_begins_is_answered_or_not_begun,
+    an_upload_under_way_is_finished,
 );
 
 fn sigterm_drains(driver: Driver) {
@@ -158,4 +159,18 @@ fn a_request_sent_as_the_drain_begins_is_answered_or_not_begun(driver: Driver) {
         }
         assert!(gateway.wait_exit().success());
     }
+}
+
+fn an_upload_under_way_is_finished(driver: Driver) {
+    let upstream = Upstream::echo();
+    let mut gateway = Gateway::before(driver, &upstream);
+    let web = gateway.web();
+    let mut client = gateway.connect();
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nab");
+    upstream.wait_for_request(1);
+    gateway.signal(libc::SIGTERM);
+    eventually("new connections are refused", || Client::try_connect(web).is_err());
+    client.send("cd");
+    assert_eq!(client.response().expect(200).text(), "abcd");
+    assert!(gateway.wait_exit().success());
 }

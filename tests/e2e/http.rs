@@ -41,6 +41,9 @@ both_drivers!(
     empty_lines_before_a_request_are_forgiven,
     unknown_methods_are_forwarded,
     a_client_may_end_its_side_and_still_gets_its_response,
+    a_204_carries_no_length,
+    requests_beyond_the_last_one_do_not_destroy_its_answer,
+    a_response_without_a_date_gets_one,
 );
 
 fn pipelined_requests_are_answered_in_order(driver: Driver) {
@@ -494,4 +497,39 @@ fn a_client_may_end_its_side_and_still_gets_its_response(driver: Driver) {
     gate.open();
     assert_eq!(client.response().expect(200).text(), "ok");
     client.expect_closed();
+}
+
+fn a_204_carries_no_length(driver: Driver) {
+    let response = "HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n";
+    let (_upstream, gateway) = before(driver, response);
+    let mut client = gateway.connect();
+    for _ in 0..2 {
+        assert_eq!(client.get("/").expect(204).value("content-length"), None);
+    }
+}
+
+fn requests_beyond_the_last_one_do_not_destroy_its_answer(driver: Driver) {
+    let (upstream, _) = before(driver, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    let gateway = Gateway::start(
+        driver,
+        format!(
+            "[[listeners]]\nname = \"web\"\nlisten = \"127.0.0.1:0\"\nmax_requests = 2\n{}",
+            crate::harness::forward_all(&upstream.address)
+        ),
+    );
+    let mut client = gateway.connect();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(2_000));
+    client.response().expect(200);
+    assert_eq!(client.response().expect(200).value("connection"), Some("close"));
+    assert_eq!(client.rest(), Ok(Vec::new()), "an end, not a reset");
+}
+
+fn a_response_without_a_date_gets_one(driver: Driver) {
+    let (_upstream, gateway) = before(driver, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    let date = gateway.get("/").expect(200).value("date").expect("Date").to_owned();
+    assert!(date.len() == 29 && date.ends_with(" GMT"), "{date}");
+    let given = "Sun, 06 Nov 1994 08:49:37 GMT";
+    let response = format!("HTTP/1.1 200 OK\r\nDate: {given}\r\nContent-Length: 0\r\n\r\n");
+    let (_upstream, gateway) = before(driver, &response);
+    assert_eq!(gateway.get("/").expect(200).head.values("date"), [given]);
 }

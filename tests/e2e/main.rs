@@ -18,6 +18,7 @@ mod descriptors;
 mod drain;
 mod examples;
 mod failures;
+mod fairness;
 mod forwarding;
 mod http;
 mod http_strict;

@@ -1,6 +1,6 @@
 //! Reload: what changes, what stays, and that nobody notices.
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -82,6 +82,9 @@ both_drivers!(
     a_new_number_of_workers_waits_for_a_restart,
     under_load_nobody_notices,
     memory_stays_flat_over_many_reloads,
+    a_listener_may_change_its_name,
+    two_listeners_may_swap_their_addresses,
+    ports_of_the_kernels_choice_stay,
 );
 
 fn on_sighup(driver: Driver) {
@@ -329,4 +332,62 @@ fn memory_stays_flat_over_many_reloads(driver: Driver) {
     let before = go(1, 30);
     let after = go(30, 60);
     assert!(after < before + (4 << 20), "{} KiB more", (after - before) / 1024);
+}
+
+fn a_listener_may_change_its_name(driver: Driver) {
+    let reserved = Refusing::new();
+    let address = reserved.address.parse().expect("a socket address");
+    let listener = |name: &str| {
+        format!("[[listeners]]\nname = \"{name}\"\nlisten = \"{address}\"\n{}", saying(name))
+    };
+    let gateway = Gateway::start(driver, listener("one"));
+    let mut kept = Client::connect(address);
+    assert_eq!(kept.get("/").expect(200).text(), "one");
+    for name in ["two", "three"] {
+        gateway.reload(listener(name));
+        assert_eq!(Client::connect(address).get("/").expect(200).text(), name);
+        gateway.wait_stats("it is counted by its new name", |s| s.listener(name, "/requests") >= 1);
+    }
+}
+
+fn two_listeners_may_swap_their_addresses(driver: Driver) {
+    let reserved = [Refusing::new(), Refusing::new()];
+    let [one, two] = reserved.each_ref().map(|r| r.address.parse().expect("a socket address"));
+    let config = |a: SocketAddr, b: SocketAddr| {
+        format!(
+            "[[listeners]]\nname = \"a\"\nlisten = \"{a}\"\nmax_requests = 1\n\
+             [[listeners]]\nname = \"b\"\nlisten = \"{b}\"\n{}",
+            saying("ok")
+        )
+    };
+    let gateway = Gateway::start(driver, config(one, two));
+    let closes = |address: SocketAddr| {
+        Client::connect(address).get("/").expect(200).value("connection") == Some("close")
+    };
+    assert!(closes(one) && !closes(two));
+    for _ in 0..3 {
+        gateway.reload(config(two, one));
+        eventually("swapped", || closes(two) && !closes(one));
+        gateway.reload(config(one, two));
+        eventually("swapped back", || closes(one) && !closes(two));
+    }
+}
+
+fn ports_of_the_kernels_choice_stay(driver: Driver) {
+    let config = |text: &str| {
+        let listener =
+            |name: &str| format!("[[listeners]]\nname = \"{name}\"\nlisten = \"127.0.0.1:0\"\n");
+        listener("one") + &listener("two") + &saying(text)
+    };
+    let gateway = Gateway::start(driver, config("before"));
+    let [one, two] = ["one", "two"].map(|name| gateway.address(name));
+    let mut kept = [one, two].map(Client::connect);
+    for client in &mut kept {
+        client.get("/").expect(200);
+    }
+    gateway.reload(config("after"));
+    for (address, client) in [one, two].into_iter().zip(&mut kept) {
+        assert_eq!(client.get("/").expect(200).text(), "after");
+        assert_eq!(Client::connect(address).get("/").expect(200).text(), "after");
+    }
 }

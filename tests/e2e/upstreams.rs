@@ -326,6 +326,7 @@ fn an_idle_connection_is_closed_after_its_time(driver: Driver) {
     let mut client = gateway.connect();
     client.get("/").expect(200);
     target.wait_for_ends(1);
+    gateway.wait_stats("none is kept", |s| s.target("app", &target.address, "/pool/idle") == 0);
     client.get("/").expect(200);
     assert_eq!(target.connections(), 2);
 }

@@ -217,6 +217,21 @@ impl Client {
         self.wire.discard(n).expect("that many bytes");
     }
 
+    /// The same connection, to be used by another thread.
+    pub fn twin(&self) -> Self {
+        Self { wire: Wire::new(self.wire.link.try_clone().expect("a second handle")) }
+    }
+
+    /// Reads to end of file and keeps nothing.
+    pub fn drain(&mut self) -> Result<(), Broken> {
+        self.wire.drain()
+    }
+
+    /// Reads to end of file.
+    pub fn rest(&mut self) -> Result<Vec<u8>, Broken> {
+        self.wire.rest()
+    }
+
     /// Fails unless the gateway closes the connection without another byte.
     #[track_caller]
     pub fn expect_closed(&mut self) {

@@ -81,6 +81,15 @@ impl Gate {
     }
 }
 
+/// Lets time pass between two acts of a slow peer: being slow is made of time, there is no event
+/// to wait for. Never used to wait for the gateway.
+pub fn pass(time: Duration) {
+    let until = Instant::now() + time;
+    while let Some(left) = until.checked_duration_since(Instant::now()) {
+        thread::park_timeout(left);
+    }
+}
+
 /// Polls a state that sends no event (counters of the running gateway, `/proc`) until it holds.
 #[track_caller]
 pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {

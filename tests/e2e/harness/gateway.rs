@@ -79,6 +79,7 @@ pub struct Builder {
     text: String,
     confined: Confined,
     environment: Vec<(String, String)>,
+    unread_log: bool,
 }
 
 impl Builder {
@@ -103,6 +104,12 @@ impl Builder {
     /// Starts with another file in place of /etc/hosts.
     pub fn hosts(mut self, file: &Path) -> Self {
         self.confined.hosts = Some(file.to_owned());
+        self
+    }
+
+    /// Starts with a log that nobody reads: a pipe that fills up.
+    pub fn unread_log(mut self) -> Self {
+        self.unread_log = true;
         self
     }
 
@@ -137,7 +144,7 @@ impl Builder {
         command.args(self.driver.iter().flat_map(|d| ["--driver", d.name()]));
         command.envs(self.environment).current_dir(folder.path());
         self.confined.apply(&mut command);
-        let mut gateway = Gateway::spawn(command);
+        let mut gateway = Gateway::spawn_with(command, !self.unread_log);
         gateway.folder = Some(folder);
         gateway
     }
@@ -173,6 +180,7 @@ impl Gateway {
             text: text.as_ref().to_owned(),
             confined: Confined::default(),
             environment: Vec::new(),
+            unread_log: false,
         }
     }
 
@@ -183,11 +191,19 @@ impl Gateway {
     }
 
     /// Starts any command of the binary that prints what it listens on.
-    pub fn spawn(mut command: Command) -> Self {
+    pub fn spawn(command: Command) -> Self {
+        Self::spawn_with(command, true)
+    }
+
+    fn spawn_with(mut command: Command, read_log: bool) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the binary starts");
         let output = collect(child.stdout.take().expect("a pipe"));
-        let log = collect(child.stderr.take().expect("a pipe"));
+        // Where it is not read, the pipe stays with the child's handle and fills up.
+        let log = match read_log {
+            true => collect(child.stderr.take().expect("a pipe")),
+            false => Arc::default(),
+        };
         Self { child, output, log, folder: None }
     }
 

@@ -15,7 +15,7 @@ mod wire;
 pub use admin::Stats;
 pub use client::{Client, Response};
 pub use confined::may_replace_hosts;
-pub use gate::{Gate, eventually};
+pub use gate::{Gate, eventually, pass};
 pub use gateway::{Driver, Gateway, complete, forward_all};
 pub use process::{BINARY, run, run_with_files};
 pub use upstream::{Hanging, Refusing, Upstream, ok, unix_address};

@@ -245,7 +245,8 @@ fn accept<S: Fn(&mut Peer) + Send + Sync + 'static>(
         let script: Arc<Script> = Arc::clone(script) as Arc<Script>;
         let shared = Arc::clone(shared);
         connections.push(thread::spawn(move || {
-            let mut peer = Peer { number, wire: Wire::new(link), shared, ended: false };
+            let mut peer =
+                Peer { number, wire: Wire::new(link), shared, ended: false, resets: false };
             let outcome = catch_unwind(AssertUnwindSafe(|| script(&mut peer)));
             peer.finish(outcome.err());
         }));
@@ -267,6 +268,7 @@ pub struct Peer {
     wire: Wire,
     shared: Arc<Shared>,
     ended: bool,
+    resets: bool,
 }
 
 impl Peer {
@@ -410,8 +412,9 @@ impl Peer {
     }
 
     /// Makes the close at the script's end a reset.
-    pub fn reset_at_end(&self) {
+    pub fn reset_at_end(&mut self) {
         self.wire.link.reset_on_close();
+        self.resets = true;
     }
 
     /// Waits until the gateway ends the connection; gives what it sent before.
@@ -457,6 +460,10 @@ impl Peer {
             s.links.remove(&number)
         });
         drop(kept);
+        if !self.resets {
+            // A process that is just being started may hold the socket open for a moment more.
+            self.wire.link.shutdown(Shutdown::Both);
+        }
         let shared = Arc::clone(&self.shared);
         drop(self);
         shared.state.change(|s| s.finished += 1);

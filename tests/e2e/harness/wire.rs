@@ -317,6 +317,14 @@ impl Wire {
         Ok(std::mem::take(&mut self.ahead))
     }
 
+    /// Reads until end of file and keeps nothing.
+    pub fn drain(&mut self) -> Result<(), Broken> {
+        while self.fill()? != 0 {
+            self.ahead.clear();
+        }
+        Ok(())
+    }
+
     /// Reads and counts until `n` bytes came, keeping none of them.
     pub fn discard(&mut self, n: u64) -> Result<(), Broken> {
         let mut left = n;
