@@ -328,6 +328,9 @@ pub const BUFFER_SMALL: usize = 4 * 1024;
 pub const BUFFER_MEDIUM: usize = 20 * 1024;
 /// A buffer for streaming a body: large enough that a system call's cost vanishes in the copy.
 pub const BUFFER_LARGE: usize = 128 * 1024;
+/// Bytes of buffers that a core may hold before content is streamed by medium buffers instead of
+/// large ones: many slow readers then cost a sixth.
+pub const BUFFERS_EASY: usize = 64 * 1024 * 1024;
 /// Spare buffers of each kind that a core keeps.
 pub const BUFFERS_POOLED: usize = 256;
 /// Submission entries of a ring: more in flight in one turn are submitted in several calls.

@@ -321,7 +321,7 @@ fn publishable(
     let max_connections = max_connections(settings);
     let material = Material { generation, ids: &ids, sockets: sockets.clone(), max_connections };
     let snapshot = plan.compile(material)?;
-    bound.keep(&settings.listeners, &sockets);
+    bound.keep(&settings.listeners, &sockets)?;
     Ok((snapshot, ids.directory.clone()))
 }
 

@@ -8,7 +8,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use crate::config::Listener;
-use crate::io::listener::{bind, local_address};
+use crate::io::listener::{bind, listen, local_address};
 
 /// One socket a worker, for one listener.
 pub(super) type Sockets = Arc<Vec<OwnedFd>>;
@@ -16,7 +16,7 @@ pub(super) type Sockets = Arc<Vec<OwnedFd>>;
 /// The sockets in use.
 #[derive(Default)]
 pub(super) struct Bound {
-    by_place: HashMap<Place, (u32, Sockets)>,
+    by_place: HashMap<Place, Sockets>,
 }
 
 /// The address as written. Port 0 keeps the port it was given, but each listener has its own.
@@ -49,32 +49,44 @@ impl Bound {
         listeners
             .iter()
             .map(|listener| match self.by_place.get(&Place::of(listener)) {
-                Some((backlog, sockets)) if *backlog == listener.backlog => Ok(sockets.clone()),
-                _ => open(listener, workers).map(Arc::new).map_err(|e| {
-                    format!("listener {:?} can't listen on {}: {e}", listener.name, listener.listen)
-                }),
+                Some(sockets) => Ok(sockets.clone()),
+                None => open(listener, workers).map(Arc::new).map_err(|e| refused(listener, &e)),
             })
             .collect()
     }
 
-    /// Remembers what is in use now; sockets of listeners that are gone close when the last
-    /// worker lets go of them.
-    pub(super) fn keep(&mut self, listeners: &[Listener], sockets: &[Sockets]) {
-        self.by_place = listeners
-            .iter()
-            .zip(sockets)
-            .map(|(l, sockets)| (Place::of(l), (l.backlog, sockets.clone())))
-            .collect();
+    /// Has them all take connections and remembers what is in use now; sockets of listeners that
+    /// are gone close when the last worker lets go of them.
+    ///
+    /// # Errors
+    /// As [`Bound::sockets`]; nothing that was in use has changed then.
+    pub(super) fn keep(
+        &mut self,
+        listeners: &[Listener],
+        sockets: &[Sockets],
+    ) -> Result<(), String> {
+        let all = || listeners.iter().zip(sockets);
+        for (listener, sockets) in all() {
+            let mut each = sockets.iter();
+            each.try_for_each(|socket| listen(socket, listener.backlog))
+                .map_err(|e| refused(listener, &e))?;
+        }
+        self.by_place = all().map(|(l, sockets)| (Place::of(l), sockets.clone())).collect();
+        Ok(())
     }
 }
 
+fn refused(listener: &Listener, error: &io::Error) -> String {
+    format!("listener {:?} can't listen on {}: {error}", listener.name, listener.listen)
+}
+
 fn open(listener: &Listener, workers: usize) -> io::Result<Vec<OwnedFd>> {
-    let first = bind(listener.listen, listener.backlog)?;
+    let first = bind(listener.listen)?;
     // With port 0 the others must get the port that the first was given.
     let address = local_address(&first)?;
     let mut sockets = vec![first];
     for _ in 1..workers {
-        sockets.push(bind(address, listener.backlog)?);
+        sockets.push(bind(address)?);
     }
     Ok(sockets)
 }

@@ -81,7 +81,7 @@ impl Watch {
     /// Acts on every deadline that has passed. Linear in the number of connections, eight bytes
     /// each; called once a tick.
     pub fn tick(&self, now_ns: u64) {
-        let look_at_partners = self.ticks.get() % PARTNER_TICKS == 0;
+        let look_at_partners = self.ticks.get().is_multiple_of(PARTNER_TICKS);
         self.ticks.set(self.ticks.get().wrapping_add(1));
         let mut at = self.at.borrow_mut();
         for (index, due) in at.iter_mut().enumerate() {

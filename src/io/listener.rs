@@ -9,12 +9,12 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::stream::Stream;
 
-/// Binds a listening socket with SO_REUSEPORT; each worker gets one of its own for the same
-/// address.
+/// Binds a socket with SO_REUSEPORT; each worker gets one of its own for the same address. It
+/// takes no connections before [`listen`].
 ///
 /// # Errors
-/// What bind(2) or listen(2) says.
-pub fn bind(address: SocketAddr, backlog: u32) -> io::Result<OwnedFd> {
+/// What bind(2) says.
+pub fn bind(address: SocketAddr) -> io::Result<OwnedFd> {
     let domain = if address.is_ipv6() { Domain::IPV6 } else { Domain::IPV4 };
     let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
@@ -25,8 +25,20 @@ pub fn bind(address: SocketAddr, backlog: u32) -> io::Result<OwnedFd> {
     // Inherited by accepted sockets, which saves a call a connection.
     socket.set_nodelay(true)?;
     socket.bind(&address.into())?;
-    socket.listen(backlog.min(i32::MAX as u32) as i32)?;
     Ok(socket.into())
+}
+
+/// Has a bound socket take connections, or changes the length of its queue.
+///
+/// # Errors
+/// What listen(2) says: `AddrInUse` where another process listens on the address.
+pub fn listen(socket: &OwnedFd, backlog: u32) -> io::Result<()> {
+    let backlog = libc::c_int::try_from(backlog).unwrap_or(libc::c_int::MAX);
+    // SAFETY: plain integers.
+    match unsafe { libc::listen(socket.as_raw_fd(), backlog) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 /// The address a socket is bound to.

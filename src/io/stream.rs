@@ -125,6 +125,26 @@ impl Stream {
         (Ok(()), unsent.buffer)
     }
 
+    /// Writes some of the buffer's data, and takes that off it.
+    ///
+    /// # Errors
+    /// What send(2) says; `WriteZero` where the peer takes nothing.
+    pub async fn write(&self, buffer: Buffer) -> (io::Result<usize>, Buffer) {
+        let unsent = Unsent { buffer, sent: 0 };
+        let (result, Unsent { mut buffer, .. }) = match self.kind() {
+            Kind::Tcp(s) => self.paced(s.write(unsent)).await,
+            Kind::Unix(s) => self.paced(s.write(unsent)).await,
+        };
+        match result {
+            Ok(0) => (Err(io::ErrorKind::WriteZero.into()), buffer),
+            Ok(n) => {
+                buffer.consume(n);
+                (Ok(n), buffer)
+            }
+            Err(e) => (Err(e), buffer),
+        }
+    }
+
     /// Runs an operation. On the epoll driver one that need not wait completes at once, so a peer
     /// that is faster than we are would keep its task running for ever: after some of those in a
     /// row the task pauses, and the others, and the tick, have their turn.

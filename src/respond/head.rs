@@ -52,6 +52,8 @@ pub struct Outgoing<'a, 'v> {
     pub values: &'a Values<'v>,
     /// What a Location must not name.
     pub location: &'a LocationContext<'a>,
+    /// Value of Date, where the target gave none (RFC 9110 section 6.6.1).
+    pub date: Option<&'a str>,
     /// Whose Via line is added, where the request was forwarded with one.
     pub forward: &'a Forward,
     /// Further field lines.
@@ -81,6 +83,9 @@ impl Outgoing<'_, '_> {
             Content::None(None) | Content::UntilClose => {}
             Content::None(Some(n)) | Content::Length(n) => encode::content_length(out, n),
             Content::Chunked => out.extend_from_slice(encode::CHUNKED),
+        }
+        if let Some(date) = self.date {
+            encode::field(out, b"Date", date.as_bytes());
         }
         self.forward.append_via(self.head.version, out);
         out.extend_from_slice(self.fields);

@@ -31,12 +31,17 @@ pub struct Shared {
     pub admission: Arc<Admission>,
 }
 
+/// A value shared by all cores, counted once for this core: cloning it touches no memory that
+/// another core counts in.
+#[allow(clippy::redundant_allocation)]
+pub type OwnCount<T> = Rc<Arc<T>>;
+
 /// One core's own.
 pub struct Core {
     /// What it shares.
     pub shared: Arc<Shared>,
     newest: RefCell<Cache<Arc<ArcSwap<Snapshot>>, Arc<Snapshot>>>,
-    current: RefCell<Rc<Arc<Snapshot>>>,
+    current: RefCell<OwnCount<Snapshot>>,
     /// Deadlines of its connections.
     pub watch: Rc<Watch>,
     /// Pools, pickers, health and retry budgets.
@@ -55,6 +60,8 @@ pub struct Core {
     told: Cell<(u64, u32)>,
     /// No new requests are to be begun.
     pub draining: Cell<bool>,
+    // Boxed, so that a session moves a pointer and not the whole state.
+    #[allow(clippy::vec_box)]
     scratch: RefCell<Vec<Box<Scratch>>>,
 }
 
@@ -120,7 +127,7 @@ impl Core {
 
     /// The snapshot in force. A request takes it once and keeps it; the count behind it is this
     /// core's own, so that cores do not contend for the shared one.
-    pub fn snapshot(&self) -> Rc<Arc<Snapshot>> {
+    pub fn snapshot(&self) -> OwnCount<Snapshot> {
         let mut newest = self.newest.borrow_mut();
         let newest = newest.load();
         let mut current = self.current.borrow_mut();
@@ -170,7 +177,7 @@ pub struct ListenerState {
     pub id: u32,
     /// The configuration no longer has it: its connections end with their next answer.
     pub removed: Cell<bool>,
-    current: RefCell<Rc<Arc<Listener>>>,
+    current: RefCell<OwnCount<Listener>>,
 }
 
 impl ListenerState {
@@ -184,7 +191,7 @@ impl ListenerState {
     }
 
     /// Its settings; after it was removed, the last there were.
-    pub fn settings(&self) -> Rc<Arc<Listener>> {
+    pub fn settings(&self) -> OwnCount<Listener> {
         self.current.borrow().clone()
     }
 

@@ -1,7 +1,7 @@
 //! One request and its answer over one upstream connection.
 
 use crate::http::h1::{BodyReader, Scan, parse_response};
-use crate::http::{Framing, ResponseHead, Version};
+use crate::http::{Framing, Known, ResponseHead, Version, first};
 use crate::io::deadline::Expired;
 use crate::io::join::until_second;
 use crate::io::{Buffer, Expiry, clock, splice};
@@ -427,7 +427,12 @@ impl Download<'_, '_, '_> {
         content: Content,
         close: bool,
     ) {
+        let wall = &self.way.request.connection.core.wall;
+        let mut date = wall.date.borrow_mut();
+        let dated = first(&response.fields, Known::Date).is_some();
+        let seconds = wall.of(clock::coarse_ns()) / 1_000_000_000;
         Outgoing {
+            date: (!dated).then(|| date.at(seconds)),
             head: response,
             buf: answer.data(),
             content,

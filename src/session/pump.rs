@@ -7,8 +7,8 @@ use std::cell::Cell;
 use crate::http::Bad;
 use crate::http::h1::BodyReader;
 use crate::http::h1::encode::{CHUNK_PREFIX_MAX, chunk_prefix, last_chunk};
-use crate::io::{Buffer, Expiry, Guard, Stream, clock};
-use crate::limits::{BUFFER_LARGE, BUFFER_SMALL};
+use crate::io::{Buffer, Expiry, Guard, Stream, buffer, clock};
+use crate::limits::{BUFFER_LARGE, BUFFER_MEDIUM, BUFFER_SMALL, BUFFERS_EASY};
 
 /// How the content is framed for the one who reads it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -187,24 +187,25 @@ impl Pump<'_> {
         out.append_with(|bytes| last_chunk(bytes, fields, buf));
     }
 
+    /// Writes a piece, part by part: each part that the reader takes gives it time for the next.
     async fn write(&mut self, out: &mut Buffer, pace: &mut Pace) -> Result<(), Stop> {
-        let n = out.len();
-        let began = clock::coarse_ns();
-        self.written += n as u64;
         self.begun.set(true);
-        self.to.arm(pace);
-        let (result, back) = self.to.stream.write_all(std::mem::take(out)).await;
-        *out = back;
-        out.clear();
-        pace.add(began, n);
-        match result {
-            Ok(()) => {
-                self.to.guard.disarm();
-                Ok(())
+        while !out.is_empty() {
+            let began = clock::coarse_ns();
+            self.to.arm(pace);
+            let (result, back) = self.to.stream.write(std::mem::take(out)).await;
+            *out = back;
+            match result {
+                Ok(n) => {
+                    self.written += n as u64;
+                    pace.add(began, n);
+                }
+                Err(_) if self.to.guard.expired().is_some() => return Err(Stop::ReaderSlow),
+                Err(_) => return Err(Stop::ReaderClosed),
             }
-            Err(_) if self.to.guard.expired().is_some() => Err(Stop::ReaderSlow),
-            Err(_) => Err(Stop::ReaderClosed),
         }
+        self.to.guard.disarm();
+        Ok(())
     }
 
     async fn read(&mut self, input: &mut Buffer, pace: &mut Pace) -> Result<(), Stop> {
@@ -231,8 +232,9 @@ impl Pump<'_> {
     fn make_room(&self, input: &mut Buffer, pace: &Pace) {
         debug_assert!(input.is_empty(), "the decoder takes all there is");
         let more = self.announced.saturating_sub(self.passed);
-        if (more > BUFFER_SMALL as u64 || pace.filled) && input.capacity() < BUFFER_LARGE {
-            *input = Buffer::large();
+        let large = if buffer::held() < BUFFERS_EASY { BUFFER_LARGE } else { BUFFER_MEDIUM };
+        if (more > BUFFER_SMALL as u64 || pace.filled) && input.capacity() < large {
+            *input = Buffer::fitting(large - BUFFER_SMALL);
         }
         if input.capacity() == 0 {
             *input = Buffer::small();

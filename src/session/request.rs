@@ -25,9 +25,11 @@ pub(super) async fn serve(c: &mut Connection, s: &mut Scratch) -> Option<After> 
     };
     c.requests += 1;
     let snapshot = c.core.snapshot();
-    let listener = c.listener.settings();
+    // Its listener's settings are those of the same snapshot, unless it was removed.
+    let kept = c.listener.settings();
+    let listener = snapshot.listener(c.listener.id).unwrap_or(&kept);
     c.core.stats.in_flight.up();
-    let mut request = begin(c, s, &snapshot, &listener, refused.is_none());
+    let mut request = begin(c, s, &snapshot, listener, refused.is_none());
     let outcome = match refused {
         Some(failure) => Err(failure),
         None => run(&mut request, s).await,

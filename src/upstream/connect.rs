@@ -206,8 +206,9 @@ impl Upstreams {
     }
 
     /// Bounded housekeeping, now and then.
-    pub fn sweep(&self, now_ns: u64) {
-        self.pool.borrow_mut().sweep(now_ns);
+    pub fn sweep(&self, now_ns: u64, stats: &stats::Writer) {
+        let told = |target: u32, idle: usize| stats.target(target).idle.set(idle as u64);
+        self.pool.borrow_mut().sweep(now_ns, told);
         self.health.borrow_mut().sweep(now_ns);
     }
 }

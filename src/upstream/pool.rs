@@ -63,12 +63,16 @@ impl Pool {
         self.len += 1;
     }
 
-    /// Closes what is too old.
-    pub fn sweep(&mut self, now_ns: u64) {
-        for idle in &mut self.by_target {
+    /// Closes what is too old; tells each target that has fewer now, and how many.
+    pub fn sweep(&mut self, now_ns: u64, mut fewer: impl FnMut(u32, usize)) {
+        for (target, idle) in self.by_target.iter_mut().enumerate() {
+            let before = idle.len();
             while idle.front().is_some_and(|i| i.until_ns <= now_ns) {
                 idle.pop_front();
                 self.len -= 1;
+            }
+            if idle.len() < before {
+                fewer(target as u32, idle.len());
             }
         }
     }

@@ -82,7 +82,7 @@ async fn work(plan: Plan, pinned: Option<usize>) {
             if listeners.open() == 0 {
                 break;
             }
-            if ticks % DRAIN_POLL_TICKS == 0 {
+            if ticks.is_multiple_of(DRAIN_POLL_TICKS) {
                 core.watch.shut_idle();
             }
         } else if plan.drain.load(Ordering::Acquire) {
@@ -112,8 +112,8 @@ fn keep_house(core: &Core, ticks: u64) {
         limits.tick(&core.shared.limits, now);
     }
     core.journal.borrow_mut().flush();
-    if ticks % SWEEP_TICKS == 0 {
-        core.upstreams.sweep(now);
+    if ticks.is_multiple_of(SWEEP_TICKS) {
+        core.upstreams.sweep(now, &core.stats);
         buffer::trim();
     }
 }
