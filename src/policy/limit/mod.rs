@@ -56,6 +56,7 @@ mod counter;
 mod key;
 mod lease;
 mod member;
+mod pages;
 mod rule;
 mod shared;
 mod table;

@@ -37,16 +37,14 @@ use portable_atomic::{AtomicU128, Ordering};
 
 use crate::limits::{TABLE_PROBE_SETS, TABLE_TRIES};
 
+use super::pages::Pages;
+
 const SET: usize = 8;
 const PLACES: usize = TABLE_PROBE_SETS * (SET - 1);
 const VERSION: u16 = (1 << 10) - 1;
 const CLAIMED: u16 = 1 << 15;
 
 const _: () = assert!(PLACES < 1 << 5, "a claim has five bits for the place");
-const _: () = assert!(
-    size_of::<AtomicU128>() == size_of::<u128>() && align_of::<AtomicU128>() == align_of::<u128>(),
-    "the table's zero pages are allocated as u128"
-);
 
 /// What the slots of a table mean.
 pub(super) trait Kind {
@@ -93,7 +91,7 @@ pub(super) type Position = u32;
 
 /// The table.
 pub(super) struct Table<K> {
-    slots: Box<[AtomicU128]>,
+    slots: Pages,
     /// Slots before the first set, which begins on a cache line.
     first: usize,
     sets: usize,
@@ -104,7 +102,7 @@ impl<K: Kind> Table<K> {
     /// A table of that many slots, rounded up to a power of two (headers included).
     pub(super) fn new(slots: usize) -> Self {
         let sets = (slots / SET).next_power_of_two().max(TABLE_PROBE_SETS);
-        let zeroes = zero_slots(sets * SET + SET);
+        let zeroes = Pages::zeroed(sets * SET + SET);
         let past_line = zeroes.as_ptr().addr() / size_of::<u128>() % SET;
         Self { slots: zeroes, first: (SET - past_line) % SET, sets, kind: PhantomData }
     }
@@ -225,14 +223,6 @@ enum Search {
 
 fn tag(hash: u64) -> u64 {
     (hash >> 16).max(1)
-}
-
-/// Zeroed slots in pages that the system fills in when they are first written.
-fn zero_slots(count: usize) -> Box<[AtomicU128]> {
-    let zeroes = vec![0u128; count].into_boxed_slice();
-    // SAFETY: AtomicU128 has the size, alignment (asserted above) and bit validity of u128, and
-    // the box is the only owner.
-    unsafe { Box::from_raw(Box::into_raw(zeroes) as *mut [AtomicU128]) }
 }
 
 #[cfg(test)]
