@@ -380,6 +380,9 @@ pub const ACCEPT_PAUSE_MS: u64 = 100;
 
 /// Ticks between sweeps of pools and spare buffers: about a second.
 pub const SWEEP_TICKS: u64 = 1000 / TICK_MS;
+/// Bytes of spare buffers freed in one sweep after which the allocator is asked to let go of what
+/// it holds free.
+pub const FREED_AT_ONCE: usize = 256 * 1024;
 /// Connections that are still taken from a listener's queue when it is closed.
 pub const DRAIN_ACCEPTS: usize = 4096;
 /// Ticks between looks at idle connections while draining.

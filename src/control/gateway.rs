@@ -349,7 +349,7 @@ fn max_connections(settings: &Settings) -> usize {
 fn lean(settings: Arc<Settings>) -> Arc<Settings> {
     let mut settings = Arc::unwrap_or_clone(settings);
     settings.routes = Vec::new();
-    super::process::release_memory();
+    crate::io::memory::release();
     Arc::new(settings)
 }
 

@@ -15,12 +15,6 @@ pub fn raise_descriptors() -> usize {
     descriptors()
 }
 
-/// Gives memory that is free back to the system now; the allocator would take its time.
-pub fn release_memory() {
-    // SAFETY: it takes a flag and may be called at any time.
-    unsafe { libmimalloc_sys::mi_collect(true) };
-}
-
 /// Descriptors this process may have.
 pub fn descriptors() -> usize {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };

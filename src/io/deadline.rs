@@ -41,7 +41,20 @@ struct Entry {
     partner: RawFd,
     expiry: Expiry,
     expired: Option<Expired>,
+    patience: Option<Patience>,
     canceller: Option<Canceller>,
+}
+
+/// A write may wait for long although its reader reads: the kernel reports room only when much of
+/// its queue is free. So when such a deadline passes, the queue is looked at.
+#[derive(Debug, Clone, Copy)]
+struct Patience {
+    /// Nanoseconds until the next look.
+    step_ns: u64,
+    /// When it ends whatever the reader does.
+    hard_at_ns: u64,
+    /// Bytes queued at the last look.
+    queued: libc::c_int,
 }
 
 /// The deadlines of one core.
@@ -65,8 +78,14 @@ impl Watch {
 
     /// An unarmed entry for a connection's descriptor.
     pub fn guard(self: &Rc<Self>, fd: RawFd) -> Guard {
-        let entry =
-            Entry { fd, partner: -1, expiry: Expiry::ShutBoth, expired: None, canceller: None };
+        let entry = Entry {
+            fd,
+            partner: -1,
+            expiry: Expiry::ShutBoth,
+            expired: None,
+            patience: None,
+            canceller: None,
+        };
         let index = if let Some(index) = self.free.borrow_mut().pop() {
             self.entries.borrow_mut()[index as usize] = entry;
             index
@@ -89,6 +108,10 @@ impl Watch {
                 continue;
             }
             if *due <= now_ns {
+                if let Some(later) = self.patient_until(index, now_ns) {
+                    *due = later;
+                    continue;
+                }
                 *due = NEVER;
                 self.expire(index, Expired::Deadline);
             } else if look_at_partners && self.partner_gone(index) {
@@ -96,6 +119,16 @@ impl Watch {
                 self.expire(index, Expired::PartnerGone);
             }
         }
+    }
+
+    /// A later deadline for a write whose reader has taken something since the last look.
+    fn patient_until(&self, index: usize, now_ns: u64) -> Option<u64> {
+        let entry = &mut self.entries.borrow_mut()[index];
+        let patience = entry.patience.as_mut()?;
+        let queued = queued(entry.fd)?;
+        let moves = queued < patience.queued && now_ns < patience.hard_at_ns;
+        patience.queued = queued;
+        moves.then(|| (now_ns + patience.step_ns).min(patience.hard_at_ns))
     }
 
     fn partner_gone(&self, index: usize) -> bool {
@@ -158,6 +191,16 @@ impl Guard {
         let entry = &mut self.watch.entries.borrow_mut()[self.index as usize];
         entry.expiry = expiry;
         entry.expired = None;
+        entry.patience = None;
+    }
+
+    /// The same for a write: as long as the peer takes bytes out of the socket's queue, the
+    /// deadline moves on by a quarter of `idle_ns`, up to `hard_at_ns`.
+    pub fn arm_write(&self, at_ns: u64, idle_ns: u64, hard_at_ns: u64) {
+        self.arm(at_ns.min(hard_at_ns), Expiry::ShutBoth);
+        let queued = libc::c_int::MAX;
+        self.watch.entries.borrow_mut()[self.index as usize].patience =
+            Some(Patience { step_ns: idle_ns / 4, hard_at_ns, queued });
     }
 
     /// Takes the deadline away.
@@ -200,6 +243,14 @@ fn shut_down(fd: RawFd, how: libc::c_int) {
     // SAFETY: shutdown(2) takes plain integers; a wrong descriptor is an error, which means that
     // the connection is gone already.
     unsafe { libc::shutdown(fd, how) };
+}
+
+/// Bytes in a socket's send queue that the peer has not acknowledged; `None` where nobody knows.
+fn queued(fd: RawFd) -> Option<libc::c_int> {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: the call writes one int.
+    let known = unsafe { libc::ioctl(fd, libc::TIOCOUTQ, &raw mut bytes) } == 0;
+    known.then_some(bytes)
 }
 
 /// Whether the peer has reset the connection (or both sides are closed). A half-close by the

@@ -13,6 +13,7 @@ pub mod deadline;
 pub mod driver;
 pub mod join;
 pub mod listener;
+pub mod memory;
 pub mod splice;
 pub mod stream;
 

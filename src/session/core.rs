@@ -162,6 +162,13 @@ impl Core {
         self.scratch.borrow_mut().pop().unwrap_or_default()
     }
 
+    /// Frees half of those that are kept.
+    pub fn trim_scratch(&self) {
+        let mut store = self.scratch.borrow_mut();
+        let keep = store.len() / 2;
+        store.truncate(keep);
+    }
+
     pub(super) fn give_back(&self, mut scratch: Box<Scratch>) {
         scratch.release();
         let mut store = self.scratch.borrow_mut();

@@ -62,14 +62,25 @@ impl End<'_> {
     /// so far and `moved` what it moved, so that a trickle ends when its average falls below the
     /// rate.
     pub(super) fn arm(&self, pace: &Pace) {
-        let now = clock::coarse_ns();
-        let mut at = now.saturating_add(self.idle_ns);
-        if self.min_rate > 0 {
-            let earned = u128::from(pace.moved) * 1_000_000_000 / u128::from(self.min_rate);
-            let allowed = self.grace_ns.saturating_add(earned.min(u64::MAX as u128) as u64);
-            at = at.min(now.saturating_add(allowed.saturating_sub(pace.waited_ns)));
+        let at = clock::coarse_ns().saturating_add(self.idle_ns);
+        self.guard.arm(at.min(self.hard_at(pace)), self.expiry);
+    }
+
+    /// The same for a write, whose reader may read though the kernel does not say so yet.
+    pub(super) fn arm_write(&self, pace: &Pace) {
+        let at = clock::coarse_ns().saturating_add(self.idle_ns);
+        self.guard.arm_write(at, self.idle_ns, self.hard_at(pace));
+    }
+
+    /// When the whole exchange's time is over, or the slowest rate is missed.
+    fn hard_at(&self, pace: &Pace) -> u64 {
+        if self.min_rate == 0 {
+            return self.total_at_ns;
         }
-        self.guard.arm(at.min(self.total_at_ns), self.expiry);
+        let earned = u128::from(pace.moved) * 1_000_000_000 / u128::from(self.min_rate);
+        let allowed = self.grace_ns.saturating_add(earned.min(u64::MAX as u128) as u64);
+        let left = allowed.saturating_sub(pace.waited_ns);
+        clock::coarse_ns().saturating_add(left).min(self.total_at_ns)
     }
 }
 
@@ -192,7 +203,7 @@ impl Pump<'_> {
         self.begun.set(true);
         while !out.is_empty() {
             let began = clock::coarse_ns();
-            self.to.arm(pace);
+            self.to.arm_write(pace);
             let (result, back) = self.to.stream.write(std::mem::take(out)).await;
             *out = back;
             match result {

@@ -71,7 +71,7 @@ impl Pump<'_> {
             Err(e) if e.kind() == ErrorKind::WouldBlock => {}
             Err(_) => return Err(Stop::ReaderClosed),
         }
-        self.to.arm(pace);
+        self.to.arm_write(pace);
         let ready = self.to.stream.writable().await;
         pace.add(began, 0);
         if ready.is_err() || self.to.guard.expired().is_some() {

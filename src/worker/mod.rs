@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
-use crate::io::{Driver, buffer, clock, driver, sleep_ms};
-use crate::limits::{DRAIN_POLL_TICKS, SWEEP_TICKS, TICK_MS};
+use crate::io::{Driver, buffer, clock, driver, memory, sleep_ms};
+use crate::limits::{DRAIN_POLL_TICKS, FREED_AT_ONCE, SWEEP_TICKS, TICK_MS};
 use crate::session::core::{Core, Shared};
 use crate::session::records::{Journal, Sink};
 use crate::stats::{WorkerState, WorkerStats};
@@ -114,6 +114,11 @@ fn keep_house(core: &Core, ticks: u64) {
     core.journal.borrow_mut().flush();
     if ticks.is_multiple_of(SWEEP_TICKS) {
         core.upstreams.sweep(now, &core.stats);
-        buffer::trim();
+        let freed = buffer::trim();
+        // Only a burst that has ended leaves so much, so nobody waits for this.
+        if freed > FREED_AT_ONCE {
+            core.trim_scratch();
+            memory::release();
+        }
     }
 }
