@@ -102,8 +102,8 @@ pub const IPV6_PREFIX: u8 = 64;
 /// Name in Via and Proxy-Status.
 pub const SERVER_NAME: &str = "tollgate";
 
-/// Bytes of buffers a worker may hold: some 1,500 contents under way that are larger than a small
-/// buffer and so hold one of [`BUFFER_LARGE`], or many more small ones.
+/// Bytes of buffers a worker may hold: some 400 contents under way that hold one of
+/// [`BUFFER_LARGE`] (up to [`BUFFERS_EASY`]) and 6,000 more with one of [`BUFFER_MEDIUM`].
 pub const MAX_BUFFER_MEMORY: u64 = 256 << 20;
 
 /// Address of the admin listener: loopback, since it has no authentication of its own.

@@ -35,9 +35,9 @@ pub struct Record<'a> {
     pub bytes_in: u64,
     /// Bytes of response content sent.
     pub bytes_out: u64,
-    /// From the first byte of the head to the last of the response, microseconds.
+    /// From the head complete to the last byte of the response, microseconds.
     pub duration_us: u64,
-    /// Of that, from the request sent upstream to the end of the response, microseconds.
+    /// Of that, from the request sent upstream to the head of the response, microseconds.
     pub upstream_us: Option<u64>,
     /// The route's name.
     pub route: &'a [u8],

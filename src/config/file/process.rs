@@ -103,7 +103,7 @@ pub struct Log {
     /// `error`, `warn`, `info`, `debug`, `trace`, `off`, or a filter like
     /// `info,tollgate::upstream=debug`.
     pub level: String,
-    /// JSON lines instead of text.
+    /// JSON lines instead of text. Takes effect at a restart.
     pub json: bool,
 }
 
