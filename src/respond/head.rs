@@ -1,7 +1,7 @@
 //! The response head that goes to the client, emitted from the target's parsed one.
 
 use crate::http::h1::encode;
-use crate::http::{Framing, Known, ResponseHead, Version};
+use crate::http::{Field, Framing, Known, ResponseHead, Version};
 use crate::policy::transform::location::{self, is_location};
 use crate::policy::transform::{Edits, Forward, LocationContext, Values};
 
@@ -106,10 +106,13 @@ impl Outgoing<'_, '_> {
     }
 }
 
-/// Appends an interim (1xx) response: status and end-to-end fields.
-pub fn interim(head: &ResponseHead, buf: &[u8], out: &mut Vec<u8>) {
+/// Appends an interim (1xx) response: status and end-to-end fields, but for those that the route
+/// removes.
+pub fn interim(head: &ResponseHead, buf: &[u8], edits: Option<&Edits>, out: &mut Vec<u8>) {
     encode::status_line(out, head.status, head.reason.of(buf));
-    for field in head.fields.iter().filter(|f| !f.hop && f.known != Known::ContentLength) {
+    let removed = |f: &Field| edits.is_some_and(|e| e.removes(f, buf));
+    let passes = |f: &&Field| !f.hop && f.known != Known::ContentLength && !removed(f);
+    for field in head.fields.iter().filter(passes) {
         encode::field(out, field.name.of(buf), field.value.of(buf));
     }
     out.extend_from_slice(encode::END);

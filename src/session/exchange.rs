@@ -406,7 +406,8 @@ impl Download<'_, '_, '_> {
         }
         let client = self.way.request.connection;
         *reply = Buffer::small();
-        head::interim(response, answer.data(), reply.writer());
+        let edits = self.way.request.route().response_edits.as_deref();
+        head::interim(response, answer.data(), edits, reply.writer());
         let at = clock::coarse_ns().saturating_add(self.way.rules.idle_ns);
         client.guard.arm(at.min(self.way.total_at_ns), Expiry::ShutBoth);
         self.progress.begun.set(true);

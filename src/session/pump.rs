@@ -7,6 +7,7 @@ use std::cell::Cell;
 use crate::http::Bad;
 use crate::http::h1::BodyReader;
 use crate::http::h1::encode::{CHUNK_PREFIX_MAX, chunk_prefix, last_chunk};
+use crate::io::splice::Pipe;
 use crate::io::{Buffer, Expiry, Guard, Stream, buffer, clock};
 use crate::limits::{BUFFER_LARGE, BUFFER_MEDIUM, BUFFER_SMALL, BUFFERS_EASY};
 
@@ -149,8 +150,11 @@ impl Pump<'_> {
             if piece.done {
                 return Ok(());
             }
-            if self.can_splice() {
-                return self.splice().await;
+            // Without descriptors for a pipe it is copied.
+            if self.can_splice()
+                && let Ok(pipe) = Pipe::take()
+            {
+                return self.splice(pipe).await;
             }
             self.read(input, &mut reading).await?;
         }

@@ -19,8 +19,7 @@ impl Pump<'_> {
     }
 
     /// Moves the rest. Only for content of a known length that is sent as it comes.
-    pub(super) async fn splice(&mut self) -> Result<(), Stop> {
-        let Ok(mut pipe) = Pipe::take() else { return Err(Stop::SenderClosed) };
+    pub(super) async fn splice(&mut self, mut pipe: Pipe) -> Result<(), Stop> {
         let nonblocking = Nonblocking::set([self.from.stream.fd(), self.to.stream.fd()]);
         let result = self.splice_through(&mut pipe).await;
         drop(nonblocking);

@@ -33,7 +33,7 @@
 
 use std::marker::PhantomData;
 
-use portable_atomic::{AtomicU128, Ordering};
+use portable_atomic::Ordering;
 
 use crate::limits::{TABLE_PROBE_SETS, TABLE_TRIES};
 
