@@ -112,6 +112,11 @@ impl Watch {
                     *due = later;
                     continue;
                 }
+                if self.has_come(index) {
+                    // Its reader was just not woken yet: we are late, not the peer.
+                    *due = now_ns + 1;
+                    continue;
+                }
                 *due = NEVER;
                 self.expire(index, Expired::Deadline);
             } else if look_at_partners && self.partner_gone(index) {
@@ -129,6 +134,12 @@ impl Watch {
         let moves = queued < patience.queued && now_ns < patience.hard_at_ns;
         patience.queued = queued;
         moves.then(|| (now_ns + patience.step_ns).min(patience.hard_at_ns))
+    }
+
+    /// Whether a read that is waited for has something to read.
+    fn has_come(&self, index: usize) -> bool {
+        let entry = &self.entries.borrow()[index];
+        entry.expiry != Expiry::ShutBoth && has_unread(entry.fd)
     }
 
     fn partner_gone(&self, index: usize) -> bool {
@@ -253,6 +264,14 @@ fn queued(fd: RawFd) -> Option<libc::c_int> {
     known.then_some(bytes)
 }
 
+/// Whether bytes wait to be read. Takes none of them.
+fn has_unread(fd: RawFd) -> bool {
+    let mut byte = 0u8;
+    let flags = libc::MSG_PEEK | libc::MSG_DONTWAIT;
+    // SAFETY: one byte of valid memory; the flags make it neither wait nor consume.
+    unsafe { libc::recv(fd, (&raw mut byte).cast(), 1, flags) > 0 }
+}
+
 /// Whether the peer has reset the connection (or both sides are closed). A half-close by the
 /// peer alone does not count: it may still want its answer.
 fn peer_is_gone(fd: RawFd) -> bool {
@@ -264,7 +283,7 @@ fn peer_is_gone(fd: RawFd) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Read;
+    use std::io::{Read, Write};
     use std::os::fd::AsRawFd;
     use std::os::unix::net::UnixStream;
 
@@ -281,6 +300,20 @@ mod tests {
         watch.tick(100);
         assert_eq!(guard.expired(), Some(Expired::Deadline));
         assert_eq!(a.read(&mut [0; 8]).expect("end of file"), 0);
+    }
+
+    #[test]
+    fn a_peer_whose_bytes_wait_is_not_too_late() {
+        let (mut a, mut b) = UnixStream::pair().expect("socket pair");
+        let watch = Watch::new();
+        let guard = watch.guard(a.as_raw_fd());
+        guard.arm(100, Expiry::ShutRead);
+        b.write_all(b"x").expect("write");
+        watch.tick(100);
+        assert_eq!(guard.expired(), None);
+        assert_eq!(a.read(&mut [0; 8]).expect("its byte"), 1);
+        watch.tick(200);
+        assert_eq!(guard.expired(), Some(Expired::Deadline));
     }
 
     #[test]

@@ -80,13 +80,20 @@ impl Stream {
     }
 
     /// Reads behind the buffer's data, as much as it has room for. 0 is end of file.
-    pub async fn read(&self, buffer: Buffer) -> (io::Result<usize>, Buffer) {
-        let room = Room(buffer);
-        let (result, room) = match self.kind() {
-            Kind::Tcp(s) => self.paced(s.read(room)).await,
-            Kind::Unix(s) => self.paced(s.read(room)).await,
-        };
-        (result, room.0)
+    pub async fn read(&self, mut buffer: Buffer) -> (io::Result<usize>, Buffer) {
+        loop {
+            let room = Room(buffer);
+            let (result, room) = match self.kind() {
+                Kind::Tcp(s) => self.paced(s.read(room)).await,
+                Kind::Unix(s) => self.paced(s.read(room)).await,
+            };
+            // Nobody cancels this read. On epoll the mark of a cancellation that came too late for
+            // the read it was meant for stays behind, and shows once.
+            if !is_cancelled(&result) {
+                return (result, room.0);
+            }
+            buffer = room.0;
+        }
     }
 
     /// The same, where `guard`'s deadline may cancel the read without harm to the connection.
@@ -182,9 +189,14 @@ impl Stream {
     /// # Errors
     /// What the driver says; the connection is then of no more use.
     pub async fn readable(&self) -> io::Result<()> {
-        match self.kind() {
-            Kind::Tcp(s) => s.readable(false).await,
-            Kind::Unix(s) => s.readable(false).await,
+        loop {
+            let result = match self.kind() {
+                Kind::Tcp(s) => s.readable(false).await,
+                Kind::Unix(s) => s.readable(false).await,
+            };
+            if !is_cancelled(&result) {
+                return result;
+            }
         }
     }
 
@@ -229,6 +241,10 @@ impl Stream {
             );
         }
     }
+}
+
+fn is_cancelled<T>(result: &io::Result<T>) -> bool {
+    result.as_ref().is_err_and(|e| e.raw_os_error() == Some(libc::ECANCELED))
 }
 
 /// A plain timeout: only for what is thrown away when it passes.
