@@ -11,6 +11,8 @@ use std::rc::Rc;
 
 use monoio::io::{CancelHandle, Canceller};
 
+use super::socket::{has_unread, shut_down};
+
 /// What happens when a deadline passes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expiry {
@@ -250,26 +252,12 @@ impl Drop for Guard {
     }
 }
 
-fn shut_down(fd: RawFd, how: libc::c_int) {
-    // SAFETY: shutdown(2) takes plain integers; a wrong descriptor is an error, which means that
-    // the connection is gone already.
-    unsafe { libc::shutdown(fd, how) };
-}
-
 /// Bytes in a socket's send queue that the peer has not acknowledged; `None` where nobody knows.
 fn queued(fd: RawFd) -> Option<libc::c_int> {
     let mut bytes: libc::c_int = 0;
     // SAFETY: the call writes one int.
     let known = unsafe { libc::ioctl(fd, libc::TIOCOUTQ, &raw mut bytes) } == 0;
     known.then_some(bytes)
-}
-
-/// Whether bytes wait to be read. Takes none of them.
-fn has_unread(fd: RawFd) -> bool {
-    let mut byte = 0u8;
-    let flags = libc::MSG_PEEK | libc::MSG_DONTWAIT;
-    // SAFETY: one byte of valid memory; the flags make it neither wait nor consume.
-    unsafe { libc::recv(fd, (&raw mut byte).cast(), 1, flags) > 0 }
 }
 
 /// Whether the peer has reset the connection (or both sides are closed). A half-close by the

@@ -7,6 +7,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use monoio::net::TcpListener;
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::socket::shut_down;
 use super::stream::Stream;
 
 /// Binds a socket with SO_REUSEPORT; each worker gets one of its own for the same address. It
@@ -130,6 +131,5 @@ pub fn accept_waiting(fd: i32) -> io::Result<OwnedFd> {
 /// Ends the pending accept of a listening socket. What is still queued is reset, so take it first
 /// (the accept completes as long as connections wait).
 pub fn close_accepts(fd: i32) {
-    // SAFETY: plain integers.
-    unsafe { libc::shutdown(fd, libc::SHUT_RDWR) };
+    shut_down(fd, libc::SHUT_RDWR);
 }

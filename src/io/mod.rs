@@ -14,6 +14,7 @@ pub mod driver;
 pub mod join;
 pub mod listener;
 pub mod memory;
+mod socket;
 pub mod splice;
 pub mod stream;
 

@@ -14,6 +14,7 @@ use monoio::net::{TcpStream, UnixStream};
 
 use super::buffer::{Buffer, Room, Unsent};
 use super::deadline::Guard;
+use super::socket::{has_unread, peek, shut_down};
 use crate::limits::INLINE_MAX;
 
 enum Kind {
@@ -203,27 +204,17 @@ impl Stream {
     /// Whether a connection that should be silent is: no bytes, no end of file, no error. One
     /// non-blocking look that takes nothing from the socket.
     pub fn is_quiet(&self) -> bool {
-        self.peek().is_err_and(|e| e.kind() == io::ErrorKind::WouldBlock)
+        peek(self.fd).is_err_and(|e| e.kind() == io::ErrorKind::WouldBlock)
     }
 
     /// Whether the peer sent bytes that nobody has read.
     pub fn has_unread(&self) -> bool {
-        self.peek().is_ok_and(|n| n > 0)
-    }
-
-    fn peek(&self) -> io::Result<usize> {
-        let mut byte = 0u8;
-        // SAFETY: one byte of valid memory; the flags make it neither wait nor consume.
-        let n = unsafe {
-            libc::recv(self.fd, (&raw mut byte).cast(), 1, libc::MSG_PEEK | libc::MSG_DONTWAIT)
-        };
-        usize::try_from(n).map_err(|_| io::Error::last_os_error())
+        has_unread(self.fd)
     }
 
     /// Tells the peer that no more bytes come.
     pub fn shut_write(&self) {
-        // SAFETY: plain integers; an error means that the connection is gone.
-        unsafe { libc::shutdown(self.fd, libc::SHUT_WR) };
+        shut_down(self.fd, libc::SHUT_WR);
     }
 
     /// Makes closing send a reset instead of an orderly end, so that the peer can't take a

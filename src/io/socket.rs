@@ -1,0 +1,29 @@
+//! What is asked of a socket past the driver: looks that take nothing, and shutting it down.
+
+use std::io;
+use std::os::fd::RawFd;
+
+/// Looks for bytes without waiting and without taking them: 1 where some are there, 0 at the end
+/// of file.
+///
+/// # Errors
+/// `WouldBlock` where nothing has come; else what recv(2) says.
+pub(super) fn peek(fd: RawFd) -> io::Result<usize> {
+    let mut byte = 0u8;
+    let flags = libc::MSG_PEEK | libc::MSG_DONTWAIT;
+    // SAFETY: one byte of valid memory; the flags make it neither wait nor consume.
+    let n = unsafe { libc::recv(fd, (&raw mut byte).cast(), 1, flags) };
+    usize::try_from(n).map_err(|_| io::Error::last_os_error())
+}
+
+/// Whether bytes wait to be read.
+pub(super) fn has_unread(fd: RawFd) -> bool {
+    peek(fd).is_ok_and(|n| n > 0)
+}
+
+/// Ends one side of a connection, or both, or a listener's accepting.
+pub(super) fn shut_down(fd: RawFd, how: libc::c_int) {
+    // SAFETY: shutdown(2) takes plain integers; a wrong descriptor is an error, which means that
+    // the connection is gone already.
+    unsafe { libc::shutdown(fd, how) };
+}
