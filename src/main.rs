@@ -121,7 +121,7 @@ impl From<DriverArg> for DriverChoice {
 /// Gives memory of connections that fell silent back to the system, and costs less a request than
 /// the C library's.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tollgate::io::memory::Allocator = tollgate::io::memory::Allocator;
 
 fn main() -> ExitCode {
     match Cli::parse().command {

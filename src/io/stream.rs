@@ -3,8 +3,9 @@
 use std::cell::{Cell, UnsafeCell};
 use std::future::poll_fn;
 use std::io;
+use std::mem::ManuallyDrop;
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::path::Path;
 use std::pin::pin;
 use std::time::Duration;
@@ -25,16 +26,22 @@ enum Kind {
 /// A connected stream. Reads and writes take `&self`, so that one task can drive both directions;
 /// at most one read and one write may be pending at a time.
 pub struct Stream {
-    kind: UnsafeCell<Kind>,
+    kind: UnsafeCell<ManuallyDrop<Kind>>,
     fd: RawFd,
+    /// Operations that were begun and not awaited to their end: they hold the descriptor too.
+    pending: Cell<u32>,
     /// Operations that completed one after another without waiting.
     inline: Cell<u32>,
 }
 
 impl Stream {
+    fn new(fd: RawFd, kind: Kind) -> Self {
+        let kind = UnsafeCell::new(ManuallyDrop::new(kind));
+        Self { kind, fd, pending: Cell::new(0), inline: Cell::new(0) }
+    }
+
     pub(super) fn tcp(stream: TcpStream) -> Self {
-        let fd = stream.as_raw_fd();
-        Self { kind: UnsafeCell::new(Kind::Tcp(stream)), fd, inline: Cell::new(0) }
+        Self::new(stream.as_raw_fd(), Kind::Tcp(stream))
     }
 
     /// Takes over an accepted socket.
@@ -71,8 +78,7 @@ impl Stream {
     /// What connect(2) says, or `TimedOut`.
     pub async fn connect_unix(path: &Path, within: Duration) -> io::Result<Self> {
         let stream = timeout(within, UnixStream::connect(path)).await?;
-        let fd = stream.as_raw_fd();
-        Ok(Self { kind: UnsafeCell::new(Kind::Unix(stream)), fd, inline: Cell::new(0) })
+        Ok(Self::new(stream.as_raw_fd(), Kind::Unix(stream)))
     }
 
     /// The descriptor, for deadlines.
@@ -157,6 +163,7 @@ impl Stream {
     /// that is faster than we are would keep its task running for ever: after some of those in a
     /// row the task pauses, and the others, and the tick, have their turn.
     async fn paced<T>(&self, operation: impl Future<Output = T>) -> T {
+        self.pending.set(self.pending.get() + 1);
         let mut operation = pin!(operation);
         let mut waited = false;
         let output = poll_fn(|cx| {
@@ -165,6 +172,7 @@ impl Stream {
             poll
         })
         .await;
+        self.pending.set(self.pending.get() - 1);
         let inline = if waited { 0 } else { self.inline.get() + 1 };
         self.inline.set(inline);
         if inline >= INLINE_MAX {
@@ -179,10 +187,13 @@ impl Stream {
     /// # Errors
     /// What the driver says; the connection is then of no more use.
     pub async fn writable(&self) -> io::Result<()> {
-        match self.kind() {
+        self.pending.set(self.pending.get() + 1);
+        let result = match self.kind() {
             Kind::Tcp(s) => s.writable(false).await,
             Kind::Unix(s) => s.writable(false).await,
-        }
+        };
+        self.pending.set(self.pending.get() - 1);
+        result
     }
 
     /// Waits until a read would not block, holding no buffer.
@@ -191,10 +202,12 @@ impl Stream {
     /// What the driver says; the connection is then of no more use.
     pub async fn readable(&self) -> io::Result<()> {
         loop {
+            self.pending.set(self.pending.get() + 1);
             let result = match self.kind() {
                 Kind::Tcp(s) => s.readable(false).await,
                 Kind::Unix(s) => s.readable(false).await,
             };
+            self.pending.set(self.pending.get() - 1);
             if !is_cancelled(&result) {
                 return result;
             }
@@ -231,6 +244,25 @@ impl Stream {
                 size_of::<libc::linger>() as libc::socklen_t,
             );
         }
+    }
+}
+
+impl Drop for Stream {
+    /// Closes the descriptor. Left to itself the runtime does that by two operations of the ring,
+    /// the closing and a cancellation of it, which together cost more than the call. But where an
+    /// operation may still be pending in the kernel, the descriptor is the runtime's to close.
+    fn drop(&mut self) {
+        // SAFETY: taken once, and not used after.
+        let kind = unsafe { ManuallyDrop::take(self.kind.get_mut()) };
+        if self.pending.get() > 0 || monoio::utils::is_legacy() {
+            return drop(kind);
+        }
+        let fd = match kind {
+            Kind::Tcp(s) => s.into_raw_fd(),
+            Kind::Unix(s) => s.into_raw_fd(),
+        };
+        // SAFETY: nobody else owns it.
+        drop(unsafe { OwnedFd::from_raw_fd(fd) });
     }
 }
 
