@@ -337,6 +337,9 @@ pub const BUFFERS_POOLED: usize = 256;
 pub const RING_ENTRIES: u32 = 1024;
 /// Completion entries: bursts beyond this go through the kernel's slow overflow list.
 pub const RING_COMPLETIONS: u32 = 16 * 1024;
+/// Accepts that wait at once on a listener of a core: with one, a burst of connections is taken one a
+/// turn of the ring.
+pub const ACCEPTS_PENDING: usize = 16;
 /// Operations on one stream that may complete one after another without waiting.
 pub const INLINE_MAX: u32 = 32;
 /// Bytes asked for a splice pipe (Linux lets a user have some 64 MiB of them by default).

@@ -2,20 +2,22 @@
 //! HTTP or of what a connection is for.
 //!
 //! Invariants:
-//! - One accept is pending for a listener's whole life and is never cancelled.
+//! - Accepts are pending for a listener's whole life and are never cancelled.
 //! - Without descriptors it pauses, sheds one waiting connection and says so; it never spins.
 
 mod admission;
 
 pub use admission::{Admission, Admitted, Refused};
 
+use std::cell::{Cell, RefCell};
 use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
+use crate::io::clock::now_ns;
 use crate::io::listener::accept_waiting;
-use crate::io::{Listener, Stream, sleep_ms};
+use crate::io::{Listener, Stream, sleep_ms, spawn};
 use crate::limits::{ACCEPT_PAUSE_MS, TICK_MS};
 
 /// What the loop tells its owner.
@@ -43,24 +45,57 @@ impl Spare {
     }
 }
 
-/// Accepts until the listener's accepting is closed, handing each event to `each`.
-pub async fn run(listener: Rc<Listener>, mut each: impl FnMut(Event)) {
-    let mut spare = Spare::new();
+/// One listener's accepting on one core.
+struct Acceptor<F> {
+    listener: Listener,
+    spare: RefCell<Spare>,
+    /// When it last paused, nanoseconds.
+    paused_ns: Cell<u64>,
+    each: F,
+}
+
+/// Accepts until the listener's accepting is closed, handing each event to `each`. `pending` accepts
+/// wait at once: one alone would take one connection a turn of the ring.
+pub fn start(listener: Listener, pending: usize, each: impl Fn(Event) + 'static) {
+    let acceptor = Rc::new(Acceptor {
+        listener,
+        spare: RefCell::new(Spare::new()),
+        paused_ns: Cell::new(0),
+        each,
+    });
+    for _ in 0..pending {
+        spawn(run(acceptor.clone()));
+    }
+}
+
+async fn run<F: Fn(Event)>(acceptor: Rc<Acceptor<F>>) {
     loop {
-        match listener.accept().await {
-            Ok((stream, peer)) => each(Event::Connection(stream, peer)),
+        match acceptor.listener.accept().await {
+            Ok((stream, peer)) => (acceptor.each)(Event::Connection(stream, peer)),
             Err(error) => match Trouble::of(&error) {
                 Trouble::Closed => return,
                 Trouble::Passing => {}
                 // Only a socket that is about to be shut down does not block.
                 Trouble::Closing => sleep_ms(TICK_MS).await,
                 Trouble::Exhausted => {
-                    each(Event::Paused);
-                    spare.shed_one(&listener);
+                    acceptor.pause();
                     sleep_ms(ACCEPT_PAUSE_MS).await;
                 }
             },
         }
+    }
+}
+
+impl<F: Fn(Event)> Acceptor<F> {
+    /// The first of the accepts to fail says so, for all.
+    fn pause(&self) {
+        let now = now_ns();
+        if now.saturating_sub(self.paused_ns.get()) < ACCEPT_PAUSE_MS * 1_000_000 / 2 {
+            return;
+        }
+        self.paused_ns.set(now);
+        (self.each)(Event::Paused);
+        self.spare.borrow_mut().shed_one(&self.listener);
     }
 }
 

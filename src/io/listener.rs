@@ -70,8 +70,8 @@ impl Listener {
         Ok(Self { inner: TcpListener::from_std(socket)?, fd })
     }
 
-    /// Waits for a connection. One of these is pending for the listener's whole life; it is never
-    /// cancelled, since a cancelled accept can lose a connection.
+    /// Waits for a connection. Some of these are pending for the listener's whole life; they are
+    /// never cancelled, since a cancelled accept can lose a connection.
     ///
     /// # Errors
     /// What accept(2) says; `InvalidInput` after [`close_accepts`].

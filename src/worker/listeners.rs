@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::accept::{self, Event, Refused};
 use crate::io::listener::{close_accepts, drain};
 use crate::io::{self, Stream};
-use crate::limits::DRAIN_ACCEPTS;
+use crate::limits::{ACCEPTS_PENDING, DRAIN_ACCEPTS};
 use crate::session::connection;
 use crate::session::core::{Core, ListenerState};
 use crate::snapshot::Listener;
@@ -135,8 +135,10 @@ impl Listeners {
     fn start(&self, core: &Rc<Core>, state: Rc<RefCell<Rc<ListenerState>>>, end: io::Listener) {
         let core = core.clone();
         let connections = self.connections.clone();
-        let mut last_said_ns = 0;
-        io::spawn(accept::run(Rc::new(end), move |event| match event {
+        let last_said_ns = Cell::new(0);
+        // On epoll one accept takes all that wait.
+        let pending = if self.nonblocking { 1 } else { ACCEPTS_PENDING };
+        accept::start(end, pending, move |event| match event {
             Event::Connection(stream, peer) => {
                 let state = state.borrow().clone();
                 admit(&core, &state, &connections, stream, peer);
@@ -146,13 +148,13 @@ impl Listeners {
                 let state = state.borrow().clone();
                 core.stats.listener(state.id).refused_no_descriptors.up();
                 let now = io::clock::now_ns();
-                if now.saturating_sub(last_said_ns) > 1_000_000_000 {
-                    last_said_ns = now;
+                if now.saturating_sub(last_said_ns.get()) > 1_000_000_000 {
+                    last_said_ns.set(now);
                     let listener = state.settings().name.clone();
                     tracing::warn!(%listener, "no descriptors left: accepting pauses");
                 }
             }
-        }));
+        });
     }
 }
 
