@@ -21,6 +21,7 @@ fn failures() -> Vec<Failure> {
         F::BodyTooLarge,
         F::ClientGone,
         F::ConnectMethod,
+        F::TraceMethod,
         F::NoRoute,
         F::MethodNotAllowed,
         F::RateLimited,
@@ -44,6 +45,7 @@ fn failures() -> Vec<Failure> {
         match failure {
             F::BadRequest(_) | F::BadRequestBody(_) | F::HeaderTimeout | F::BodyTimeout => {}
             F::BodyTooLarge | F::ClientGone | F::ConnectMethod | F::NoRoute => {}
+            F::TraceMethod => {}
             F::MethodNotAllowed | F::RateLimited | F::ClientConcurrency => {}
             F::RouteConcurrency | F::LimitState | F::Overloaded | F::BadRewrite => {}
             F::NoTarget | F::ConnectFailed | F::ConnectTimeout | F::NoDescriptors => {}

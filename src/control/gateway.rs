@@ -19,7 +19,7 @@ use super::source::Source;
 use crate::accept::Admission;
 use crate::config::{Settings, TargetAddress};
 use crate::http::Bad;
-use crate::io::Driver;
+use crate::io::{Driver, clock};
 use crate::limits::{DESCRIPTORS_RESERVED, RELOAD_DEADLINE_MS};
 use crate::policy::limit;
 use crate::respond::failure::Failure;
@@ -46,6 +46,7 @@ pub struct Face {
     started: SystemTime,
     driver: Driver,
     driver_reason: String,
+    limits: Arc<limit::Shared>,
     log_counts: Box<dyn Fn() -> LogCounts + Send + Sync>,
     resolutions: Box<dyn Fn() -> Vec<Resolution> + Send + Sync>,
     reloads: mpsc::Sender<ReloadRequest>,
@@ -120,7 +121,7 @@ impl Gateway {
         let shared = Arc::new(Shared {
             snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
             admission: Admission::new(limits.clone()),
-            limits,
+            limits: limits.clone(),
         });
         let face = Arc::new(Face {
             told: Mutex::new(Told {
@@ -137,6 +138,7 @@ impl Gateway {
             started: SystemTime::now(),
             driver: start.driver.0,
             driver_reason: start.driver.1,
+            limits,
             log_counts: Box::new(log.counter()),
             resolutions: Box::new(resolver.resolutions()),
             reloads: start.reloads,
@@ -397,6 +399,7 @@ impl admin::Control for Face {
             driver: self.driver.name(),
             driver_reason: self.driver_reason.clone(),
             draining: told.draining,
+            limit_tables: self.limits.used(clock::now_ns()),
         }
     }
 

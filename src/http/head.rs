@@ -51,6 +51,7 @@ pub enum Known {
     Host,
     KeepAlive,
     Location,
+    MaxForwards,
     ProxyAuthenticate,
     ProxyAuthorization,
     ProxyConnection,
@@ -209,6 +210,18 @@ pub struct ResponseHead {
     pub keep_alive: bool,
     /// Bytes of the head, the blank line included.
     pub len: usize,
+}
+
+/// How often a TRACE or OPTIONS request may still be forwarded, where it says so (RFC 9110 section
+/// 7.6.2; on other methods the field means nothing). What is no number counts as absent.
+pub fn max_forwards(head: &RequestHead, buf: &[u8]) -> Option<u64> {
+    if !matches!(head.method, Method::Trace | Method::Options) {
+        return None;
+    }
+    let value = first(&head.fields, Known::MaxForwards)?.value.of(buf);
+    let number = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
+    let add = |n: u64, digit: &u8| n.saturating_mul(10).saturating_add(u64::from(digit - b'0'));
+    number.then(|| value.iter().fold(0, add))
 }
 
 /// The first field of a known name.

@@ -20,6 +20,8 @@ pub enum Failure {
     ClientGone,
     /// CONNECT, which a gateway does not offer.
     ConnectMethod,
+    /// TRACE that must go no further; what it would tell could hold secrets.
+    TraceMethod,
     /// No route matches.
     NoRoute,
     /// Routes match but for the method.
@@ -183,6 +185,14 @@ impl Failure {
                 "http_request_denied",
                 Client,
                 true,
+            ),
+            Self::TraceMethod => m(
+                501,
+                "trace_method",
+                "This gateway does not answer TRACE",
+                "http_request_denied",
+                Client,
+                false,
             ),
             Self::NoRoute => {
                 m(404, "no_route", "No such resource", "destination_not_found", Client, false)

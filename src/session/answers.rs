@@ -1,6 +1,6 @@
 //! Answers that the gateway makes itself, written to the client.
 
-use crate::http::{Framing, Version};
+use crate::http::{Framing, Method, Version};
 use crate::io::{Buffer, Expiry, clock};
 use crate::policy::transform::Redirect;
 use crate::respond::failure::Failure;
@@ -38,6 +38,14 @@ pub(super) async fn options(r: &mut Request<'_>, s: &mut Scratch) -> Result<Fate
     let out = compose(r, s, fate, |manner, out| own.encode(manner, out));
     r.account.status = 204;
     Ok(send(r, out, fate).await)
+}
+
+/// A question about the way, which must go no further (RFC 9110 section 7.6.2).
+pub(super) async fn last_hop(r: &mut Request<'_>, s: &mut Scratch) -> Result<Fate, Failure> {
+    match s.head.method {
+        Method::Trace => Err(Failure::TraceMethod),
+        _ => options(r, s).await,
+    }
 }
 
 /// A redirect.

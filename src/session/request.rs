@@ -1,6 +1,6 @@
 //! THE PLOT: the way of one request, in order. Stages decide; the branching is here.
 
-use crate::http::{Framing, Method, TargetForm};
+use crate::http::{Framing, Method, TargetForm, max_forwards};
 use crate::io::{buffer, clock};
 use crate::policy::limit::{self, KeySource, Rule};
 use crate::policy::{Concurrency, Denied, Permit, judge};
@@ -87,6 +87,9 @@ async fn judge_and_answer(r: &mut Request<'_>, s: &mut Scratch) -> Result<Fate, 
 
 async fn answer(r: &mut Request<'_>, s: &mut Scratch, permit: &Permit) -> Result<Fate, Failure> {
     match &r.snapshot.routes[r.route.unwrap_or_default()].action {
+        Action::Forward(_) if max_forwards(&s.head, s.input.data()) == Some(0) => {
+            answers::last_hop(r, s).await
+        }
         Action::Forward(rules) => forward::run(r, s, rules, permit).await,
         Action::Redirect(status, redirect) => answers::redirect(r, s, *status, redirect).await,
         Action::Respond(fixed) => answers::fixed(r, s, fixed).await,

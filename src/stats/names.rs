@@ -114,10 +114,11 @@ metrics! {
     WORKER_CONNECTIONS Gauge "worker_connections" ["worker" "core"] "Client connections open."
     WORKER_TURNS Counter "worker_turns_total" ["worker" "core"] "Turns of the event loop."
     WORKER_POOL_IDLE Gauge "worker_pool_idle_connections" ["worker" "core"] "Idle upstream connections."
-    WORKER_BUFFERS Gauge "worker_buffers" ["worker" "core"] "Buffers in use."
     WORKER_BUFFER_BYTES Gauge "worker_buffer_bytes" ["worker" "core"] "Bytes of buffers in use."
     WORKER_ACCEPT_PAUSES Counter "worker_accept_pauses_total" ["worker" "core"] "Times accepting was paused for want of descriptors."
     WORKER_GENERATION Gauge "worker_config_generation" ["worker" "core"] "Generation of the configuration that new requests get."
+
+    LIMIT_TABLE_USED Gauge "limit_table_used_ratio" ["table"] "Share of the limits' tables that holds state, by table (buckets, counters); an estimate from a sample."
 
     LOG_WRITTEN Counter "access_log_records_written_total" [] "Access-log records written."
     LOG_DROPPED Counter "access_log_records_dropped_total" ["reason"] "Access-log records lost, by reason (queue_full, write_error)."

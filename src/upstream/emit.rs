@@ -1,7 +1,7 @@
 //! The request head that goes upstream, emitted from the parsed form.
 
 use crate::http::h1::encode;
-use crate::http::{Framing, Known, RequestHead};
+use crate::http::{Framing, Known, RequestHead, max_forwards};
 use crate::policy::transform::{Edits, Forward, Hop, Values};
 
 /// A request as it goes upstream.
@@ -35,7 +35,14 @@ impl Outgoing<'_, '_> {
             Framing::Chunked => out.extend_from_slice(encode::CHUNKED),
             Framing::None | Framing::UntilClose => {}
         }
+        let max_forwards = max_forwards(self.head, self.buf);
+        if let Some(left) = max_forwards {
+            encode::field(out, b"Max-Forwards", left.saturating_sub(1).to_string().as_bytes());
+        }
         for field in &self.head.fields {
+            if field.known == Known::MaxForwards && max_forwards.is_some() {
+                continue;
+            }
             let framing = matches!(field.known, Known::Host | Known::ContentLength);
             if framing || field.hop || self.forward.replaces(field.known, self.hop.trust) {
                 continue;

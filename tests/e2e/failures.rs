@@ -72,6 +72,13 @@ const TABLE: &[Row] = &[
         "http_request_denied",
         true,
     ),
+    row(
+        "trace that ends here",
+        "TRACE /refused HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\n\r\n",
+        501,
+        "http_request_denied",
+        false,
+    ),
     row("version", "GET / HTTP/3.0\r\nHost: a\r\n\r\n", 505, "http_request_error", true),
     row(
         "refused connection",

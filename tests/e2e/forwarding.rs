@@ -36,6 +36,7 @@ both_drivers!(
     the_id_of_a_trusted_proxy_is_continued,
     a_trace_is_continued,
     a_trace_is_started,
+    max_forwards_counts_down_and_ends_here_at_zero,
 );
 
 fn hop_by_hop_fields_of_a_request_stay_here(driver: Driver) {
@@ -244,4 +245,22 @@ fn a_trace_is_started(driver: Driver) {
         assert!(parts[1].bytes().any(|b| b != b'0'));
         assert!(!head.has("tracestate"), "a state without its parent");
     }
+}
+
+fn max_forwards_counts_down_and_ends_here_at_zero(driver: Driver) {
+    let upstream = Upstream::saying("ok");
+    let gateway = Gateway::start(driver, forward_all(&upstream.address));
+    let ask = |method: &str, value: &str| {
+        gateway.once(&format!("{method} / HTTP/1.1\r\nHost: a\r\nMax-Forwards: {value}\r\n\r\n"))
+    };
+    ask("OPTIONS", "2").expect(200);
+    ask("TRACE", "1").expect(200);
+    // On other methods the field means nothing.
+    ask("GET", "0").expect(200);
+    let seen: Vec<_> = upstream.requests().into_iter().map(|r| r.head).collect();
+    let left: Vec<_> = seen.iter().map(|head| head.value("max-forwards")).collect();
+    assert_eq!(left, [Some("1"), Some("0"), Some("0")]);
+    ask("OPTIONS", "0").expect(204);
+    ask("TRACE", "0").expect(501);
+    assert_eq!(upstream.requests().len(), 3);
 }

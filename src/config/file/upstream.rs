@@ -95,7 +95,7 @@ pub struct WeightedTarget {
     #[schemars(required, extend("x-required" = true))]
     pub address: Option<String>,
     /// Share of the requests beside the other targets'.
-    #[schemars(range(min = 1, max = 1000))]
+    #[schemars(range(min = 1, max = crate::limits::CONFIG_MAX_WEIGHT))]
     pub weight: u32,
 }
 

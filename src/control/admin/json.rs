@@ -1,5 +1,7 @@
 //! `/stats`: everything as one JSON object. Durations in seconds, sizes in bytes.
 
+use std::collections::BTreeMap;
+
 use hdrhistogram::Histogram as Hdr;
 use serde_json::{Map, Value, json};
 
@@ -29,6 +31,7 @@ pub(super) fn render(shown: &Shown<'_>, recent: &Recent) -> String {
         "config": config(shown),
         "process": process(shown),
         "gateway": gateway(shown, recent, &mut hdr),
+        "limit_tables_used": shown.facts.limit_tables.into_iter().collect::<BTreeMap<_, _>>(),
         "access_log": access_log(shown),
         "workers": workers,
         "listeners": listeners,
@@ -80,7 +83,6 @@ fn gateway(shown: &Shown<'_>, recent: &Recent, hdr: &mut Hdr<u64>) -> Value {
         "latency_seconds": latency(&sum.latency, sum.latency_sum_ns, hdr),
         "connections": sum.connections,
         "pool_idle": sum.pool_idle,
-        "buffers": sum.buffers,
         "buffer_bytes": sum.buffer_bytes,
         "accept_pauses": sum.accept_pauses,
         "recent": {
@@ -124,7 +126,6 @@ fn worker(worker: &WorkerStats, hdr: &mut Hdr<u64>) -> Value {
         "latency_seconds": latency(&sum.latency, sum.latency_sum_ns, hdr),
         "connections": sum.connections,
         "pool_idle": sum.pool_idle,
-        "buffers": sum.buffers,
         "buffer_bytes": sum.buffer_bytes,
         "accept_pauses": sum.accept_pauses,
         "access_log_dropped": sum.log_dropped,

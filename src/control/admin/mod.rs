@@ -75,6 +75,8 @@ pub struct Facts {
     pub driver_reason: String,
     /// Whether the gateway finishes its requests in order to stop.
     pub draining: bool,
+    /// The share of each of the limits' tables that holds state, 0 to 1.
+    pub limit_tables: [(&'static str, f64); 2],
 }
 
 /// Names of the kinds that workers count by index.

@@ -21,6 +21,7 @@ pub(super) fn render(shown: &Shown<'_>) -> String {
     upstreams(&mut text, shown);
     targets(&mut text, shown);
     workers(&mut text, shown);
+    limit_tables(&mut text, shown);
     access_log(&mut text, shown);
     own_process(&mut text, shown);
     text.0
@@ -284,12 +285,11 @@ fn targets(text: &mut Text, shown: &Shown<'_>) {
 
 fn workers(text: &mut Text, shown: &Shown<'_>) {
     type Of = fn(&crate::stats::WorkerStats) -> u64;
-    let metrics: [(&Metric, Of); 8] = [
+    let metrics: [(&Metric, Of); 7] = [
         (&n::WORKER_REQUESTS, |w| w.requests.value()),
         (&n::WORKER_CONNECTIONS, |w| w.connections.value()),
         (&n::WORKER_TURNS, |w| w.turns.value()),
         (&n::WORKER_POOL_IDLE, |w| w.pool_idle.value()),
-        (&n::WORKER_BUFFERS, |w| w.buffers.value()),
         (&n::WORKER_BUFFER_BYTES, |w| w.buffer_bytes.value()),
         (&n::WORKER_ACCEPT_PAUSES, |w| w.accept_pauses.value()),
         (&n::WORKER_GENERATION, |w| w.generation.value()),
@@ -300,6 +300,13 @@ fn workers(text: &mut Text, shown: &Shown<'_>) {
             let core = worker.core().map(|core| core.to_string()).unwrap_or_default();
             text.sample(metric, &[&worker.index, &core], number(worker));
         }
+    }
+}
+
+fn limit_tables(text: &mut Text, shown: &Shown<'_>) {
+    text.head(&n::LIMIT_TABLE_USED);
+    for (table, used) in shown.facts.limit_tables {
+        text.sample(&n::LIMIT_TABLE_USED, &[&table], used);
     }
 }
 

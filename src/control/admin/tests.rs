@@ -36,6 +36,7 @@ impl Control for Fake {
             driver: "io_uring",
             driver_reason: "the kernel allows it".into(),
             draining: self.draining.load(SeqCst),
+            limit_tables: [("buckets", 0.25), ("counters", 0.0)],
         }
     }
 

@@ -36,6 +36,12 @@ impl Shared {
         self.buckets.size() + self.counters.size()
     }
 
+    /// The shares of the tables of buckets and of counters that hold state, 0 to 1, estimated.
+    pub fn used(&self, now_ns: u64) -> [(&'static str, f64); 2] {
+        let steps = super::bucket::steps(now_ns);
+        [("buckets", self.buckets.used(steps)), ("counters", self.counters.used(now_ns))]
+    }
+
     /// The hash under which one thing (a route's stable id, say) is counted as a whole.
     pub fn scope_hash(&self, scope: u64) -> u64 {
         self.hasher.hash_one((scope, 0u8))

@@ -41,6 +41,8 @@ use super::pages::Pages;
 
 const SET: usize = 8;
 const PLACES: usize = TABLE_PROBE_SETS * (SET - 1);
+/// Sets that are looked at to tell how full a table is.
+const SAMPLE: usize = 1024;
 const VERSION: u16 = (1 << 10) - 1;
 const CLAIMED: u16 = 1 << 15;
 
@@ -152,6 +154,21 @@ impl<K: Kind> Table<K> {
         self.slots[position as usize]
             .compare_exchange(old.pack(), new.pack(), Ordering::AcqRel, Ordering::Acquire)
             .is_ok()
+    }
+
+    /// The share of the slots that hold state at `now`, 0 to 1: looked up in a sample of the sets, which
+    /// keys fill evenly.
+    pub(super) fn used(&self, now: u64) -> f64 {
+        let step = (self.sets / SAMPLE).max(1);
+        let places = (0..self.sets).step_by(step).flat_map(|set| {
+            (1..SET).map(move |slot| self.load((self.first + set * SET + slot) as Position))
+        });
+        let (mut seen, mut used) = (0u32, 0u32);
+        for slot in places {
+            seen += 1;
+            used += u32::from(slot != Slot::EMPTY && !K::free(slot.word, slot.spare, now));
+        }
+        f64::from(used) / f64::from(seen)
     }
 
     /// Address space the table takes, bytes.
@@ -273,6 +290,19 @@ mod tests {
         assert!(table.find_or_claim(99 << 20, 50).is_some());
         let left = hashes.iter().filter(|&&hash| table.find(hash).is_some()).count();
         assert_eq!(left, PLACES - 1);
+    }
+
+    #[test]
+    fn tells_how_full_it_is() {
+        let table = Table::<Expiring>::new(1 << 15);
+        assert_eq!(table.used(0), 0.0);
+        for n in 1..=1 << 13 {
+            hold(&table, spread(n), 50);
+        }
+        let slots = (table.sets * (SET - 1)) as f64;
+        let ratio = table.used(49) / (f64::from(1 << 13) / slots);
+        assert!((0.9..1.1).contains(&ratio), "{ratio}");
+        assert_eq!(table.used(50), 0.0);
     }
 
     #[test]
