@@ -15,7 +15,7 @@ use tollgate::policy::limit::{KeySource, Local, Rule, Shared, fields};
 use tollgate::policy::transform::{
     AddressText, Hop, LocationContext, Parameters, RequestId, Scheme, Trust, Values, outside,
 };
-use tollgate::policy::{Concurrency, Permit, judge};
+use tollgate::policy::{Permit, judge};
 use tollgate::respond::access_log::{Clock, Record, write_json};
 use tollgate::respond::head::{self, Content};
 use tollgate::route::{self, Found, Params};
@@ -190,7 +190,7 @@ impl Core {
         let route = &snapshot.routes[index as usize];
         let Action::Forward(rules) = &route.action else { panic!("another action") };
         // Its rules.
-        let scopes = [&listener.limits, &*route.limits, &snapshot.limits];
+        let scopes = [&listener.limits, route.limits(), &snapshot.limits];
         let (permit, limit_fields) =
             permit(snapshot, local, shared, route, scopes, &asked, client.addr, params, *now_ns);
         // A target, and what goes there.
@@ -273,11 +273,7 @@ fn permit(
         query: asked.query,
         path_parameter: &|ix| params.value(ix, asked.path),
     };
-    let concurrency = Concurrency {
-        scope: route.scope,
-        max: route.max_concurrent,
-        max_per_client: route.max_concurrent_per_client,
-    };
+    let concurrency = route.concurrency();
     let (permit, judgement) = judge(local, shared, &scopes, &keys, &concurrency, now_ns);
     let mut lines = Vec::new();
     if let Some(judgement) = judgement {
@@ -332,7 +328,7 @@ impl Way<'_, '_> {
             content: Content::of(response, self.head.version),
             version: self.head.version,
             close: false,
-            edits: self.route.response_edits.as_deref(),
+            edits: self.route.response_edits(),
             values: self.values,
             location: &location,
             date: None,

@@ -11,7 +11,7 @@ use crate::config::{self, Balance, HostMatch, LimitKey, PathMatch, Settings, Tar
 use crate::policy::limit::Rule;
 use crate::policy::transform::{Edits, Forward as ForwardFields, Names, PathRewrite, Redirect};
 use crate::route::Table;
-use crate::snapshot::{Action, Fixed, Forward, Listener, Route, Snapshot};
+use crate::snapshot::{Action, Fixed, Forward, Listener, Route, RouteRules, Snapshot};
 use crate::stats::{self, Assignment, UpstreamEntry};
 use crate::upstream::balance::{self, Member};
 use crate::upstream::{Address, Group, Target};
@@ -87,6 +87,7 @@ impl<'a> Plan<'a> {
             listeners,
             table,
             routes,
+            route_ids: material.ids.directory.routes.iter().map(|entry| entry.id).collect(),
             groups,
             targets,
             limits: settings.limits.iter().map(|l| Rule::new("gateway", l, None)).collect(),
@@ -273,18 +274,20 @@ impl<'a> Routes<'a> {
             };
             Rule::new(&scope, limit, parameter)
         });
-        let response_edits = Edits::compile(&route.response_headers, names)
+        let edits = Edits::compile(&route.response_headers, names)
             .map_err(|e| format!("response_headers: {e:?}"))?;
+        let rules = RouteRules {
+            limits: limits.collect(),
+            max_concurrent: route.max_concurrent,
+            max_concurrent_per_client: route.max_concurrent_per_client,
+            response_edits: (!edits.is_empty()).then_some(edits),
+        };
         Ok(Route {
-            id: entry.id,
             name: entry.name.clone(),
             scope: number(&scope),
             action: self.action(route, names)?,
-            limits: limits.collect(),
+            rules: (!rules.is_empty()).then(|| Box::new(rules)),
             max_body: route.max_body.unwrap_or(u64::MAX),
-            max_concurrent: route.max_concurrent,
-            max_concurrent_per_client: route.max_concurrent_per_client,
-            response_edits: (!response_edits.is_empty()).then(|| Box::new(response_edits)),
         })
     }
 

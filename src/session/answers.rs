@@ -100,7 +100,7 @@ fn with_values(
 }
 
 fn append_edits(r: &Request<'_>, s: &Scratch, fields: &mut Vec<u8>) {
-    if let Some(edits) = &r.route().response_edits {
+    if let Some(edits) = r.route().response_edits() {
         with_values(r, s, |values| edits.append(values, fields));
     }
 }

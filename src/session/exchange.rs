@@ -406,7 +406,7 @@ impl Download<'_, '_, '_> {
         }
         let client = self.way.request.connection;
         *reply = Buffer::small();
-        let edits = self.way.request.route().response_edits.as_deref();
+        let edits = self.way.request.route().response_edits();
         head::interim(response, answer.data(), edits, reply.writer());
         let at = clock::coarse_ns().saturating_add(self.way.rules.idle_ns);
         client.guard.arm(at.min(self.way.total_at_ns), Expiry::ShutBoth);
@@ -439,7 +439,7 @@ impl Download<'_, '_, '_> {
             content,
             version: self.way.head.version,
             close,
-            edits: self.way.request.route().response_edits.as_deref(),
+            edits: self.way.request.route().response_edits(),
             values: self.way.values,
             location: &self.way.location(self.target),
             forward: &self.way.rules.forward,

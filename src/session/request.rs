@@ -3,10 +3,11 @@
 use crate::http::{Framing, Method, TargetForm, max_forwards};
 use crate::io::{buffer, clock};
 use crate::policy::limit::{self, KeySource, Rule};
-use crate::policy::{Concurrency, Denied, Permit, judge};
+use crate::policy::{Denied, Permit, judge};
 use crate::respond::failure::Failure;
 use crate::route::{self, Found};
-use crate::snapshot::{Action, Route};
+use crate::snapshot::{Action, Route, Snapshot};
+use crate::stats::prefetch;
 
 use super::arrival::{self, Arrival};
 use super::client::{After, Connection};
@@ -29,10 +30,12 @@ pub(super) async fn serve(c: &mut Connection, s: &mut Scratch) -> Option<After> 
     let kept = c.listener.settings();
     let listener = snapshot.listener(c.listener.id).unwrap_or(&kept);
     c.core.stats.in_flight.up();
+    // Looked up first, so that what is found is fetched from memory while the request is begun.
+    let found = look_up(c, s, &snapshot, refused.is_none());
     let mut request = begin(c, s, &snapshot, listener, refused.is_none());
     let outcome = match refused {
         Some(failure) => Err(failure),
-        None => run(&mut request, s).await,
+        None => run(&mut request, s, found).await,
     };
     let fate = match outcome {
         Ok(fate) => fate,
@@ -53,7 +56,7 @@ pub(super) async fn serve(c: &mut Connection, s: &mut Scratch) -> Option<After> 
 }
 
 /// Stages 3 to 6.
-async fn run(r: &mut Request<'_>, s: &mut Scratch) -> Result<Fate, Failure> {
+async fn run(r: &mut Request<'_>, s: &mut Scratch, found: Found) -> Result<Fate, Failure> {
     if buffer::held() > r.snapshot.max_buffer_memory {
         return Err(Failure::Overloaded);
     }
@@ -64,10 +67,10 @@ async fn run(r: &mut Request<'_>, s: &mut Scratch) -> Result<Fate, Failure> {
         return answers::options(r, s).await;
     }
     // 3: the route.
-    r.route = Some(find_route(r, s)?);
+    r.route = Some(take_route(r, found)?);
     let stats = &r.connection.core.stats;
-    let route = r.route().id;
-    stats.route(route).in_flight.up();
+    let route = r.route_id();
+    stats.route(route).begin();
     let fate = judge_and_answer(r, s).await;
     stats.route(route).in_flight.down();
     fate
@@ -96,7 +99,11 @@ async fn answer(r: &mut Request<'_>, s: &mut Scratch, permit: &Permit) -> Result
     }
 }
 
-fn find_route(r: &mut Request<'_>, s: &mut Scratch) -> Result<usize, Failure> {
+/// Which route the request takes.
+fn look_up(c: &Connection, s: &mut Scratch, snapshot: &Snapshot, parsed: bool) -> Found {
+    if !parsed {
+        return Found::NotFound;
+    }
     let buf = s.input.data();
     let asked = route::Request {
         host: s.head.host.of(buf),
@@ -107,7 +114,16 @@ fn find_route(r: &mut Request<'_>, s: &mut Scratch) -> Result<usize, Failure> {
         fields: &s.head.fields,
         buf,
     };
-    match r.snapshot.table.find(&asked, &mut s.params) {
+    let found = snapshot.table.find(&asked, &mut s.params);
+    if let Found::Route(index) = found {
+        prefetch(&snapshot.routes[index as usize]);
+        prefetch(c.core.stats.route(snapshot.route_ids[index as usize]));
+    }
+    found
+}
+
+fn take_route(r: &mut Request<'_>, found: Found) -> Result<usize, Failure> {
+    match found {
         Found::Route(index) => Ok(index as usize),
         Found::MethodNotAllowed(allowed) => {
             r.limit_fields.extend_from_slice(b"Allow: ");
@@ -132,13 +148,9 @@ fn judge_request(r: &mut Request<'_>, s: &Scratch) -> Result<Permit, Failure> {
         query: s.head.query.map(|q| q.of(buf)),
         path_parameter: &|ix| s.params.value(ix, path),
     };
-    let concurrency = Concurrency {
-        scope: route.scope,
-        max: route.max_concurrent,
-        max_per_client: route.max_concurrent_per_client,
-    };
+    let concurrency = route.concurrency();
     let core = &r.connection.core;
-    let scopes: [&[Rule]; 3] = [&r.listener.limits, &route.limits, &snapshot.limits];
+    let scopes: [&[Rule]; 3] = [&r.listener.limits, route.limits(), &snapshot.limits];
     let shared = &core.shared.limits;
     let local = &mut core.limits.borrow_mut();
     let (permit, judgement) =
@@ -167,10 +179,10 @@ fn check_length(route: &Route, framing: Framing) -> Result<(), Failure> {
 
 fn count_verdict(r: &Request<'_>, denied: Option<Denied>, limited: bool) {
     let stats = &r.connection.core.stats;
-    let route = stats.route(r.route().id);
+    let route = stats.route(r.route_id());
     match denied {
         None if limited => {
-            route.allowed.up();
+            route.times().allowed.up();
             stats.listener(r.listener.id).allowed.up();
         }
         None => {}

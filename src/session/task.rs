@@ -45,6 +45,11 @@ impl Request<'_> {
         &self.snapshot.routes[self.route.unwrap_or_default()]
     }
 
+    /// That route's stable id.
+    pub(super) fn route_id(&self) -> u32 {
+        self.snapshot.route_ids[self.route.unwrap_or_default()]
+    }
+
     /// Whether this is the connection's last answer, as far as is known before it begins.
     pub(super) fn is_last(&self, s: &Scratch) -> bool {
         !s.head.keep_alive

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use crate::config::{ClientAddressField, HostPolicy, HttpBounds, RateLimitFields};
+use crate::policy::Concurrency;
 use crate::policy::limit::Rule;
 use crate::policy::transform::{Edits, Forward as ForwardFields, PathRewrite, Redirect};
 use crate::route;
@@ -24,6 +25,8 @@ pub struct Snapshot {
     pub table: route::Table,
     /// Routes.
     pub routes: Vec<Route>,
+    /// Their stable ids; apart, so that a route's counters can be fetched while it itself is.
+    pub route_ids: Vec<u32>,
     /// Upstreams.
     pub groups: Vec<Group>,
     /// Stable ids of all targets in `groups`.
@@ -76,26 +79,35 @@ pub struct Listener {
     pub http: HttpBounds,
 }
 
-/// A route. What few routes have is boxed, since there may be 100,000.
+/// A route. One cache line, since there may be 100,000, each a wait for memory when it is asked for;
+/// what few routes have is boxed.
+#[repr(align(64))]
 pub struct Route {
-    /// Stable id.
-    pub id: u32,
     /// Name.
     pub name: Arc<str>,
     /// What happens with a request.
     pub action: Action,
-    /// Limits of this route.
-    pub limits: Box<[Rule]>,
+    /// Limits and edits, where it has any.
+    pub rules: Option<Box<RouteRules>>,
     /// Largest request content, bytes.
     pub max_body: u64,
     /// A number of its name that is the same in every generation.
     pub scope: u64,
+}
+
+const _: () = assert!(size_of::<Route>() == 64);
+
+/// The rules of a route that has any.
+#[derive(Default)]
+pub struct RouteRules {
+    /// Limits of this route.
+    pub limits: Vec<Rule>,
     /// Requests in flight.
     pub max_concurrent: Option<u32>,
     /// Requests in flight of one client.
     pub max_concurrent_per_client: Option<u32>,
     /// Edits of response fields.
-    pub response_edits: Option<Box<Edits>>,
+    pub response_edits: Option<Edits>,
 }
 
 /// What happens with a request.
@@ -138,6 +150,38 @@ pub struct Fixed {
     pub body: Vec<u8>,
     /// Content-Type.
     pub content_type: String,
+}
+
+impl RouteRules {
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.limits.is_empty()
+            && self.max_concurrent.is_none()
+            && self.max_concurrent_per_client.is_none()
+            && self.response_edits.is_none()
+    }
+}
+
+impl Route {
+    /// Limits of this route.
+    pub fn limits(&self) -> &[Rule] {
+        self.rules.as_ref().map_or(&[], |rules| &rules.limits)
+    }
+
+    /// How many requests may be in flight.
+    pub fn concurrency(&self) -> Concurrency {
+        let rules = self.rules.as_ref();
+        Concurrency {
+            scope: self.scope,
+            max: rules.and_then(|r| r.max_concurrent),
+            max_per_client: rules.and_then(|r| r.max_concurrent_per_client),
+        }
+    }
+
+    /// Edits of response fields.
+    pub fn response_edits(&self) -> Option<&Edits> {
+        self.rules.as_ref()?.response_edits.as_ref()
+    }
 }
 
 impl Snapshot {

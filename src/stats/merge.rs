@@ -50,7 +50,6 @@ pub struct GatewaySum {
     pub connections: u64,
     pub in_flight: u64,
     pub pool_idle: u64,
-    pub buffers: u64,
     pub buffer_bytes: u64,
     pub accept_pauses: u64,
     pub log_dropped: u64,
@@ -69,7 +68,6 @@ impl GatewaySum {
         self.connections += w.connections.value();
         self.in_flight += w.in_flight.value();
         self.pool_idle += w.pool_idle.value();
-        self.buffers += w.buffers.value();
         self.buffer_bytes += w.buffer_bytes.value();
         self.accept_pauses += w.accept_pauses.value();
         self.log_dropped += w.log_dropped.value();
@@ -101,11 +99,13 @@ impl RouteSum {
     fn add(&mut self, r: &RouteStats) {
         self.bytes_in += r.bytes_in.value();
         self.bytes_out += r.bytes_out.value();
-        self.latency_sum_ns += r.latency_sum.value();
         self.in_flight += r.in_flight.value();
-        self.allowed += r.allowed.value();
         self.codes.add_status(200, r.ok());
-        self.latency.add(&r.latency);
+        if let Some(times) = r.peek_times() {
+            self.latency_sum_ns += times.latency_sum.value();
+            self.allowed += times.allowed.value();
+            self.latency.add(&times.latency);
+        }
         let Some(rare) = r.peek_rare() else { return };
         self.codes.add(&rare.codes);
         self.limited += rare.limited.value();
@@ -232,7 +232,7 @@ pub fn listener(workers: &[Arc<WorkerStats>], id: u32) -> ListenerSum {
 /// The route with this id.
 pub fn route(workers: &[Arc<WorkerStats>], id: u32) -> RouteSum {
     let mut sum = RouteSum::default();
-    workers.iter().filter_map(|w| w.routes.peek(id)).for_each(|r| sum.add(r));
+    workers.iter().filter_map(|w| w.route(id)).for_each(|r| sum.add(r));
     sum
 }
 
@@ -245,7 +245,7 @@ pub fn route_requests(workers: &[Arc<WorkerStats>], id: u32) -> u64 {
         }
         r.ok() + codes.total()
     };
-    workers.iter().filter_map(|w| w.routes.peek(id)).map(of).sum()
+    workers.iter().filter_map(|w| w.route(id)).map(of).sum()
 }
 
 /// The upstream with this id.

@@ -18,6 +18,7 @@ mod counter;
 mod histogram;
 pub mod merge;
 pub mod names;
+mod prefetch;
 mod registry;
 mod slots;
 mod status;
@@ -26,6 +27,7 @@ mod worker;
 pub use blocks::{ListenerStats, RouteStats, TargetStats, UpstreamStats};
 pub use counter::{Counter, Gauge, Kinds};
 pub use histogram::{Buckets, Histogram};
+pub use prefetch::prefetch;
 pub use registry::{
     Assignment, Directory, Entry, Full, Hold, Kind, Names, Registry, UpstreamEntry,
 };

@@ -270,7 +270,7 @@ impl Space {
 fn zero(worker: &WorkerStats, kind: Kind, id: u32) {
     match kind {
         Kind::Listener => worker.listeners.peek(id).map(ListenerStats::zero),
-        Kind::Route => worker.routes.peek(id).map(RouteStats::zero),
+        Kind::Route => worker.route(id).map(RouteStats::zero),
         Kind::Upstream => worker.upstreams.peek(id).map(UpstreamStats::zero),
         Kind::Target => worker.targets.peek(id).map(TargetStats::zero),
     };

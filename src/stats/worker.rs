@@ -5,7 +5,9 @@ use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use super::blocks::{ListenerStats, RouteStats, TargetStats, UpstreamStats};
+use super::blocks::{
+    ListenerStats, ROUTES_IN_A_ROW, RouteRow, RouteStats, TargetStats, UpstreamStats,
+};
 use super::counter::{Counter, Gauge, Kinds};
 use super::histogram::Histogram;
 use super::slots::Slots;
@@ -59,8 +61,6 @@ pub struct WorkerStats {
     pub in_flight: Gauge,
     /// Idle upstream connections.
     pub pool_idle: Gauge,
-    /// Buffers in use.
-    pub buffers: Gauge,
     /// Bytes of buffers in use.
     pub buffer_bytes: Gauge,
     /// Generation of the snapshot that new requests get.
@@ -77,8 +77,7 @@ pub struct WorkerStats {
     pub latency: Histogram,
     /// By listener id.
     pub listeners: Slots<ListenerStats>,
-    /// By route id.
-    pub routes: Slots<RouteStats>,
+    routes: Slots<RouteRow>,
     /// By upstream id.
     pub upstreams: Slots<UpstreamStats>,
     /// By target id.
@@ -102,7 +101,6 @@ impl WorkerStats {
             connections: Gauge::default(),
             in_flight: Gauge::default(),
             pool_idle: Gauge::default(),
-            buffers: Gauge::default(),
             buffer_bytes: Gauge::default(),
             generation: Gauge::default(),
             accept_pauses: Counter::default(),
@@ -111,7 +109,7 @@ impl WorkerStats {
             failures: Kinds::default(),
             latency: Histogram::default(),
             listeners: Slots::new(limits::STATS_MAX_LISTENERS),
-            routes: Slots::new(limits::STATS_MAX_ROUTES),
+            routes: Slots::new(limits::STATS_MAX_ROUTES.div_ceil(ROUTES_IN_A_ROW as u32)),
             upstreams: Slots::new(limits::STATS_MAX_UPSTREAMS),
             targets: Slots::new(limits::STATS_MAX_TARGETS),
             core: OnceLock::new(),
@@ -126,6 +124,11 @@ impl WorkerStats {
     pub fn writer(self: &Arc<Self>) -> Option<Writer> {
         let first = !self.taken.swap(true, Ordering::AcqRel);
         first.then(|| Writer { stats: Arc::clone(self), one_thread: PhantomData })
+    }
+
+    /// A route's counters, where it or a neighbour was ever requested.
+    pub fn route(&self, id: u32) -> Option<&RouteStats> {
+        self.routes.peek(id / ROUTES_IN_A_ROW as u32).map(|row| row.at(id))
     }
 
     /// The core it is pinned to, where it is.
@@ -204,7 +207,7 @@ impl Writer {
     /// A route's counters.
     #[inline]
     pub fn route(&self, id: u32) -> &RouteStats {
-        self.stats.routes.at(id)
+        self.stats.routes.at(id / ROUTES_IN_A_ROW as u32).at(id)
     }
 
     /// An upstream's counters.
@@ -278,8 +281,8 @@ mod tests {
         writer.finished(&Finished { route: None, status: 404, ..done });
         assert_eq!(stats.requests.value(), 2);
         assert_eq!(stats.listeners.peek(1).map(|l| l.requests.value()), Some(2));
-        assert_eq!(stats.routes.peek(7).map(RouteStats::ok), Some(1));
-        assert!(stats.routes.peek(6).is_none());
+        assert_eq!(stats.route(7).map(RouteStats::ok), Some(1));
+        assert!(stats.route(64).is_none());
     }
 
     #[test]

@@ -183,7 +183,7 @@ async fn stats_tell_what_was_counted() {
     }
     gateway.finished(None, 404);
     let route = gateway.writer.route(0);
-    route.allowed.add(3);
+    route.times().allowed.add(3);
     route.rare().limited.up();
     let target = gateway.writer.target(1);
     target.requests.add(4);
