@@ -342,6 +342,12 @@ pub const RING_COMPLETIONS: u32 = 16 * 1024;
 pub const ACCEPTS_PENDING: usize = 16;
 /// Operations on one stream that may complete one after another without waiting.
 pub const INLINE_MAX: u32 = 32;
+/// Content that one write encrypts at once: four records, so that a system call's cost vanishes.
+pub const TLS_PIECE: usize = 64 * 1024;
+/// Room for one record of TLS: its content, and what protection adds at most (RFC 8446 section 5.2).
+pub const TLS_RECORD: usize = 16 * 1024 + 256 + 5;
+/// Encrypted bytes that may be owed when more are added: what one small write left, and tickets.
+pub const TLS_OWED: usize = 4 * 1024;
 /// Bytes asked for a splice pipe (Linux lets a user have some 64 MiB of them by default).
 pub const PIPE_BYTES: usize = 1024 * 1024;
 /// Spare pipes that a core keeps.

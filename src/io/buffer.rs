@@ -138,9 +138,14 @@ impl Buffer {
         self.bytes.capacity() - self.bytes.len()
     }
 
+    /// Bytes that a read may add.
+    pub(super) fn free(&self) -> usize {
+        self.room().saturating_sub(TAIL)
+    }
+
     /// Whether a read could add nothing.
     pub fn is_full(&self) -> bool {
-        self.room() <= TAIL
+        self.free() == 0
     }
 
     /// Bytes of memory behind it.
@@ -259,7 +264,7 @@ unsafe impl IoBufMut for Room {
     }
 
     fn bytes_total(&mut self) -> usize {
-        self.0.room().saturating_sub(TAIL)
+        self.0.free()
     }
 
     unsafe fn set_init(&mut self, n: usize) {

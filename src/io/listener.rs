@@ -7,6 +7,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use monoio::net::TcpListener;
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::raw::RawStream;
 use super::socket::shut_down;
 use super::stream::Stream;
 
@@ -77,7 +78,7 @@ impl Listener {
     /// What accept(2) says; `InvalidInput` after [`close_accepts`].
     pub async fn accept(&self) -> io::Result<(Stream, SocketAddr)> {
         let (stream, address) = self.inner.accept().await?;
-        Ok((Stream::tcp(stream), address))
+        Ok((Stream::plain(RawStream::tcp(stream)), address))
     }
 
     /// The descriptor, by which another task ends the accepting.

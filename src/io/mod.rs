@@ -14,9 +14,11 @@ pub mod driver;
 pub mod join;
 pub mod listener;
 pub mod memory;
+mod raw;
 mod socket;
 pub mod splice;
 pub mod stream;
+pub mod tls;
 
 pub use buffer::Buffer;
 pub use deadline::{Expiry, Guard, Watch};

@@ -27,3 +27,10 @@ pub(super) fn shut_down(fd: RawFd, how: libc::c_int) {
     // the connection is gone already.
     unsafe { libc::shutdown(fd, how) };
 }
+
+/// Sends what the socket takes without waiting; what it does not take, and errors, are forgotten.
+pub(super) fn send_now(fd: RawFd, bytes: &[u8]) {
+    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+    // SAFETY: memory that is valid to read, and its length.
+    unsafe { libc::send(fd, bytes.as_ptr().cast(), bytes.len(), flags) };
+}

@@ -1,47 +1,27 @@
-//! One connected stream, TCP or Unix.
+//! One connection, plain or by TLS: what the rest of the gateway reads from and writes to.
 
-use std::cell::{Cell, UnsafeCell};
-use std::future::poll_fn;
 use std::io;
-use std::mem::ManuallyDrop;
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::RawFd;
 use std::path::Path;
-use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
-use monoio::io::{AsyncReadRent, AsyncWriteRent, CancelableAsyncReadRent};
-use monoio::net::{TcpStream, UnixStream};
-
-use super::buffer::{Buffer, Room, Unsent};
+use super::buffer::Buffer;
 use super::deadline::Guard;
-use super::socket::{has_unread, peek, shut_down};
-use crate::limits::INLINE_MAX;
+use super::raw::RawStream;
+use super::tls::{HandshakeError, Tls};
 
-enum Kind {
-    Tcp(TcpStream),
-    Unix(UnixStream),
-}
-
-/// A connected stream. Reads and writes take `&self`, so that one task can drive both directions;
-/// at most one read and one write may be pending at a time.
+/// A connection. Reads and writes take `&self`, so that one task can drive both directions; at
+/// most one read and one write may be pending at a time.
 pub struct Stream {
-    kind: UnsafeCell<ManuallyDrop<Kind>>,
-    fd: RawFd,
-    /// Operations that were begun and not awaited to their end: they hold the descriptor too.
-    pending: Cell<u32>,
-    /// Operations that completed one after another without waiting.
-    inline: Cell<u32>,
+    raw: RawStream,
+    tls: Option<Box<Tls>>,
 }
 
 impl Stream {
-    fn new(fd: RawFd, kind: Kind) -> Self {
-        let kind = UnsafeCell::new(ManuallyDrop::new(kind));
-        Self { kind, fd, pending: Cell::new(0), inline: Cell::new(0) }
-    }
-
-    pub(super) fn tcp(stream: TcpStream) -> Self {
-        Self::new(stream.as_raw_fd(), Kind::Tcp(stream))
+    pub(super) fn plain(raw: RawStream) -> Self {
+        Self { raw, tls: None }
     }
 
     /// Takes over an accepted socket.
@@ -49,17 +29,7 @@ impl Stream {
     /// # Errors
     /// What setting its mode or registering it with the driver says.
     pub fn from_std(stream: std::net::TcpStream) -> io::Result<Self> {
-        stream.set_nonblocking(monoio::utils::is_legacy())?;
-        Ok(Self::tcp(TcpStream::from_std(stream)?))
-    }
-
-    // The streams' own operations take `&mut self` but use only their descriptor, which is why
-    // monoio's split halves share a stream in the same way.
-    #[allow(clippy::mut_from_ref)]
-    fn kind(&self) -> &mut Kind {
-        // SAFETY: the value never leaves this thread (UnsafeCell is not Sync), and the operations
-        // only clone the descriptor out of it before they first suspend.
-        unsafe { &mut *self.kind.get() }
+        RawStream::from_std(stream).map(Self::plain)
     }
 
     /// Connects to a TCP address.
@@ -67,9 +37,7 @@ impl Stream {
     /// # Errors
     /// What connect(2) says, or `TimedOut`.
     pub async fn connect(address: SocketAddr, within: Duration) -> io::Result<Self> {
-        let stream = timeout(within, TcpStream::connect_addr(address)).await?;
-        stream.set_nodelay(true)?;
-        Ok(Self::tcp(stream))
+        RawStream::connect(address, within).await.map(Self::plain)
     }
 
     /// Connects to a Unix socket.
@@ -77,29 +45,43 @@ impl Stream {
     /// # Errors
     /// What connect(2) says, or `TimedOut`.
     pub async fn connect_unix(path: &Path, within: Duration) -> io::Result<Self> {
-        let stream = timeout(within, UnixStream::connect(path)).await?;
-        Ok(Self::new(stream.as_raw_fd(), Kind::Unix(stream)))
+        RawStream::connect_unix(path, within).await.map(Self::plain)
+    }
+
+    /// Lets the client begin TLS (RFC 8446, RFC 5246) and takes part in its handshake. From then on
+    /// what is read and written is the content.
+    ///
+    /// # Errors
+    /// Why there is no TLS; the client has been told by an alert, where TLS has one for it.
+    pub async fn accept_tls(
+        &mut self,
+        config: Arc<rustls::ServerConfig>,
+    ) -> Result<(), HandshakeError> {
+        let tls = Box::new(Tls::server(config)?);
+        tls.handshake(&self.raw).await?;
+        self.tls = Some(tls);
+        Ok(())
+    }
+
+    /// What TLS has agreed on; `None` on a plain connection.
+    pub fn tls(&self) -> Option<&Tls> {
+        self.tls.as_deref()
     }
 
     /// The descriptor, for deadlines.
     pub fn fd(&self) -> RawFd {
-        self.fd
+        self.raw.fd()
     }
 
     /// Reads behind the buffer's data, as much as it has room for. 0 is end of file.
-    pub async fn read(&self, mut buffer: Buffer) -> (io::Result<usize>, Buffer) {
-        loop {
-            let room = Room(buffer);
-            let (result, room) = match self.kind() {
-                Kind::Tcp(s) => self.paced(s.read(room)).await,
-                Kind::Unix(s) => self.paced(s.read(room)).await,
-            };
-            // Nobody cancels this read. On epoll the mark of a cancellation that came too late for
-            // the read it was meant for stays behind, and shows once.
-            if !is_cancelled(&result) {
-                return (result, room.0);
-            }
-            buffer = room.0;
+    ///
+    /// # Errors
+    /// What recv(2) says; with TLS also `InvalidData`, and `UnexpectedEof` where the connection ended
+    /// without saying so.
+    pub async fn read(&self, buffer: Buffer) -> (io::Result<usize>, Buffer) {
+        match &self.tls {
+            None => self.raw.read(buffer).await,
+            Some(tls) => tls.read(&self.raw, buffer, None).await,
         }
     }
 
@@ -109,13 +91,19 @@ impl Stream {
         buffer: Buffer,
         guard: &Guard,
     ) -> (io::Result<usize>, Buffer) {
-        let room = Room(buffer);
-        let handle = guard.cancel_handle();
-        let (result, room) = match self.kind() {
-            Kind::Tcp(s) => self.paced(s.cancelable_read(room, handle)).await,
-            Kind::Unix(s) => self.paced(s.cancelable_read(room, handle)).await,
-        };
-        (result, room.0)
+        match &self.tls {
+            None => self.raw.read_or_cancel(buffer, guard).await,
+            Some(tls) => tls.read(&self.raw, buffer, Some(guard)).await,
+        }
+    }
+
+    /// Reads what comes and forgets it, without looking into it: for a connection whose content
+    /// nobody wants any more. 0 is end of file.
+    ///
+    /// # Errors
+    /// What recv(2) says.
+    pub async fn discard(&self, buffer: Buffer) -> (io::Result<usize>, Buffer) {
+        self.raw.read(buffer).await
     }
 
     /// Writes all the buffer's data and gives the buffer back as it was.
@@ -123,157 +111,87 @@ impl Stream {
     /// # Errors
     /// What send(2) says; `WriteZero` where the peer takes nothing.
     pub async fn write_all(&self, buffer: Buffer) -> (io::Result<()>, Buffer) {
-        let mut unsent = Unsent { buffer, sent: 0 };
-        while unsent.sent < unsent.buffer.len() {
-            let (result, back) = match self.kind() {
-                Kind::Tcp(s) => self.paced(s.write(unsent)).await,
-                Kind::Unix(s) => self.paced(s.write(unsent)).await,
-            };
-            unsent = back;
-            match result {
-                Ok(0) => return (Err(io::ErrorKind::WriteZero.into()), unsent.buffer),
-                Ok(n) => unsent.sent += n,
-                Err(e) => return (Err(e), unsent.buffer),
+        match &self.tls {
+            None => self.raw.write_all(buffer).await,
+            Some(tls) => {
+                let result = tls.write_all(&self.raw, buffer.data()).await;
+                (result, buffer)
             }
         }
-        (Ok(()), unsent.buffer)
     }
 
-    /// Writes some of the buffer's data, and takes that off it.
+    /// Writes some of the buffer's data, and takes that off it. Gives how many bytes moved on the
+    /// wire: more or less than were taken off, with TLS. Some of those may still be owed when the
+    /// buffer is empty ([`Stream::owes`]).
     ///
     /// # Errors
     /// What send(2) says; `WriteZero` where the peer takes nothing.
-    pub async fn write(&self, buffer: Buffer) -> (io::Result<usize>, Buffer) {
-        let unsent = Unsent { buffer, sent: 0 };
-        let (result, Unsent { mut buffer, .. }) = match self.kind() {
-            Kind::Tcp(s) => self.paced(s.write(unsent)).await,
-            Kind::Unix(s) => self.paced(s.write(unsent)).await,
-        };
-        match result {
-            Ok(0) => (Err(io::ErrorKind::WriteZero.into()), buffer),
-            Ok(n) => {
-                buffer.consume(n);
-                (Ok(n), buffer)
+    pub async fn write(&self, mut buffer: Buffer) -> (io::Result<usize>, Buffer) {
+        match &self.tls {
+            None => self.raw.write(buffer).await,
+            Some(tls) => {
+                let result = tls.write(&self.raw, &mut buffer).await;
+                (result, buffer)
             }
-            Err(e) => (Err(e), buffer),
         }
     }
 
-    /// Runs an operation. On the epoll driver one that need not wait completes at once, so a peer
-    /// that is faster than we are would keep its task running for ever: after some of those in a
-    /// row the task pauses, and the others, and the tick, have their turn.
-    async fn paced<T>(&self, operation: impl Future<Output = T>) -> T {
-        self.pending.set(self.pending.get() + 1);
-        let mut operation = pin!(operation);
-        let mut waited = false;
-        let output = poll_fn(|cx| {
-            let poll = operation.as_mut().poll(cx);
-            waited |= poll.is_pending();
-            poll
-        })
-        .await;
-        self.pending.set(self.pending.get() - 1);
-        let inline = if waited { 0 } else { self.inline.get() + 1 };
-        self.inline.set(inline);
-        if inline >= INLINE_MAX {
-            self.inline.set(0);
-            super::sleep_ms(1).await;
-        }
-        output
+    /// Whether bytes that a write took are yet to be sent by another.
+    pub fn owes(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.owes())
     }
 
-    /// Waits until a write would not block.
+    /// Waits until a write would not block. Plain connections only: with TLS more may be owed.
     ///
     /// # Errors
     /// What the driver says; the connection is then of no more use.
     pub async fn writable(&self) -> io::Result<()> {
-        self.pending.set(self.pending.get() + 1);
-        let result = match self.kind() {
-            Kind::Tcp(s) => s.writable(false).await,
-            Kind::Unix(s) => s.writable(false).await,
-        };
-        self.pending.set(self.pending.get() - 1);
-        result
+        self.raw.writable().await
     }
 
-    /// Waits until a read would not block, holding no buffer.
+    /// Waits until a read would not block, holding no buffer. With TLS it may block all the same:
+    /// what came need not be content.
     ///
     /// # Errors
     /// What the driver says; the connection is then of no more use.
     pub async fn readable(&self) -> io::Result<()> {
-        loop {
-            self.pending.set(self.pending.get() + 1);
-            let result = match self.kind() {
-                Kind::Tcp(s) => s.readable(false).await,
-                Kind::Unix(s) => s.readable(false).await,
-            };
-            self.pending.set(self.pending.get() - 1);
-            if !is_cancelled(&result) {
-                return result;
-            }
+        if self.tls.as_ref().is_some_and(|tls| tls.has_content()) {
+            return Ok(());
         }
+        self.raw.readable().await
     }
 
     /// Whether a connection that should be silent is: no bytes, no end of file, no error. One
     /// non-blocking look that takes nothing from the socket.
     pub fn is_quiet(&self) -> bool {
-        peek(self.fd).is_err_and(|e| e.kind() == io::ErrorKind::WouldBlock)
+        match &self.tls {
+            None => self.raw.is_quiet(),
+            Some(tls) => !tls.has_content() && self.raw.is_quiet(),
+        }
     }
 
     /// Whether the peer sent bytes that nobody has read.
     pub fn has_unread(&self) -> bool {
-        has_unread(self.fd)
+        self.tls.as_ref().is_some_and(|tls| tls.has_content()) || self.raw.has_unread()
     }
 
-    /// Tells the peer that no more bytes come.
+    /// Tells the peer that no more content comes: with TLS by the alert that tells an end from a
+    /// cut (RFC 8446 section 6.1), as far as the socket takes it at once.
+    pub fn say_end(&self) {
+        if let Some(tls) = &self.tls {
+            tls.say_end(&self.raw);
+        }
+    }
+
+    /// The same, and ends our side of the connection.
     pub fn shut_write(&self) {
-        shut_down(self.fd, libc::SHUT_WR);
+        self.say_end();
+        self.raw.shut_write();
     }
 
     /// Makes closing send a reset instead of an orderly end, so that the peer can't take a
     /// truncated message for a whole one.
     pub fn reset_on_close(&self) {
-        let linger = libc::linger { l_onoff: 1, l_linger: 0 };
-        // SAFETY: the option's value and its length are right.
-        unsafe {
-            libc::setsockopt(
-                self.fd,
-                libc::SOL_SOCKET,
-                libc::SO_LINGER,
-                (&raw const linger).cast(),
-                size_of::<libc::linger>() as libc::socklen_t,
-            );
-        }
-    }
-}
-
-impl Drop for Stream {
-    /// Closes the descriptor. Left to itself the runtime does that by two operations of the ring,
-    /// the closing and a cancellation of it, which together cost more than the call. But where an
-    /// operation may still be pending in the kernel, the descriptor is the runtime's to close.
-    fn drop(&mut self) {
-        // SAFETY: taken once, and not used after.
-        let kind = unsafe { ManuallyDrop::take(self.kind.get_mut()) };
-        if self.pending.get() > 0 || monoio::utils::is_legacy() {
-            return drop(kind);
-        }
-        let fd = match kind {
-            Kind::Tcp(s) => s.into_raw_fd(),
-            Kind::Unix(s) => s.into_raw_fd(),
-        };
-        // SAFETY: nobody else owns it.
-        drop(unsafe { OwnedFd::from_raw_fd(fd) });
-    }
-}
-
-fn is_cancelled<T>(result: &io::Result<T>) -> bool {
-    result.as_ref().is_err_and(|e| e.raw_os_error() == Some(libc::ECANCELED))
-}
-
-/// A plain timeout: only for what is thrown away when it passes.
-async fn timeout<T>(within: Duration, work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
-    match monoio::time::timeout(within, work).await {
-        Ok(result) => result,
-        Err(_) => Err(io::ErrorKind::TimedOut.into()),
+        self.raw.reset_on_close();
     }
 }

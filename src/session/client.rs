@@ -69,7 +69,7 @@ impl Connection {
         let mut buffer = Buffer::small();
         while left > 0 {
             buffer.clear();
-            let (result, back) = self.stream.read(buffer).await;
+            let (result, back) = self.stream.discard(buffer).await;
             buffer = back;
             match result {
                 Ok(n) if n > 0 => left = left.saturating_sub(n),

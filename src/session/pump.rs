@@ -205,14 +205,15 @@ impl Pump<'_> {
     /// Writes a piece, part by part: each part that the reader takes gives it time for the next.
     async fn write(&mut self, out: &mut Buffer, pace: &mut Pace) -> Result<(), Stop> {
         self.begun.set(true);
-        while !out.is_empty() {
+        while !out.is_empty() || self.to.stream.owes() {
             let began = clock::coarse_ns();
+            let before = out.len();
             self.to.arm_write(pace);
             let (result, back) = self.to.stream.write(std::mem::take(out)).await;
             *out = back;
             match result {
                 Ok(n) => {
-                    self.written += n as u64;
+                    self.written += (before - out.len()) as u64;
                     pace.add(began, n);
                 }
                 Err(_) if self.to.guard.expired().is_some() => return Err(Stop::ReaderSlow),

@@ -1,0 +1,235 @@
+//! TLS over a socket: rustls as a machine without I/O ([`state`]), and the reads and writes around
+//! it. Buffers are held only while there is something in them, so an idle connection costs what
+//! rustls keeps for it.
+//!
+//! Invariants:
+//! - What is encrypted goes out in that order: all of it through one buffer, by one write at a time.
+//! - Bytes that are half understood stay in the machine while a read is pending; a read brings its
+//!   own buffer.
+
+mod name;
+mod state;
+
+pub use name::NotesName;
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::sync::Arc;
+
+use rustls::{HandshakeKind, ProtocolVersion, ServerConfig};
+
+use self::state::{State, Waits};
+use super::buffer::Buffer;
+use super::deadline::Guard;
+use super::raw::RawStream;
+use crate::limits::TLS_OWED;
+
+/// TLS on one connection.
+pub struct Tls {
+    state: RefCell<State>,
+    /// The name the client asked for.
+    server_name: RefCell<Option<Box<str>>>,
+    /// The last read filled its buffer: the next takes a larger one.
+    large: Cell<bool>,
+}
+
+/// Why there is no TLS.
+#[derive(Debug)]
+pub enum HandshakeError {
+    /// The client speaks something else, HTTP by its first byte.
+    NotTls,
+    /// It broke the protocol, or there was nothing to agree on.
+    Protocol(rustls::Error),
+    /// The connection ended.
+    Io(io::Error),
+}
+
+impl From<rustls::Error> for HandshakeError {
+    fn from(error: rustls::Error) -> Self {
+        Self::Protocol(error)
+    }
+}
+
+impl From<io::Error> for HandshakeError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+/// How a handshake went.
+impl Tls {
+    pub(super) fn server(config: Arc<ServerConfig>) -> Result<Self, rustls::Error> {
+        Ok(Self {
+            state: RefCell::new(State::server(config)?),
+            server_name: RefCell::default(),
+            large: Cell::new(false),
+        })
+    }
+
+    /// Takes part in the handshake to its end.
+    pub(super) async fn handshake(&self, raw: &RawStream) -> Result<(), HandshakeError> {
+        loop {
+            let begins = self.state.borrow().first_byte();
+            if begins.is_some_and(|byte| byte.is_ascii_uppercase()) {
+                return Err(HandshakeError::NotTls);
+            }
+            let waits = self.negotiate();
+            if !matches!(waits, Ok(Waits::Traffic)) || self.speaks_first() {
+                self.flush(raw).await?;
+            }
+            if waits? == Waits::Traffic {
+                return Ok(());
+            }
+            self.fetch(raw, None).await?;
+        }
+    }
+
+    fn negotiate(&self) -> Result<Waits, rustls::Error> {
+        let mut state = self.state.borrow_mut();
+        let waits = state.advance(&mut Buffer::empty());
+        if let Some(name) = name::noted() {
+            *self.server_name.borrow_mut() = Some(name);
+        }
+        if waits.is_err() {
+            state.alert();
+        }
+        waits
+    }
+
+    /// Before TLS 1.3 the client waits for our last word of the handshake. What 1.3 says last are
+    /// tickets, which go with the first answer.
+    fn speaks_first(&self) -> bool {
+        self.state.borrow().connection().protocol_version() != Some(ProtocolVersion::TLSv1_3)
+    }
+
+    /// The name that the client asked for (RFC 6066 section 3), in lower case.
+    pub fn server_name(&self) -> Option<Box<str>> {
+        self.server_name.borrow().clone()
+    }
+
+    /// Whether an earlier session was continued.
+    pub fn is_resumed(&self) -> bool {
+        self.state.borrow().connection().handshake_kind() == Some(HandshakeKind::Resumed)
+    }
+
+    /// The protocol's version.
+    pub fn version(&self) -> Option<ProtocolVersion> {
+        self.state.borrow().connection().protocol_version()
+    }
+}
+
+/// Content.
+impl Tls {
+    pub(super) async fn read(
+        &self,
+        raw: &RawStream,
+        mut buffer: Buffer,
+        guard: Option<&Guard>,
+    ) -> (io::Result<usize>, Buffer) {
+        loop {
+            match self.understand(&mut buffer) {
+                Ok(Some(n)) => return (Ok(n), buffer),
+                Ok(None) => {}
+                Err(error) => {
+                    self.state.borrow_mut().alert();
+                    self.send_now(raw);
+                    return (Err(io::Error::new(io::ErrorKind::InvalidData, error)), buffer);
+                }
+            }
+            if let Err(error) = self.fetch(raw, guard).await {
+                return (Err(error), buffer);
+            }
+        }
+    }
+
+    /// Content out of what has come; 0: its end.
+    fn understand(&self, buffer: &mut Buffer) -> Result<Option<usize>, rustls::Error> {
+        let mut state = self.state.borrow_mut();
+        if let Some(n) = state.take_content(buffer) {
+            return Ok(Some(n));
+        }
+        let before = buffer.len();
+        state.advance(buffer)?;
+        match buffer.len() - before {
+            0 => Ok(state.take_content(buffer)),
+            n => Ok(Some(n)),
+        }
+    }
+
+    /// Reads from the wire.
+    async fn fetch(&self, raw: &RawStream, guard: Option<&Guard>) -> io::Result<()> {
+        let buffer = self.state.borrow().room_for_more(self.large.get());
+        let (result, buffer) = match guard {
+            Some(guard) => raw.read_or_cancel(buffer, guard).await,
+            None => raw.read(buffer).await,
+        };
+        if result? == 0 {
+            // It did not say so: what it sent may have been cut off.
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.large.set(buffer.is_full());
+        self.state.borrow_mut().add(buffer);
+        Ok(())
+    }
+
+    pub(super) async fn write_all(&self, raw: &RawStream, mut content: &[u8]) -> io::Result<()> {
+        while !content.is_empty() {
+            let n = self.state.borrow_mut().encrypt(content).map_err(broken)?;
+            content = &content[n..];
+            self.flush(raw).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn write(&self, raw: &RawStream, content: &mut Buffer) -> io::Result<usize> {
+        let mut out = {
+            let mut state = self.state.borrow_mut();
+            if state.outgoing().len() < TLS_OWED && !content.is_empty() {
+                let n = state.encrypt(content.data()).map_err(broken)?;
+                content.consume(n);
+            }
+            std::mem::take(state.outgoing())
+        };
+        let (result, rest) = raw.write(out).await;
+        out = rest;
+        let mut state = self.state.borrow_mut();
+        if !out.is_empty() {
+            out.append(state.outgoing().data());
+            *state.outgoing() = out;
+        }
+        result
+    }
+
+    /// Sends all that waits to be sent.
+    async fn flush(&self, raw: &RawStream) -> io::Result<()> {
+        let out = std::mem::take(self.state.borrow_mut().outgoing());
+        if out.is_empty() {
+            return Ok(());
+        }
+        raw.write_all(out).await.0
+    }
+
+    pub(super) fn owes(&self) -> bool {
+        !self.state.borrow_mut().outgoing().is_empty()
+    }
+
+    pub(super) fn has_content(&self) -> bool {
+        self.state.borrow().has_content()
+    }
+
+    pub(super) fn say_end(&self, raw: &RawStream) {
+        if self.state.borrow_mut().end().is_ok() {
+            self.send_now(raw);
+        }
+    }
+
+    /// Sends what waits as far as the socket takes it at once; the connection ends after this.
+    fn send_now(&self, raw: &RawStream) {
+        let out = std::mem::take(self.state.borrow_mut().outgoing());
+        raw.send_now(out.data());
+    }
+}
+
+fn broken(error: rustls::Error) -> io::Error {
+    io::Error::new(io::ErrorKind::BrokenPipe, error)
+}
