@@ -222,6 +222,7 @@ fn compile_listener(
         body_grace_ns: ns(listener.body_rate_grace),
         max_requests: listener.max_requests.unwrap_or(u64::MAX),
         http: listener.http,
+        tls: None,
     }
 }
 

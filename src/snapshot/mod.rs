@@ -77,6 +77,18 @@ pub struct Listener {
     pub max_requests: u64,
     /// Parser bounds.
     pub http: HttpBounds,
+    /// How it speaks TLS, where it does.
+    pub tls: Option<Arc<Tls>>,
+}
+
+/// How a listener speaks TLS; `None` in [`Listener::tls`]: it does not.
+pub struct Tls {
+    /// Certificates, versions, tickets.
+    pub config: Arc<rustls::ServerConfig>,
+    /// Nanoseconds for a handshake.
+    pub handshake_ns: u64,
+    /// Whether SNI and Host must agree, else 421.
+    pub strict_sni: bool,
 }
 
 /// A route. One cache line, since there may be 100,000, each a wait for memory when it is asked for;
