@@ -360,6 +360,9 @@ pub const TICK_MS: u64 = 20;
 /// How long a silent connection keeps its buffers, hoping for the next request: a hot client's
 /// pause is far shorter, an idle one's far longer.
 pub const AWAKE_NS: u64 = 1_000_000_000;
+/// TLS handshakes that a core has under way: each holds some 20 KiB and costs more than many requests,
+/// so a flood of them must not crowd out the connections there are.
+pub const HANDSHAKES_AT_ONCE: usize = 1024;
 /// Failures a second that a core tells in the gateway's own log, one line each.
 pub const FAILURES_TOLD: u32 = 20;
 /// Working states of requests that a core keeps warm.

@@ -22,6 +22,8 @@ fn failures() -> Vec<Failure> {
         F::ClientGone,
         F::ConnectMethod,
         F::TraceMethod,
+        F::PlainHttp,
+        F::Misdirected,
         F::NoRoute,
         F::MethodNotAllowed,
         F::RateLimited,
@@ -45,7 +47,7 @@ fn failures() -> Vec<Failure> {
         match failure {
             F::BadRequest(_) | F::BadRequestBody(_) | F::HeaderTimeout | F::BodyTimeout => {}
             F::BodyTooLarge | F::ClientGone | F::ConnectMethod | F::NoRoute => {}
-            F::TraceMethod => {}
+            F::TraceMethod | F::PlainHttp | F::Misdirected => {}
             F::MethodNotAllowed | F::RateLimited | F::ClientConcurrency => {}
             F::RouteConcurrency | F::LimitState | F::Overloaded | F::BadRewrite => {}
             F::NoTarget | F::ConnectFailed | F::ConnectTimeout | F::NoDescriptors => {}

@@ -1,6 +1,7 @@
 //! Byte buffers from a pool that each core owns.
 
 use std::cell::{Cell, RefCell};
+use std::mem::MaybeUninit;
 
 use monoio::buf::{IoBuf, IoBufMut};
 
@@ -141,6 +142,20 @@ impl Buffer {
     /// Bytes that a read may add.
     pub(super) fn free(&self) -> usize {
         self.room().saturating_sub(TAIL)
+    }
+
+    /// The same, to be written to.
+    pub(super) fn free_mut(&mut self) -> &mut [MaybeUninit<u8>] {
+        let free = self.free();
+        &mut self.bytes.spare_capacity_mut()[..free]
+    }
+
+    /// Takes `n` bytes that were written to the start of [`Buffer::free_mut`] into the data.
+    pub(super) fn received(&mut self, n: usize) {
+        debug_assert!(n <= self.free());
+        let len = self.bytes.len();
+        // SAFETY: the caller says that so many bytes behind the data were written.
+        unsafe { self.bytes.set_len(len + n) };
     }
 
     /// Whether a read could add nothing.

@@ -15,7 +15,7 @@ use monoio::net::{TcpStream, UnixStream};
 
 use super::buffer::{Buffer, Room, Unsent};
 use super::deadline::Guard;
-use super::socket::{has_unread, peek, send_now, shut_down};
+use super::socket::{has_unread, peek, receive_now, send_now, shut_down};
 use crate::limits::INLINE_MAX;
 
 enum Kind {
@@ -248,6 +248,13 @@ impl RawStream {
 }
 
 impl RawStream {
+    /// Takes what has come, without waiting.
+    pub(super) fn receive_now(&self, buffer: &mut Buffer) -> io::Result<usize> {
+        let n = receive_now(self.fd, buffer.free_mut())?;
+        buffer.received(n);
+        Ok(n)
+    }
+
     /// Sends what the socket takes at once, of bytes that nobody will miss.
     pub(super) fn send_now(&self, bytes: &[u8]) {
         send_now(self.fd, bytes);

@@ -1,6 +1,7 @@
 //! What is asked of a socket past the driver: looks that take nothing, and shutting it down.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::RawFd;
 
 /// Looks for bytes without waiting and without taking them: 1 where some are there, 0 at the end
@@ -26,6 +27,17 @@ pub(super) fn shut_down(fd: RawFd, how: libc::c_int) {
     // SAFETY: shutdown(2) takes plain integers; a wrong descriptor is an error, which means that
     // the connection is gone already.
     unsafe { libc::shutdown(fd, how) };
+}
+
+/// Takes what has come, without waiting: how many bytes of `room` it filled, from its start; 0 at the
+/// end of file.
+///
+/// # Errors
+/// `WouldBlock` where nothing has come; else what recv(2) says.
+pub(super) fn receive_now(fd: RawFd, room: &mut [MaybeUninit<u8>]) -> io::Result<usize> {
+    // SAFETY: the memory is ours to write, and as long as is said; the flag makes it not wait.
+    let n = unsafe { libc::recv(fd, room.as_mut_ptr().cast(), room.len(), libc::MSG_DONTWAIT) };
+    usize::try_from(n).map_err(|_| io::Error::last_os_error())
 }
 
 /// Sends what the socket takes without waiting; what it does not take, and errors, are forgotten.

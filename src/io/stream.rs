@@ -7,6 +7,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::pki_types::ServerName;
+
 use super::buffer::Buffer;
 use super::deadline::Guard;
 use super::raw::RawStream;
@@ -58,6 +60,21 @@ impl Stream {
         config: Arc<rustls::ServerConfig>,
     ) -> Result<(), HandshakeError> {
         let tls = Box::new(Tls::server(config)?);
+        tls.handshake(&self.raw).await?;
+        self.tls = Some(tls);
+        Ok(())
+    }
+
+    /// Begins TLS with the peer, whose certificate must be for `name` as `config` has it.
+    ///
+    /// # Errors
+    /// Why there is no TLS.
+    pub async fn begin_tls(
+        &mut self,
+        config: Arc<rustls::ClientConfig>,
+        name: ServerName<'static>,
+    ) -> Result<(), HandshakeError> {
+        let tls = Box::new(Tls::client(config, name)?);
         tls.handshake(&self.raw).await?;
         self.tls = Some(tls);
         Ok(())
@@ -161,12 +178,12 @@ impl Stream {
         self.raw.readable().await
     }
 
-    /// Whether a connection that should be silent is: no bytes, no end of file, no error. One
-    /// non-blocking look that takes nothing from the socket.
+    /// Whether a connection that should be silent is: no content, no end of file, no error. One
+    /// non-blocking look; with TLS it takes what is there, since tickets come unasked.
     pub fn is_quiet(&self) -> bool {
         match &self.tls {
             None => self.raw.is_quiet(),
-            Some(tls) => !tls.has_content() && self.raw.is_quiet(),
+            Some(tls) => tls.is_quiet(&self.raw),
         }
     }
 

@@ -22,6 +22,10 @@ pub enum Failure {
     ConnectMethod,
     /// TRACE that must go no further; what it would tell could hold secrets.
     TraceMethod,
+    /// Plain HTTP where TLS is spoken.
+    PlainHttp,
+    /// The connection was opened for another host.
+    Misdirected,
     /// No route matches.
     NoRoute,
     /// Routes match but for the method.
@@ -190,6 +194,22 @@ impl Failure {
                 501,
                 "trace_method",
                 "This gateway does not answer TRACE",
+                "http_request_denied",
+                Client,
+                false,
+            ),
+            Self::PlainHttp => m(
+                400,
+                "plain_http",
+                "This port speaks TLS: use https",
+                "http_request_error",
+                Client,
+                true,
+            ),
+            Self::Misdirected => m(
+                421,
+                "misdirected",
+                "This connection is for another host",
                 "http_request_denied",
                 Client,
                 false,

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use crate::io::{Buffer, Expiry, Guard, Stream, clock};
 use crate::limits::{LINGER_BYTES, LINGER_NS};
-use crate::policy::transform::AddressText;
+use crate::policy::transform::{AddressText, Scheme};
 
 use super::core::{Core, ListenerState};
 
@@ -18,6 +18,8 @@ pub(super) struct Connection {
     pub(super) listener: Rc<ListenerState>,
     pub(super) peer: SocketAddr,
     pub(super) peer_text: AddressText,
+    /// The name that TLS was begun for.
+    pub(super) server_name: Option<Box<str>>,
     /// Requests begun.
     pub(super) requests: u64,
     /// When it fell silent, nanoseconds.
@@ -42,6 +44,11 @@ pub(super) enum After {
 }
 
 impl Connection {
+    /// How the client speaks to us.
+    pub(super) fn scheme(&self) -> Scheme {
+        if self.stream.tls().is_some() { Scheme::Https } else { Scheme::Http }
+    }
+
     /// Until when it may stay silent: a new connection has as long as a head may take.
     pub(super) fn silent_until_ns(&self) -> u64 {
         let settings = self.listener.settings();

@@ -25,11 +25,15 @@ pub async fn serve(core: Rc<Core>, listener: Rc<ListenerState>, stream: Stream, 
         listener,
         peer,
         peer_text: AddressText::of(peer.ip()),
+        server_name: None,
         requests: 0,
         silent_since_ns: clock::coarse_ns(),
         client_closes: false,
         reads_large: false,
     };
+    if !connection.begin().await {
+        return;
+    }
     loop {
         let after = Box::pin(awake(&mut connection)).await;
         match after {
@@ -39,7 +43,10 @@ pub async fn serve(core: Rc<Core>, listener: Rc<ListenerState>, stream: Stream, 
                 }
             }
             // Closing while bytes are unread would be a reset, and destroy the last answer.
-            After::Close if connection.client_closes || !connection.stream.has_unread() => break,
+            After::Close if connection.client_closes || !connection.stream.has_unread() => {
+                connection.stream.say_end();
+                break;
+            }
             After::Close | After::Linger => {
                 Box::pin(connection.linger()).await;
                 break;

@@ -58,6 +58,8 @@ pub struct Core {
     pub random: RefCell<fastrand::Rng>,
     /// The second in which lines of the gateway's own log are counted, and how many there were.
     told: Cell<(u64, u32)>,
+    /// TLS handshakes under way.
+    pub(super) handshakes: Cell<usize>,
     /// No new requests are to be begun.
     pub draining: Cell<bool>,
     // Boxed, so that a session moves a pointer and not the whole state.
@@ -117,6 +119,7 @@ impl Core {
             wall: Wall::default(),
             random: RefCell::new(fastrand::Rng::new()),
             told: Cell::new((0, 0)),
+            handshakes: Cell::new(0),
             draining: Cell::new(false),
             scratch: RefCell::new(Vec::new()),
             shared,

@@ -476,7 +476,11 @@ impl Download<'_, '_, '_> {
             },
             reader: BodyReader::new(response.framing, RESPONSE_CHUNK_EXTENSION),
             wire: if content == Content::Chunked { Wire::Chunked } else { Wire::Plain },
-            may_splice: self.alone && matches!(content, Content::Length(_)) && splice::is_useful(),
+            may_splice: self.alone
+                && matches!(content, Content::Length(_))
+                && splice::is_useful()
+                && client.stream.tls().is_none()
+                && self.connection.stream.tls().is_none(),
             limit: u64::MAX,
             announced,
             begun: &self.progress.begun,

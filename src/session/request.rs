@@ -66,6 +66,11 @@ async fn run(r: &mut Request<'_>, s: &mut Scratch, found: Found) -> Result<Fate,
     if s.head.form == TargetForm::Asterisk {
         return answers::options(r, s).await;
     }
+    if r.listener.tls.as_ref().is_some_and(|tls| tls.strict_sni)
+        && !r.connection.is_for(s.head.host.of(s.input.data()))
+    {
+        return Err(Failure::Misdirected);
+    }
     // 3: the route.
     r.route = Some(take_route(r, found)?);
     let stats = &r.connection.core.stats;

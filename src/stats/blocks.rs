@@ -174,6 +174,14 @@ pub struct ListenerStats {
     pub refused_per_client: Counter,
     /// Connections refused: no descriptor was free.
     pub refused_no_descriptors: Counter,
+    /// TLS handshakes that came to an agreement.
+    pub handshakes: Counter,
+    /// Those of them that continued an earlier session.
+    pub handshakes_resumed: Counter,
+    /// Those that did not.
+    pub handshakes_failed: Counter,
+    /// Connections refused because too many handshakes were under way.
+    pub handshakes_refused: Counter,
     /// Requests that all of the listener's (and the gateway's) rate limits admitted.
     pub allowed: Counter,
     /// Requests refused by one of them.
@@ -192,6 +200,10 @@ impl ListenerStats {
             &self.refused_max_connections,
             &self.refused_per_client,
             &self.refused_no_descriptors,
+            &self.handshakes,
+            &self.handshakes_resumed,
+            &self.handshakes_failed,
+            &self.handshakes_refused,
             &self.allowed,
             &self.limited,
         ]

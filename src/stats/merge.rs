@@ -128,6 +128,10 @@ pub struct ListenerSum {
     pub refused_max_connections: u64,
     pub refused_per_client: u64,
     pub refused_no_descriptors: u64,
+    pub handshakes: u64,
+    pub handshakes_resumed: u64,
+    pub handshakes_failed: u64,
+    pub handshakes_refused: u64,
     pub allowed: u64,
     pub limited: u64,
     pub bad: KindSums,
@@ -144,6 +148,10 @@ impl ListenerSum {
         self.refused_max_connections += l.refused_max_connections.value();
         self.refused_per_client += l.refused_per_client.value();
         self.refused_no_descriptors += l.refused_no_descriptors.value();
+        self.handshakes += l.handshakes.value();
+        self.handshakes_resumed += l.handshakes_resumed.value();
+        self.handshakes_failed += l.handshakes_failed.value();
+        self.handshakes_refused += l.handshakes_refused.value();
         self.allowed += l.allowed.value();
         self.limited += l.limited.value();
         self.bad.add(&l.bad);

@@ -150,6 +150,12 @@ fn listener(shown: &Shown<'_>, entry: &Entry) -> Value {
                 "no_descriptors": sum.refused_no_descriptors,
             },
         },
+        "tls_handshakes": {
+            "full": sum.handshakes.saturating_sub(sum.handshakes_resumed),
+            "resumed": sum.handshakes_resumed,
+            "failed": sum.handshakes_failed,
+            "refused": sum.handshakes_refused,
+        },
         "limits": { "allowed": sum.allowed, "limited": sum.limited },
     })
 }

@@ -212,6 +212,14 @@ fn listeners(text: &mut Text, shown: &Shown<'_>) {
             text.sample(&n::LISTENER_BAD, &[&names[0], &reason], count);
         }
     }
+    each_by(text, &n::LISTENER_HANDSHAKES, &all, |l| {
+        [
+            ("full", l.handshakes.saturating_sub(l.handshakes_resumed)),
+            ("resumed", l.handshakes_resumed),
+            ("failed", l.handshakes_failed),
+            ("refused", l.handshakes_refused),
+        ]
+    });
     each(text, &n::LISTENER_RECEIVED, &all, |l| l.bytes_in);
     each(text, &n::LISTENER_SENT, &all, |l| l.bytes_out);
     each_by(text, &n::LISTENER_LIMITS, &all, |l| [("allowed", l.allowed), ("limited", l.limited)]);

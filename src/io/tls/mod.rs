@@ -9,6 +9,8 @@
 
 mod name;
 mod state;
+#[cfg(test)]
+mod tests;
 
 pub use name::NotesName;
 
@@ -16,7 +18,8 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::sync::Arc;
 
-use rustls::{HandshakeKind, ProtocolVersion, ServerConfig};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, HandshakeKind, ProtocolVersion, ServerConfig};
 
 use self::state::{State, Waits};
 use super::buffer::Buffer;
@@ -59,11 +62,19 @@ impl From<io::Error> for HandshakeError {
 /// How a handshake went.
 impl Tls {
     pub(super) fn server(config: Arc<ServerConfig>) -> Result<Self, rustls::Error> {
-        Ok(Self {
-            state: RefCell::new(State::server(config)?),
-            server_name: RefCell::default(),
-            large: Cell::new(false),
-        })
+        State::server(config).map(Self::new)
+    }
+
+    pub(super) fn client(
+        config: Arc<ClientConfig>,
+        name: ServerName<'static>,
+    ) -> Result<Self, rustls::Error> {
+        State::client(config, name).map(Self::new)
+    }
+
+    fn new(state: State) -> Self {
+        let (state, server_name) = (RefCell::new(state), RefCell::default());
+        Self { state, server_name, large: Cell::new(false) }
     }
 
     /// Takes part in the handshake to its end.
@@ -99,7 +110,7 @@ impl Tls {
     /// Before TLS 1.3 the client waits for our last word of the handshake. What 1.3 says last are
     /// tickets, which go with the first answer.
     fn speaks_first(&self) -> bool {
-        self.state.borrow().connection().protocol_version() != Some(ProtocolVersion::TLSv1_3)
+        self.state.borrow().agreed().protocol_version() != Some(ProtocolVersion::TLSv1_3)
     }
 
     /// The name that the client asked for (RFC 6066 section 3), in lower case.
@@ -109,12 +120,12 @@ impl Tls {
 
     /// Whether an earlier session was continued.
     pub fn is_resumed(&self) -> bool {
-        self.state.borrow().connection().handshake_kind() == Some(HandshakeKind::Resumed)
+        self.state.borrow().agreed().handshake_kind() == Some(HandshakeKind::Resumed)
     }
 
     /// The protocol's version.
     pub fn version(&self) -> Option<ProtocolVersion> {
-        self.state.borrow().connection().protocol_version()
+        self.state.borrow().agreed().protocol_version()
     }
 }
 
@@ -211,6 +222,23 @@ impl Tls {
 
     pub(super) fn owes(&self) -> bool {
         !self.state.borrow_mut().outgoing().is_empty()
+    }
+
+    /// Whether nothing has come that an idle connection would not bring: tickets come unasked.
+    pub(super) fn is_quiet(&self, raw: &RawStream) -> bool {
+        loop {
+            let mut buffer = self.state.borrow().room_for_more(false);
+            match raw.receive_now(&mut buffer) {
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return !self.has_content(),
+                Ok(n) if n > 0 => {}
+                _ => return false,
+            }
+            let mut state = self.state.borrow_mut();
+            state.add(buffer);
+            if state.advance(&mut Buffer::empty()).is_err() {
+                return false;
+            }
+        }
     }
 
     pub(super) fn has_content(&self) -> bool {

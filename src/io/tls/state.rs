@@ -2,18 +2,18 @@
 
 use std::sync::Arc;
 
-use rustls::ServerConfig;
+use rustls::client::UnbufferedClientConnection;
+use rustls::pki_types::ServerName;
 use rustls::server::UnbufferedServerConnection;
-use rustls::unbuffered::{
-    ConnectionState, EncodeError, EncryptError, InsufficientSizeError, UnbufferedStatus,
-};
+use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus};
+use rustls::{ClientConfig, CommonState, ServerConfig};
 
 use crate::io::Buffer;
 use crate::limits::{TLS_PIECE, TLS_RECORD};
 
 /// One side of a TLS connection.
 pub(super) struct State {
-    connection: UnbufferedServerConnection,
+    connection: Connection,
     /// From the wire, not yet understood. It stays here while a read is pending: what is half
     /// understood refers to it.
     incoming: Buffer,
@@ -23,6 +23,11 @@ pub(super) struct State {
     outgoing: Buffer,
     /// The peer said that no more content comes.
     ended: bool,
+}
+
+enum Connection {
+    Server(UnbufferedServerConnection),
+    Client(UnbufferedClientConnection),
 }
 
 /// What the machine waits for.
@@ -45,19 +50,35 @@ enum Step {
 }
 
 impl State {
+    /// For a client that begins TLS with us.
     pub(super) fn server(config: Arc<ServerConfig>) -> Result<Self, rustls::Error> {
-        Ok(Self {
-            connection: UnbufferedServerConnection::new(config)?,
+        UnbufferedServerConnection::new(config).map(|c| Self::new(Connection::Server(c)))
+    }
+
+    /// For a target that we begin TLS with.
+    pub(super) fn client(
+        config: Arc<ClientConfig>,
+        name: ServerName<'static>,
+    ) -> Result<Self, rustls::Error> {
+        UnbufferedClientConnection::new(config, name).map(|c| Self::new(Connection::Client(c)))
+    }
+
+    fn new(connection: Connection) -> Self {
+        Self {
+            connection,
             incoming: Buffer::empty(),
             content: Buffer::empty(),
             outgoing: Buffer::empty(),
             ended: false,
-        })
+        }
     }
 
     /// What was agreed on.
-    pub(super) fn connection(&self) -> &UnbufferedServerConnection {
-        &self.connection
+    pub(super) fn agreed(&self) -> &CommonState {
+        match &self.connection {
+            Connection::Server(c) => c,
+            Connection::Client(c) => c,
+        }
     }
 
     /// A buffer to read from the wire into: what is half understood fits in front of it.
@@ -80,16 +101,7 @@ impl State {
     /// Understands what has come: content goes into `into` as far as it has room, the rest waits.
     pub(super) fn advance(&mut self, into: &mut Buffer) -> Result<Waits, rustls::Error> {
         loop {
-            let status = self.connection.process_tls_records(self.incoming.data_mut());
-            let mut discard = status.discard;
-            let step = take(
-                status,
-                &mut self.outgoing,
-                |content| {
-                    store(content, &mut self.content, into);
-                },
-                &mut discard,
-            );
+            let (discard, step) = self.step(into);
             self.incoming.consume(discard);
             match step? {
                 Step::More => {}
@@ -101,6 +113,16 @@ impl State {
                     return Ok(waits);
                 }
             }
+        }
+    }
+
+    /// One step, and how many bytes at the front of what has come it has done with.
+    fn step(&mut self, into: &mut Buffer) -> (usize, Result<Step, rustls::Error>) {
+        let (out, waiting) = (&mut self.outgoing, &mut self.content);
+        let bytes = self.incoming.data_mut();
+        match &mut self.connection {
+            Connection::Server(c) => take(c.process_tls_records(bytes), out, waiting, into),
+            Connection::Client(c) => take(c.process_tls_records(bytes), out, waiting, into),
         }
     }
 
@@ -123,54 +145,34 @@ impl State {
         self.ended || !self.content.is_empty()
     }
 
-    /// Whether bytes wait to be understood: more of them than half a record, perhaps.
-    pub(super) fn has_incoming(&self) -> bool {
-        !self.incoming.is_empty()
-    }
-
-    /// Whether the peer said that no more content comes.
-    pub(super) fn has_ended(&self) -> bool {
-        self.ended
-    }
-
     /// Encrypts the first of `content`; gives how much of it.
     pub(super) fn encrypt(&mut self, content: &[u8]) -> Result<usize, rustls::Error> {
         let piece = &content[..content.len().min(TLS_PIECE)];
-        self.with_traffic(|traffic, out| traffic.encrypt(piece, out), sealed(piece.len()))?;
+        self.seal(Seal::Content(piece))?;
         Ok(piece.len())
     }
 
     /// Writes the alert that no more content comes.
     pub(super) fn end(&mut self) -> Result<(), rustls::Error> {
-        self.with_traffic(|traffic, out| traffic.queue_close_notify(out), sealed(2))
+        self.seal(Seal::End)
     }
 
-    fn with_traffic(
-        &mut self,
-        write: impl Fn(&mut Traffic<'_>, &mut [u8]) -> Result<usize, EncryptError>,
-        room: usize,
-    ) -> Result<(), rustls::Error> {
+    fn seal(&mut self, what: Seal<'_>) -> Result<(), rustls::Error> {
         // What came with it is understood first: the machine has one state for both directions.
         if self.advance(&mut Buffer::empty())? != Waits::Traffic {
             return Err(rustls::Error::HandshakeNotComplete);
         }
-        let status = self.connection.process_tls_records(self.incoming.data_mut());
-        let Ok(ConnectionState::WriteTraffic(mut traffic)) = status.state else {
-            return Err(rustls::Error::HandshakeNotComplete);
-        };
-        append(&mut self.outgoing, room, |out| match write(&mut traffic, out) {
-            Ok(n) => Ok(n),
-            Err(EncryptError::InsufficientSize(InsufficientSizeError { required_size })) => {
-                Err(Short::Needs(required_size))
-            }
-            Err(EncryptError::EncryptExhausted) => Err(Short::Exhausted),
-        })
+        let bytes = self.incoming.data_mut();
+        match &mut self.connection {
+            Connection::Server(c) => write(c.process_tls_records(bytes), what, &mut self.outgoing),
+            Connection::Client(c) => write(c.process_tls_records(bytes), what, &mut self.outgoing),
+        }
     }
 
     /// After an error: the alert that tells the peer of it.
     pub(super) fn alert(&mut self) {
-        let status = self.connection.process_tls_records(&mut []);
-        let _ = take(status, &mut self.outgoing, |_| {}, &mut 0);
+        // Of all that came, although it is of no more use: rustls remembers how far it was.
+        let _ = self.step(&mut Buffer::empty());
     }
 
     /// What is to be sent.
@@ -184,7 +186,12 @@ impl State {
     }
 }
 
-type Traffic<'c> = rustls::unbuffered::WriteTraffic<'c, rustls::server::ServerConnectionData>;
+/// What is to be encrypted.
+#[derive(Clone, Copy)]
+enum Seal<'a> {
+    Content(&'a [u8]),
+    End,
+}
 
 /// Content goes to the reader where all before it did, and it fits.
 fn store(content: &[u8], waiting: &mut Buffer, into: &mut Buffer) {
@@ -202,24 +209,34 @@ fn store(content: &[u8], waiting: &mut Buffer, into: &mut Buffer) {
 fn take<D>(
     status: UnbufferedStatus<'_, '_, D>,
     outgoing: &mut Buffer,
-    mut content: impl FnMut(&[u8]),
+    waiting: &mut Buffer,
+    into: &mut Buffer,
+) -> (usize, Result<Step, rustls::Error>) {
+    let mut discard = status.discard;
+    let step = status.state.and_then(|state| follow(state, outgoing, waiting, into, &mut discard));
+    (discard, step)
+}
+
+fn follow<D>(
+    state: ConnectionState<'_, '_, D>,
+    outgoing: &mut Buffer,
+    waiting: &mut Buffer,
+    into: &mut Buffer,
     discard: &mut usize,
 ) -> Result<Step, rustls::Error> {
-    match status.state? {
+    match state {
         ConnectionState::ReadTraffic(mut traffic) => {
             while let Some(record) = traffic.next_record() {
                 let record = record?;
                 *discard += record.discard;
-                content(record.payload);
+                store(record.payload, waiting, into);
             }
             Ok(Step::More)
         }
         ConnectionState::EncodeTlsData(mut data) => {
             append(outgoing, 0, |out| match data.encode(out) {
                 Ok(n) => Ok(n),
-                Err(EncodeError::InsufficientSize(InsufficientSizeError { required_size })) => {
-                    Err(Short::Needs(required_size))
-                }
+                Err(EncodeError::InsufficientSize(short)) => Err(Short::Needs(short.required_size)),
                 Err(EncodeError::AlreadyEncoded) => Ok(0),
             })?;
             Ok(Step::More)
@@ -237,6 +254,31 @@ fn take<D>(
         // Early data is never offered.
         _ => Err(rustls::Error::General("a state that was not asked for".into())),
     }
+}
+
+/// Encrypts, where the handshake is over.
+fn write<D>(
+    status: UnbufferedStatus<'_, '_, D>,
+    what: Seal<'_>,
+    outgoing: &mut Buffer,
+) -> Result<(), rustls::Error> {
+    let ConnectionState::WriteTraffic(mut traffic) = status.state? else {
+        return Err(rustls::Error::HandshakeNotComplete);
+    };
+    let room = match what {
+        Seal::Content(content) => sealed(content.len()),
+        Seal::End => sealed(ALERT),
+    };
+    append(outgoing, room, |out| {
+        let written = match what {
+            Seal::Content(content) => traffic.encrypt(content, out),
+            Seal::End => traffic.queue_close_notify(out),
+        };
+        written.map_err(|error| match error {
+            EncryptError::InsufficientSize(short) => Short::Needs(short.required_size),
+            EncryptError::EncryptExhausted => Short::Exhausted,
+        })
+    })
 }
 
 enum Short {
@@ -278,3 +320,6 @@ fn sealed(content: usize) -> usize {
 
 /// Content of a record (RFC 8446 section 5.1).
 const TLS_FRAGMENT: usize = 1 << 14;
+
+/// Content of an alert (RFC 8446 section 6).
+const ALERT: usize = 2;
