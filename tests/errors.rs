@@ -34,6 +34,8 @@ fn failures() -> Vec<Failure> {
         F::BadRewrite,
         F::NoTarget,
         F::ConnectFailed,
+        F::BadCertificate,
+        F::NoTls,
         F::ConnectTimeout,
         F::NoDescriptors,
         F::ClosedEarly,
@@ -48,6 +50,7 @@ fn failures() -> Vec<Failure> {
             F::BadRequest(_) | F::BadRequestBody(_) | F::HeaderTimeout | F::BodyTimeout => {}
             F::BodyTooLarge | F::ClientGone | F::ConnectMethod | F::NoRoute => {}
             F::TraceMethod | F::PlainHttp | F::Misdirected => {}
+            F::BadCertificate | F::NoTls => {}
             F::MethodNotAllowed | F::RateLimited | F::ClientConcurrency => {}
             F::RouteConcurrency | F::LimitState | F::Overloaded | F::BadRewrite => {}
             F::NoTarget | F::ConnectFailed | F::ConnectTimeout | F::NoDescriptors => {}

@@ -157,6 +157,7 @@ fn compile_group(
             address: p.address.clone(),
             weight: p.weight,
             authority: p.authority.clone(),
+            tls_name: None,
         })
         .collect();
     let members: Vec<Member<'_>> =
@@ -186,6 +187,7 @@ fn compile_group(
         retry_budget: upstream.retry_budget,
         skip_ns: ns(upstream.skip_after_failure),
         max_response_head: upstream.max_response_head,
+        tls: None,
     })
 }
 

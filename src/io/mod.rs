@@ -31,6 +31,11 @@ pub fn spawn(task: impl Future<Output = ()> + 'static) {
     monoio::spawn(task);
 }
 
+/// Waits for `work` so long; `None`: it was given up, and dropped. Only for what is thrown away then.
+pub async fn timeout<T>(within: std::time::Duration, work: impl Future<Output = T>) -> Option<T> {
+    monoio::time::timeout(within, work).await.ok()
+}
+
 /// Waits at least `millis` milliseconds (1 ms grain).
 pub async fn sleep_ms(millis: u64) {
     monoio::time::sleep(std::time::Duration::from_millis(millis)).await;

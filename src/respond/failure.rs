@@ -46,6 +46,10 @@ pub enum Failure {
     NoTarget,
     /// The target refused the connection, or there is no way to it.
     ConnectFailed,
+    /// The target's certificate is not one that this upstream may have.
+    BadCertificate,
+    /// The target and we agreed on no TLS.
+    NoTls,
     /// Connecting took too long.
     ConnectTimeout,
     /// No descriptor or port left for an upstream connection.
@@ -281,6 +285,22 @@ impl Failure {
                 "connect_failed",
                 "The service can't be reached",
                 "connection_refused",
+                Upstream,
+                false,
+            ),
+            Self::BadCertificate => m(
+                502,
+                "bad_certificate",
+                "The service can't be trusted",
+                "tls_certificate_error",
+                Upstream,
+                false,
+            ),
+            Self::NoTls => m(
+                502,
+                "no_tls",
+                "The service can't be reached securely",
+                "tls_protocol_error",
                 Upstream,
                 false,
             ),

@@ -227,6 +227,8 @@ impl<'a> Way<'a, '_> {
                 stats.connect_failures.up();
                 Err(Broken::before(match error {
                     ConnectError::Failed => Failure::ConnectFailed,
+                    ConnectError::BadCertificate => Failure::BadCertificate,
+                    ConnectError::NoTls => Failure::NoTls,
                     ConnectError::TimedOut if left < within => Failure::TotalTimeout,
                     ConnectError::TimedOut => Failure::ConnectTimeout,
                     ConnectError::NoDescriptors => Failure::NoDescriptors,

@@ -10,7 +10,8 @@ use super::group::{Address, Group, Target};
 use super::health::Health;
 use super::pool::{Connection, Pool};
 use super::retry::Budget;
-use crate::io::{Stream, Watch};
+use crate::io::tls::HandshakeError;
+use crate::io::{Stream, Watch, clock, timeout};
 use crate::stats;
 
 /// Why there is no connection.
@@ -22,6 +23,10 @@ pub enum ConnectError {
     TimedOut,
     /// No descriptor or local port left.
     NoDescriptors,
+    /// Its certificate is not one that it may have.
+    BadCertificate,
+    /// No TLS could be agreed on.
+    NoTls,
 }
 
 /// Per upstream: what is remembered between requests.
@@ -173,17 +178,12 @@ impl Upstreams {
         within: Duration,
         now_ns: u64,
     ) -> Result<Connection, ConnectError> {
-        let result = match &target.address {
-            Address::Socket(address) => Stream::connect(*address, within).await,
-            Address::Unix(path) => Stream::connect_unix(path, within).await,
-        };
-        match result {
+        match open(target, group, within).await {
             Ok(stream) => {
                 let guard = self.watch.guard(stream.fd());
                 Ok(Connection { guard, stream, target: target.id, reused: false })
             }
             Err(error) => {
-                let error = ConnectError::of(&error);
                 if error != ConnectError::NoDescriptors {
                     self.health.borrow_mut().fails(u64::from(target.id), now_ns, group.skip_ns);
                 }
@@ -213,7 +213,32 @@ impl Upstreams {
     }
 }
 
+/// Connects, and begins TLS where the group speaks it, all within the time.
+async fn open(target: &Target, group: &Group, within: Duration) -> Result<Stream, ConnectError> {
+    let began = clock::now_ns();
+    let mut stream = match &target.address {
+        Address::Socket(address) => Stream::connect(*address, within).await,
+        Address::Unix(path) => Stream::connect_unix(path, within).await,
+    }
+    .map_err(|error| ConnectError::of(&error))?;
+    if let (Some(config), Some(name)) = (&group.tls, &target.tls_name) {
+        let left = within.saturating_sub(Duration::from_nanos(clock::now_ns() - began));
+        let begins = stream.begin_tls(config.clone(), name.clone());
+        let began = timeout(left, Box::pin(begins)).await.ok_or(ConnectError::TimedOut)?;
+        began.map_err(|error| ConnectError::of_tls(&error))?;
+    }
+    Ok(stream)
+}
+
 impl ConnectError {
+    fn of_tls(error: &HandshakeError) -> Self {
+        match error {
+            HandshakeError::Protocol(rustls::Error::InvalidCertificate(_)) => Self::BadCertificate,
+            HandshakeError::Protocol(_) | HandshakeError::NotTls => Self::NoTls,
+            HandshakeError::Io(_) => Self::Failed,
+        }
+    }
+
     fn of(error: &io::Error) -> Self {
         match error.raw_os_error() {
             Some(libc::EMFILE | libc::ENFILE | libc::EADDRNOTAVAIL | libc::ENOBUFS) => {

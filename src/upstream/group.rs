@@ -2,7 +2,10 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
+
+use rustls::pki_types::ServerName;
 
 use super::balance;
 use crate::config::HashKey;
@@ -36,6 +39,8 @@ pub struct Group {
     pub skip_ns: u64,
     /// Bytes of a response head.
     pub max_response_head: usize,
+    /// How TLS is spoken to its targets; `None`: it is not.
+    pub tls: Option<Arc<rustls::ClientConfig>>,
 }
 
 /// One address of a group.
@@ -51,6 +56,8 @@ pub struct Target {
     pub weight: u32,
     /// What Host says with `host_policy = "target"`, and what a Location may name.
     pub authority: String,
+    /// The name that its certificate must be for, where TLS is spoken.
+    pub tls_name: Option<ServerName<'static>>,
 }
 
 /// An address to connect to.
