@@ -19,6 +19,7 @@ mod shape;
 mod suggest;
 mod trail;
 pub mod units;
+pub mod upstream_tls;
 mod walk;
 mod written;
 

@@ -12,6 +12,8 @@ use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::upstream_tls::UpstreamTls;
+
 /// The whole configuration, checked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
@@ -266,6 +268,8 @@ pub struct Upstream {
     pub resolve_every: Duration,
     /// Bytes of a response head that are taken from a target.
     pub max_response_head: usize,
+    /// How TLS is spoken to the targets; `None`: it is not.
+    pub tls: Option<UpstreamTls>,
 }
 
 /// One address of an upstream.

@@ -11,6 +11,7 @@ mod process;
 mod reach;
 mod route;
 mod upstream;
+mod upstream_tls;
 mod words;
 
 use std::collections::{BTreeMap, HashMap};

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use super::upstream_tls::upstream_tls;
 use super::{bytes, timeout, words};
 use crate::config::diagnostic::Report;
 use crate::config::document::Place;
@@ -55,6 +56,7 @@ pub(super) fn upstream(
         skip_after_failure,
         resolve_every,
         max_response_head: bytes(head),
+        tls: written.tls.map(|tls| upstream_tls(tls, &place.key("tls"), report)),
     };
     (name, upstream)
 }

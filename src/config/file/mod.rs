@@ -9,6 +9,7 @@ mod listener;
 mod process;
 mod route;
 mod upstream;
+mod upstream_tls;
 
 use std::collections::BTreeMap;
 
@@ -22,6 +23,7 @@ pub use route::{
     HeaderEdits, OneOrMore, Redirect, Respond, Route, Timeouts, ValueMatch, ValueTests,
 };
 pub use upstream::{BalanceName, Target, Upstream, WeightedTarget};
+pub use upstream_tls::UpstreamTls;
 
 use super::settings::RateLimitFields;
 

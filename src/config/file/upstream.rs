@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::UpstreamTls;
 use crate::config::units::{HumanDuration, Percent, Size};
 use crate::limits;
 
@@ -42,6 +43,9 @@ pub struct Upstream {
     pub resolve_every: HumanDuration,
     /// Bytes of a response head that are taken from a target; else 502. From 512 B to 16 MiB.
     pub max_response_head: Size,
+    /// TLS to the targets; left out: plain connections.
+    #[schemars(extend("x-default" = "none"))]
+    pub tls: Option<UpstreamTls>,
 }
 
 impl Default for Upstream {
@@ -58,6 +62,7 @@ impl Default for Upstream {
             skip_after_failure: HumanDuration(limits::SKIP_AFTER_FAILURE),
             resolve_every: HumanDuration(limits::RESOLVE_EVERY),
             max_response_head: Size(limits::MAX_HEAD),
+            tls: None,
         }
     }
 }
