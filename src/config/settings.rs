@@ -12,6 +12,8 @@ use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::tls::Tls;
+
 /// The whole configuration, checked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
@@ -172,6 +174,8 @@ pub struct Listener {
     pub max_requests: Option<u64>,
     /// Head bounds and path policy.
     pub http: HttpBounds,
+    /// How it speaks TLS; `None`: it does not.
+    pub tls: Option<Tls>,
 }
 
 /// Bounds and policy of the HTTP/1.1 parser.

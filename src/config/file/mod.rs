@@ -8,6 +8,7 @@ mod limit;
 mod listener;
 mod process;
 mod route;
+mod tls;
 mod upstream;
 
 use std::collections::BTreeMap;
@@ -21,6 +22,7 @@ pub use process::{AccessLog, Admin, Forwarding, Log, Server};
 pub use route::{
     HeaderEdits, OneOrMore, Redirect, Respond, Route, Timeouts, ValueMatch, ValueTests,
 };
+pub use tls::{Certificate, ClientCertificates, Tls};
 pub use upstream::{BalanceName, Target, Upstream, WeightedTarget};
 
 use super::settings::RateLimitFields;
