@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::resolve::Addresses;
+use super::tls::SnapshotTls;
 use crate::config::{self, Balance, HostMatch, LimitKey, PathMatch, Settings, TargetAddress};
 use crate::policy::limit::Rule;
 use crate::policy::transform::{Edits, Forward as ForwardFields, Names, PathRewrite, Redirect};
@@ -24,6 +25,8 @@ pub struct Material<'a> {
     pub ids: &'a Assignment,
     /// Sockets of each listener, in the settings' order.
     pub sockets: Vec<Arc<Vec<OwnedFd>>>,
+    /// How each listener speaks TLS, in the same order.
+    pub tls: Vec<Option<SnapshotTls>>,
     /// Client connections of the node.
     pub max_connections: usize,
 }
@@ -77,8 +80,9 @@ impl<'a> Plan<'a> {
         let listeners = (settings.listeners.iter())
             .zip(&material.ids.directory.listeners)
             .zip(material.sockets)
-            .map(|((listener, entry), sockets)| {
-                Arc::new(compile_listener(listener, entry, sockets))
+            .zip(material.tls)
+            .map(|(((listener, entry), sockets), tls)| {
+                Arc::new(compile_listener(listener, entry, sockets, tls))
             })
             .collect();
         let targets = groups.iter().flat_map(|g| g.targets.iter().map(|t| t.id)).collect();
@@ -207,6 +211,7 @@ fn compile_listener(
     listener: &config::Listener,
     entry: &stats::Entry,
     sockets: Arc<Vec<OwnedFd>>,
+    tls: Option<SnapshotTls>,
 ) -> Listener {
     let scope = format!("listener {}", listener.name);
     Listener {
@@ -222,7 +227,7 @@ fn compile_listener(
         body_grace_ns: ns(listener.body_rate_grace),
         max_requests: listener.max_requests.unwrap_or(u64::MAX),
         http: listener.http,
-        tls: None,
+        tls,
     }
 }
 
