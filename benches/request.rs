@@ -8,6 +8,7 @@ use std::sync::Arc;
 use criterion::{Criterion, criterion_group, criterion_main};
 use tollgate::config::{self, AccessLogFormat};
 use tollgate::control::compile::{Material, Plan};
+use tollgate::control::tls::{InForce, Targets};
 use tollgate::http::h1::{Scan, parse_request, parse_response};
 use tollgate::http::{Known, RequestHead, ResponseHead, first};
 use tollgate::policy::client::client_address;
@@ -113,7 +114,8 @@ fn snapshot(text: &str) -> Snapshot {
     let plan = Plan::new(&settings, &Default::default());
     let ids = Registry::default().assign(&plan.names(), &[]).expect("few names");
     let sockets = vec![Arc::default(); settings.listeners.len()];
-    plan.compile(Material { generation: 1, ids: &ids, sockets, max_connections: 1 })
+    let tls = InForce { listeners: vec![None; sockets.len()], targets: Targets::default() };
+    plan.compile(Material { generation: 1, ids: &ids, sockets, tls, max_connections: 1 })
         .expect("a snapshot")
 }
 

@@ -121,6 +121,10 @@ pub const LISTEN_BACKLOG: u32 = 4096;
 /// senders (Slowloris) hold a connection no longer. HAProxy's guides recommend 5 to 10 s.
 pub const HEADER_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
 
+/// For a TLS handshake: three round trips of a slow mobile network with room to spare. A handshake
+/// costs the gateway more than the client, so nobody may keep one open for long.
+pub const HANDSHAKE_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
+
 /// Between requests on a client's connection, as NGINX's `keepalive_timeout`.
 pub const IDLE_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(75);
 
@@ -298,6 +302,27 @@ pub const LOG_QUEUE_CHUNKS: usize = 4096;
 pub const RESOLVE_MAX_ADDRESSES: usize = 64;
 /// DNS names looked up at the same time.
 pub const RESOLVE_PARALLEL: usize = 16;
+/// Bytes of a file with a certificate and its chain, with a key, or with an OCSP response: a hundred
+/// times what any has.
+pub const TLS_FILE_MAX: u64 = 1 << 20;
+/// Bytes of a bundle of authorities or of revocation lists: the largest public lists have some 40 MiB.
+pub const TLS_BUNDLE_MAX: u64 = 64 << 20;
+/// Entries of a folder of certificates: 100,000 with their keys and OCSP responses.
+pub const TLS_FOLDER_MAX: usize = 300_000;
+/// Sessions kept for clients that resume without a ticket, by those who share a kind of client
+/// certificate; each some hundred bytes, some thousand with a client's certificates.
+pub const TLS_SESSIONS: usize = 16_384;
+/// A certificate with fewer days left than this is warned of: whoever renews a month before the end,
+/// as is usual, has been failing for two weeks.
+pub const TLS_EXPIRY_WARNING_DAYS: i64 = 14;
+/// Certificates of a listener in `/stats` and `/metrics`, those that expire first.
+pub const ADMIN_MAX_CERTIFICATES: usize = 100;
+/// Watched files that one look takes in, so that a folder of 10,000 certificates costs a second of
+/// looking no more than a few milliseconds; those behind them wait for the next looks.
+pub const WATCH_FILES_A_LOOK: usize = 1_000;
+/// Looks for which a change waits for others that are under way, so that a certificate and its key
+/// are taken up together.
+pub const WATCH_PATIENCE: u32 = 5;
 /// Bytes of a configuration file: 100,000 routes at some 600 bytes each, with room.
 pub const CONFIG_FILE_MAX: u64 = 256 * 1024 * 1024;
 

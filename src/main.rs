@@ -18,6 +18,8 @@ use tollgate::control::announce::say;
 use tollgate::control::gateway::SetLevel;
 use tollgate::control::run::{Options, run};
 use tollgate::control::source::Source;
+use tollgate::control::tls::Files;
+use tollgate::control::watch::Seen;
 use tollgate::control::{demo, explain};
 use tollgate::limits::LOG_LINES;
 
@@ -126,9 +128,10 @@ static ALLOCATOR: tollgate::io::memory::Allocator = tollgate::io::memory::Alloca
 fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Run { config, driver } => match read(&config) {
-            Ok(source) => {
+            Ok((source, named_files)) => {
                 let options = Options {
                     file: Some(config.config),
+                    named_files,
                     driver: driver.map(Into::into),
                     set_log_level: Some(log_to_stderr(&source.settings)),
                 };
@@ -143,16 +146,19 @@ fn main() -> ExitCode {
             }
             Err(code) => code,
         },
-        Command::Explain { config, method, url, headers } => match read(&config) {
-            Ok(source) => match explain::explain(&source.settings, &method, &url, &headers) {
-                Ok(text) => {
-                    say(&text);
-                    ExitCode::SUCCESS
-                }
-                Err(why) => fail(&why),
-            },
-            Err(code) => code,
-        },
+        // It says nothing of certificates, whose keys not everybody may read.
+        Command::Explain { config, method, url, headers } => {
+            match told(Source::read(&config.config, None)) {
+                Ok(source) => match explain::explain(&source.settings, &method, &url, &headers) {
+                    Ok(text) => {
+                        say(&text);
+                        ExitCode::SUCCESS
+                    }
+                    Err(why) => fail(&why),
+                },
+                Err(code) => code,
+            }
+        }
         Command::Demo { listen, admin, driver } => run_demo(listen, admin, driver),
         Command::Completions { shell } => {
             let mut text = Vec::new();
@@ -167,9 +173,16 @@ fn main() -> ExitCode {
     }
 }
 
-/// Reads a configuration; tells its warnings and mistakes.
-fn read(file: &ConfigFile) -> Result<Source, ExitCode> {
-    match Source::read(&file.config) {
+/// Reads a configuration and the files it names.
+fn read(file: &ConfigFile) -> Result<(Source, Vec<Seen>), ExitCode> {
+    let mut files = Files::beside(&file.config);
+    let source = told(Source::read(&file.config, Some(&mut files)))?;
+    Ok((source, files.into_seen()))
+}
+
+/// Tells warnings and mistakes.
+fn told(source: Result<Source, Vec<String>>) -> Result<Source, ExitCode> {
+    match source {
         Ok(source) => {
             for warning in &source.warnings {
                 eprintln!("{warning}");
@@ -191,7 +204,7 @@ fn run_demo(listen: SocketAddr, admin: SocketAddr, driver: Option<DriverArg>) ->
         Err(error) => return fail(&format!("the demo API can't start: {error}")),
     };
     let text = demo::configuration(api, listen, admin);
-    match Source::check(text, "demo") {
+    match Source::check(text, "demo", None) {
         Ok(source) => {
             let _ = log_to_stderr(&source.settings);
             let driver = driver.map(Into::into);

@@ -14,9 +14,11 @@ mod environment;
 pub mod file;
 mod quantity;
 mod reference;
+mod remark;
 pub mod settings;
 mod shape;
 mod suggest;
+mod tls;
 mod trail;
 pub mod units;
 pub mod upstream_tls;
@@ -27,7 +29,9 @@ use serde::Deserialize;
 
 pub use diagnostic::{Diagnostic, Severity};
 pub use reference::{reference, schema};
+pub use remark::{Remark, Step};
 pub use settings::*;
+pub use tls::*;
 
 use diagnostic::Report;
 use document::Place;
@@ -42,8 +46,19 @@ pub fn load(
     origin: &str,
     env: &dyn Fn(&str) -> Option<String>,
 ) -> Result<(Settings, Vec<Diagnostic>), Vec<Diagnostic>> {
+    load_with(text, origin, env, &mut |_| Vec::new())
+}
+
+/// As [`load`], asking somebody who may read files for remarks too. The settings it is shown may
+/// be those of a file with mistakes, where what was refused has been left out or is empty.
+pub fn load_with(
+    text: &str,
+    origin: &str,
+    env: &dyn Fn(&str) -> Option<String>,
+    ask: &mut dyn FnMut(&Settings) -> Vec<Remark>,
+) -> Result<(Settings, Vec<Diagnostic>), Vec<Diagnostic>> {
     let mut report = Report::new(text, origin);
-    let settings = read(text, env, &mut report);
+    let settings = read(text, env, ask, &mut report);
     let failed = report.has_errors();
     let diagnostics = report.into_sorted();
     match settings {
@@ -55,6 +70,7 @@ pub fn load(
 fn read(
     text: &str,
     env: &dyn Fn(&str) -> Option<String>,
+    ask: &mut dyn FnMut(&Settings) -> Vec<Remark>,
     report: &mut Report<'_>,
 ) -> Option<Settings> {
     let mut tree = document::read(text, report);
@@ -68,7 +84,11 @@ fn read(
     }
     let place = Place::top(&tree);
     match file::File::deserialize(deserialize::FromNode(&tree)) {
-        Ok(file) => Some(check::settings(file, &place, report)),
+        Ok(file) => {
+            let settings = check::settings(file, &place, report);
+            ask(&settings).into_iter().for_each(|remark| remark.tell(&place, report));
+            Some(settings)
+        }
         Err(error) => {
             // The walk knows what serde knows, so this is not expected; but never lose a mistake.
             report.error(&place.trail, error.to_string(), "");

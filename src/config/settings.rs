@@ -12,6 +12,7 @@ use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::tls::Tls;
 use super::upstream_tls::UpstreamTls;
 
 /// The whole configuration, checked.
@@ -174,6 +175,8 @@ pub struct Listener {
     pub max_requests: Option<u64>,
     /// Head bounds and path policy.
     pub http: HttpBounds,
+    /// How it speaks TLS; `None`: it does not.
+    pub tls: Option<Tls>,
 }
 
 /// Bounds and policy of the HTTP/1.1 parser.

@@ -232,6 +232,9 @@ fn example(key: &str) -> String {
         "address" => "`address = \"127.0.0.1:9001\"`".to_owned(),
         "rate" => "`rate = \"100/s\"`".to_owned(),
         "to" => "`to = \"https://{host}{path}\"`".to_owned(),
+        "certificate" => "`certificate = \"chain.pem\"`".to_owned(),
+        "key" => "`key = \"key.pem\"`".to_owned(),
+        "ca" => "`ca = \"ca.pem\"`".to_owned(),
         _ => format!("`{key} = …`"),
     }
 }

@@ -7,6 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::resolve::Addresses;
+use rustls::pki_types::ServerName;
+
+use super::tls::{InForce, SnapshotTls, Targets};
+use crate::config::upstream_tls::UpstreamTls;
 use crate::config::{self, Balance, HostMatch, LimitKey, PathMatch, Settings, TargetAddress};
 use crate::policy::limit::Rule;
 use crate::policy::transform::{Edits, Forward as ForwardFields, Names, PathRewrite, Redirect};
@@ -24,6 +28,8 @@ pub struct Material<'a> {
     pub ids: &'a Assignment,
     /// Sockets of each listener, in the settings' order.
     pub sockets: Vec<Arc<Vec<OwnedFd>>>,
+    /// How each listener speaks TLS, in the same order.
+    pub tls: InForce,
     /// Client connections of the node.
     pub max_connections: usize,
 }
@@ -72,13 +78,14 @@ impl<'a> Plan<'a> {
     pub fn compile(self, material: Material<'_>) -> Result<Snapshot, String> {
         let settings = self.settings;
         let table = Table::build(&settings.routes).map_err(|e| format!("routes: {e}"))?;
-        let groups = self.groups(material.ids)?;
+        let groups = self.groups(material.ids, &material.tls.targets)?;
         let routes = Routes::new(settings, &table).compile(material.ids)?;
         let listeners = (settings.listeners.iter())
             .zip(&material.ids.directory.listeners)
             .zip(material.sockets)
-            .map(|((listener, entry), sockets)| {
-                Arc::new(compile_listener(listener, entry, sockets))
+            .zip(material.tls.listeners)
+            .map(|(((listener, entry), sockets), tls)| {
+                Arc::new(compile_listener(listener, entry, sockets, tls))
             })
             .collect();
         let targets = groups.iter().flat_map(|g| g.targets.iter().map(|t| t.id)).collect();
@@ -102,12 +109,12 @@ impl<'a> Plan<'a> {
         })
     }
 
-    fn groups(&self, ids: &Assignment) -> Result<Vec<Group>, String> {
+    fn groups(&self, ids: &Assignment, tls: &Targets) -> Result<Vec<Group>, String> {
         (self.settings.upstreams.iter())
             .zip(&self.targets)
             .zip(&ids.directory.upstreams)
             .map(|(((name, upstream), targets), entry)| {
-                compile_group(name, upstream, targets, entry)
+                compile_group(name, upstream, targets, entry, tls.of(name))
                     .map_err(|why| format!("upstreams.{name}: {why}"))
             })
             .collect()
@@ -147,6 +154,7 @@ fn compile_group(
     upstream: &config::Upstream,
     planned: &[Planned],
     entry: &UpstreamEntry,
+    tls: Option<&Arc<rustls::ClientConfig>>,
 ) -> Result<Group, String> {
     let targets: Vec<Target> = planned
         .iter()
@@ -157,7 +165,7 @@ fn compile_group(
             address: p.address.clone(),
             weight: p.weight,
             authority: p.authority.clone(),
-            tls_name: None,
+            tls_name: upstream.tls.as_ref().and_then(|tls| certified_name(tls, p)),
         })
         .collect();
     let members: Vec<Member<'_>> =
@@ -187,8 +195,19 @@ fn compile_group(
         retry_budget: upstream.retry_budget,
         skip_ns: ns(upstream.skip_after_failure),
         max_response_head: upstream.max_response_head,
-        tls: None,
+        tls: tls.cloned(),
     })
+}
+
+/// The name that a target's certificate must be for: its own, unless the upstream has one for all.
+fn certified_name(tls: &UpstreamTls, target: &Planned) -> Option<ServerName<'static>> {
+    let own = match &target.address {
+        // Without its port, and brackets that only stand before one.
+        Address::Socket(_) => target.authority.rsplit_once(':').map_or("", |(host, _)| host),
+        Address::Unix(_) => "localhost",
+    };
+    let name = tls.server_name.as_deref().unwrap_or(own.trim_matches(['[', ']']));
+    ServerName::try_from(name.to_owned()).ok()
 }
 
 /// Every way in which a target may name itself in a Location.
@@ -209,6 +228,7 @@ fn compile_listener(
     listener: &config::Listener,
     entry: &stats::Entry,
     sockets: Arc<Vec<OwnedFd>>,
+    tls: Option<SnapshotTls>,
 ) -> Listener {
     let scope = format!("listener {}", listener.name);
     Listener {
@@ -224,7 +244,7 @@ fn compile_listener(
         body_grace_ns: ns(listener.body_rate_grace),
         max_requests: listener.max_requests.unwrap_or(u64::MAX),
         http: listener.http,
-        tls: None,
+        tls,
     }
 }
 

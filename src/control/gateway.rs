@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::admin::{self, AdminState, KindNames};
 use super::announce::{self, say};
@@ -16,6 +16,8 @@ use super::redact::redacted;
 use super::resolve::{Resolution, Resolver, Wanted};
 use super::sockets::Bound;
 use super::source::Source;
+use super::tls::{Files, InForce, Loaded, Resumption, Validities};
+use super::watch::Seen;
 use crate::accept::Admission;
 use crate::config::{Settings, TargetAddress};
 use crate::http::Bad;
@@ -38,6 +40,7 @@ struct Told {
     reloads_failed: u64,
     last_reload_error: Option<String>,
     draining: bool,
+    certificates: Arc<[Option<Validities>]>,
 }
 
 /// The part of the gateway that other tasks may look at.
@@ -77,6 +80,12 @@ pub struct Gateway {
     face: Arc<Face>,
     registry: Registry,
     bound: Bound,
+    /// Keys of session tickets and kept sessions, which outlive a reload.
+    resumption: Resumption,
+    /// How each listener speaks TLS.
+    tls: InForce,
+    /// Tells the watcher which files the configuration names.
+    named_files: watch::Sender<Vec<Seen>>,
     /// What is in force, without its routes.
     settings: Arc<Settings>,
     generation: u64,
@@ -88,6 +97,8 @@ pub struct Start {
     pub file: Option<PathBuf>,
     /// The configuration.
     pub source: Source,
+    /// Where it is told which files the configuration names.
+    pub named_files: watch::Sender<Vec<Seen>>,
     /// Number of workers.
     pub workers: usize,
     /// The driver that was chosen, and why.
@@ -115,8 +126,12 @@ impl Gateway {
             .map_err(|e| format!("access_log.path can't be opened: {e}"))?;
         let mut bound = Bound::default();
         let mut registry = Registry::default();
+        let mut resumption = Resumption::default();
+        let listeners = resumption.configs(&settings.listeners, &start.source.tls)?;
+        let tls = InForce { listeners, targets: start.source.target_tls };
+        let material = (tls.clone(), 1);
         let (snapshot, directory) =
-            publishable(&settings, &resolver, &mut bound, &mut registry, &workers, 1)?;
+            publishable(&settings, &resolver, &mut bound, &mut registry, &workers, material)?;
         let limits = Arc::new(limit::Shared::new());
         let shared = Arc::new(Shared {
             snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
@@ -134,6 +149,7 @@ impl Gateway {
                 reloads_failed: 0,
                 last_reload_error: None,
                 draining: false,
+                certificates: validities(&start.source.tls),
             }),
             started: SystemTime::now(),
             driver: start.driver.0,
@@ -157,6 +173,9 @@ impl Gateway {
             face,
             registry,
             bound,
+            resumption,
+            tls,
+            named_files: start.named_files,
             settings: lean(settings),
             generation: 1,
         })
@@ -195,15 +214,18 @@ impl Gateway {
         let Some(file) = &self.file else {
             return Err(vec!["these settings are built in; there is no file to reload".into()]);
         };
-        let source = Source::read(file)?;
+        let source = self.read(file.clone()).await?;
         let (config_hash, settings) = (source.hash(), source.settings);
         for warning in source.warnings {
             tracing::warn!("{warning}");
         }
+        let listeners =
+            self.resumption.configs(&settings.listeners, &source.tls).map_err(|e| vec![e])?;
+        let tls = InForce { listeners, targets: source.target_tls.keeping(&self.tls.targets) };
         let admin = self.admin.prepare(settings.admin.as_ref()).await.map_err(|e| vec![e])?;
         self.resolver.want(&wanted(&settings)).await;
         let settings = Arc::new(settings);
-        let result = self.publish(&settings).await.map_err(|mistake| vec![mistake]);
+        let result = self.publish(&settings, &tls).await.map_err(|mistake| vec![mistake]);
         match &result {
             Ok(_) => {
                 self.tell_what_waits_for_a_restart(&settings);
@@ -217,7 +239,9 @@ impl Gateway {
                 told.name = settings.server.name.clone();
                 told.text = source.text.into();
                 told.config_hash = config_hash;
+                told.certificates = validities(&source.tls);
                 drop(told);
+                self.tls = tls;
                 self.settings = lean(settings);
             }
             Err(_) => {
@@ -228,10 +252,25 @@ impl Gateway {
         result
     }
 
+    /// Reads the file and those it names, beside whatever else control does: 10,000 certificates
+    /// take a while. The watcher then looks at what was named, be it in force or refused: the
+    /// mistake may lie in a file that is not there yet.
+    async fn read(&self, file: PathBuf) -> Result<Source, Vec<String>> {
+        let reading = tokio::task::spawn_blocking(move || {
+            let mut files = Files::beside(&file);
+            (Source::read(&file, Some(&mut files)), files.into_seen())
+        });
+        let (source, seen) = reading.await.map_err(|e| vec![e.to_string()])?;
+        if source.is_ok() || !seen.is_empty() {
+            self.named_files.send_replace(seen);
+        }
+        source
+    }
+
     /// Puts new addresses of DNS names in force.
     pub async fn addresses_changed(&mut self) {
         let text = self.face.told().text.to_string();
-        let settings = match Source::check(text, "the configuration in force") {
+        let settings = match Source::check(text, "the configuration in force", None) {
             Ok(source) => source.settings,
             Err(mistakes) => {
                 // A reference to the environment that no longer resolves, say.
@@ -239,14 +278,15 @@ impl Gateway {
                 return;
             }
         };
-        match self.publish(&settings).await {
+        let tls = self.tls.clone();
+        match self.publish(&settings, &tls).await {
             Ok(generation) => tracing::info!(generation, "addresses of targets changed"),
             Err(error) => tracing::error!(%error, "new addresses of targets can't be used"),
         }
     }
 
     /// Compiles, swaps, and waits until no worker begins a request under what was before.
-    async fn publish(&mut self, settings: &Settings) -> Result<u64, String> {
+    async fn publish(&mut self, settings: &Settings, tls: &InForce) -> Result<u64, String> {
         let generation = self.generation + 1;
         let (snapshot, directory) = publishable(
             settings,
@@ -254,7 +294,7 @@ impl Gateway {
             &mut self.bound,
             &mut self.registry,
             &self.workers,
-            generation,
+            (tls.clone(), generation),
         )?;
         self.generation = generation;
         // What was before may hold a hundred thousand routes; it is freed by whoever lets go of
@@ -315,16 +355,21 @@ fn publishable(
     bound: &mut Bound,
     registry: &mut Registry,
     workers: &[Arc<WorkerStats>],
-    generation: u64,
+    (tls, generation): (InForce, u64),
 ) -> Result<(Snapshot, Arc<Directory>), String> {
     let sockets = bound.sockets(&settings.listeners, workers.len())?;
     let plan = Plan::new(settings, &resolver.addresses());
     let ids = registry.assign(&plan.names(), workers).map_err(|full| full.to_string())?;
     let max_connections = max_connections(settings);
-    let material = Material { generation, ids: &ids, sockets: sockets.clone(), max_connections };
+    let material =
+        Material { generation, ids: &ids, sockets: sockets.clone(), tls, max_connections };
     let snapshot = plan.compile(material)?;
     bound.keep(&settings.listeners, &sockets)?;
     Ok((snapshot, ids.directory.clone()))
+}
+
+fn validities(loaded: &[Option<Arc<Loaded>>]) -> Arc<[Option<Validities>]> {
+    loaded.iter().map(|one| one.as_ref().map(|loaded| loaded.validities.clone())).collect()
 }
 
 /// Client connections allowed: as many as was asked for, but never so many that no descriptor is

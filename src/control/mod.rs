@@ -1,6 +1,6 @@
 //! Beside the road: everything that may be slow. Owns the running gateway ([`gateway`]), the
 //! compiler from settings to a snapshot ([`compile`]), the admin listener ([`admin`]), the log
-//! writer, name resolution and file watching. Runs on tokio, on threads of its own.
+//! writer, the listeners' certificates ([`tls`]), name resolution and file watching. Runs on tokio, on threads of its own.
 //!
 //! Invariants:
 //! - Nothing is published that was not checked and bound whole; what fails changes nothing.
@@ -19,4 +19,5 @@ pub mod resolve;
 pub mod run;
 mod sockets;
 pub mod source;
+pub mod tls;
 pub mod watch;

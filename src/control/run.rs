@@ -9,14 +9,14 @@ use std::time::{Duration, Instant};
 
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch as latest};
 
 use super::admin;
 use super::announce::{self, say};
 use super::gateway::{Gateway, ReloadRequest, SetLevel, Start};
 use super::process;
 use super::source::Source;
-use super::watch::{self, Content};
+use super::watch::{self, Content, Seen};
 use crate::config::DriverChoice;
 use crate::io::{Driver, driver};
 use crate::session::records::Sink;
@@ -28,6 +28,8 @@ use crate::worker::{self, Plan, cores};
 pub struct Options {
     /// The file to reload from.
     pub file: Option<PathBuf>,
+    /// The files that the configuration names.
+    pub named_files: Vec<Seen>,
     /// A driver that counts more than the file's.
     pub driver: Option<DriverChoice>,
     /// Changes the level of the gateway's own log.
@@ -75,8 +77,10 @@ async fn serve(
     let (addresses_changed, mut new_addresses) = mpsc::channel(1);
     let (reloads, mut wishes) = mpsc::channel::<ReloadRequest>(16);
     let loaded = Content::of(source.text.as_bytes());
+    let (named_files, names) = latest::channel(options.named_files);
     let start = Start {
         file: options.file.clone(),
+        named_files,
         source,
         workers,
         driver: (driver, reason),
@@ -92,7 +96,7 @@ async fn serve(
     gateway.admin.apply(admin);
     ready(&lines);
     notify(&[NotifyState::Ready]);
-    let mut changes = watch_file(options.file, loaded);
+    let mut changes = watch_files(options.file, loaded, names);
     let mut alive = tokio::time::interval(Duration::from_secs(1));
     loop {
         tokio::select! {
@@ -183,10 +187,15 @@ fn addresses(gateway: &Gateway, admin: &admin::Change) -> Vec<String> {
 }
 
 /// Whether a change reloads is asked anew each time, since a reload may change that too.
-fn watch_file(file: Option<PathBuf>, loaded: Content) -> mpsc::Receiver<()> {
+fn watch_files(
+    file: Option<PathBuf>,
+    loaded: Content,
+    names: latest::Receiver<Vec<Seen>>,
+) -> mpsc::Receiver<()> {
     let (changed, changes) = mpsc::channel(1);
-    if let Some(file) = file {
-        tokio::spawn(watch::watch(file, loaded, changed));
+    if let Some(path) = file {
+        let config = Seen { path, content: Some(loaded) };
+        tokio::spawn(watch::watch(config, names, changed));
     }
     changes
 }

@@ -2,7 +2,10 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::tls::{self, Files, Loaded, Targets};
 use crate::config::{self, Diagnostic, Settings};
 use crate::limits::CONFIG_FILE_MAX;
 
@@ -14,30 +17,50 @@ pub struct Source {
     pub warnings: Vec<String>,
     /// As written: references to the environment, where secrets are, stand as references.
     pub text: String,
+    /// What the listeners' TLS is made of, in their order; empty where its files were not read.
+    pub tls: Vec<Option<Arc<Loaded>>>,
+    /// How TLS is spoken to targets.
+    pub target_tls: Targets,
 }
 
 impl Source {
-    /// Reads and checks a file.
+    /// Reads and checks a file, and with `files` those it names.
     ///
     /// # Errors
     /// Every mistake, each with its place and what to write instead.
-    pub fn read(file: &Path) -> Result<Self, Vec<String>> {
+    pub fn read(file: &Path, files: Option<&mut Files>) -> Result<Self, Vec<String>> {
         let origin = file.display().to_string();
         let unreadable = |e| vec![format!("{origin}: {e}")];
         let size = std::fs::metadata(file).map_err(unreadable)?.len();
         if size > CONFIG_FILE_MAX {
             return Err(vec![format!("{origin}: the file is larger than {CONFIG_FILE_MAX} bytes")]);
         }
-        Self::check(std::fs::read_to_string(file).map_err(unreadable)?, &origin)
+        Self::check(std::fs::read_to_string(file).map_err(unreadable)?, &origin, files)
     }
 
-    /// Checks a text; `origin` names it in messages.
+    /// Checks a text, and with `files` those it names; `origin` names it in messages.
     ///
     /// # Errors
     /// As [`Source::read`].
-    pub fn check(text: String, origin: &str) -> Result<Self, Vec<String>> {
-        match config::load(&text, origin, &|name| std::env::var(name).ok()) {
-            Ok((settings, warnings)) => Ok(Self { settings, warnings: lines(&warnings), text }),
+    pub fn check(
+        text: String,
+        origin: &str,
+        mut files: Option<&mut Files>,
+    ) -> Result<Self, Vec<String>> {
+        let (mut tls, mut target_tls) = (Vec::new(), Targets::default());
+        let mut ask = |settings: &Settings| {
+            let Some(files) = &mut files else { return Vec::new() };
+            let (mut remarks, more);
+            (tls, remarks) = tls::load(settings, files, now());
+            (target_tls, more) = tls::targets(settings, files);
+            remarks.extend(more);
+            remarks
+        };
+        let env = |name: &str| std::env::var(name).ok();
+        match config::load_with(&text, origin, &env, &mut ask) {
+            Ok((settings, warnings)) => {
+                Ok(Self { settings, warnings: lines(&warnings), text, tls, target_tls })
+            }
             Err(mistakes) => Err(lines(&mistakes)),
         }
     }
@@ -48,6 +71,12 @@ impl Source {
         self.text.hash(&mut hasher);
         format!("{:016x}", hasher.finish())
     }
+}
+
+/// Seconds since 1970.
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
 fn lines(diagnostics: &[Diagnostic]) -> Vec<String> {

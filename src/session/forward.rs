@@ -207,7 +207,7 @@ impl<'a> Way<'a, '_> {
         let core = &self.request.connection.core;
         let stats = core.stats.target(target.id);
         let now = clock::coarse_ns();
-        if !fresh && let Some(kept) = core.upstreams.reuse(target, now, &core.stats) {
+        if !fresh && let Some(kept) = core.upstreams.reuse(target, self.group, now, &core.stats) {
             stats.reused.up();
             return Ok(kept);
         }

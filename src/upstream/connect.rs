@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::balance::{Picker, Tried};
@@ -152,7 +153,15 @@ impl Upstreams {
     /// An idle connection that is still quiet: one look at the socket, which takes nothing. (A
     /// read that is armed while the connection idles needs no look, but measures 4 to 7 % dearer:
     /// the kernel wakes its waiter for every acknowledgement.)
-    pub fn reuse(&self, target: &Target, now_ns: u64, stats: &stats::Writer) -> Option<Connection> {
+    ///
+    /// One that was made under other terms of TLS than those in force is of no use.
+    pub fn reuse(
+        &self,
+        target: &Target,
+        group: &Group,
+        now_ns: u64,
+        stats: &stats::Writer,
+    ) -> Option<Connection> {
         loop {
             let connection = {
                 let mut pool = self.pool.borrow_mut();
@@ -160,7 +169,9 @@ impl Upstreams {
                 stats.target(target.id).idle.set(pool.idle(target.id) as u64);
                 connection?
             };
-            if connection.stream.is_quiet() {
+            let same =
+                connection.tls.as_ref().map(Arc::as_ptr) == group.tls.as_ref().map(Arc::as_ptr);
+            if same && connection.stream.is_quiet() {
                 return Some(connection);
             }
             stats.target(target.id).stale.up();
@@ -181,7 +192,13 @@ impl Upstreams {
         match open(target, group, within).await {
             Ok(stream) => {
                 let guard = self.watch.guard(stream.fd());
-                Ok(Connection { guard, stream, target: target.id, reused: false })
+                Ok(Connection {
+                    guard,
+                    stream,
+                    target: target.id,
+                    reused: false,
+                    tls: group.tls.clone(),
+                })
             }
             Err(error) => {
                 if error != ConnectError::NoDescriptors {

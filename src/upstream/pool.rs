@@ -4,6 +4,7 @@
 //! interchangeable (upstream and address). Pure but for the streams it holds; `now` is given.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use crate::io::{Guard, Stream};
 
@@ -18,6 +19,8 @@ pub struct Connection {
     pub target: u32,
     /// Whether it carried an exchange before.
     pub reused: bool,
+    /// The terms of its TLS.
+    pub tls: Option<Arc<rustls::ClientConfig>>,
 }
 
 struct Idle {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
 
-use crate::harness::{Client, Driver, Gateway, Upstream};
+use crate::harness::{Authority, Builder, Client, Driver, Gateway, Pair, Upstream};
 
 fn files() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
@@ -64,6 +64,34 @@ fn localise(config: &mut Table, upstream: &Upstream) {
             *targets = vec![upstream.address.as_str().into()];
         }
     }
+}
+
+/// The files that `tls` of a listener names, made anew and put beside the configuration.
+fn with_certificates(mut builder: Builder, tls: &Table) -> Builder {
+    let pair = Pair::new(&["example.com", "*.example.com"]);
+    let listed = tls.get("certificates").and_then(Value::as_array).into_iter().flatten();
+    for files in listed.filter_map(Value::as_table) {
+        let name = |key| text(files, key);
+        let (certificate, key) = (name("certificate"), name("key"));
+        builder = builder.file(certificate.expect("a name"), pair.certificate.as_str());
+        builder = builder.file(key.expect("a name"), pair.key.as_str());
+        if let Some(ocsp) = name("ocsp") {
+            // OCSPResponse { responseStatus successful }
+            builder = builder.file(ocsp, [0x30, 0x03, 0x0a, 0x01, 0x00]);
+        }
+    }
+    if let Some(folder) = text(tls, "certificate_directory") {
+        builder = builder.file(&format!("{folder}/test.crt"), pair.certificate.as_str());
+        builder = builder.file(&format!("{folder}/test.key"), pair.key.as_str());
+    }
+    if let Some(asked) = tls.get("client_certificates").and_then(Value::as_table) {
+        let authority = Authority::new();
+        builder = builder.file(text(asked, "ca").expect("a name"), authority.certificate.as_str());
+        if let Some(list) = text(asked, "crl") {
+            builder = builder.file(list, authority.empty_list());
+        }
+    }
+    builder
 }
 
 fn text<'a>(route: &'a Table, key: &str) -> Option<&'a str> {
@@ -129,8 +157,13 @@ fn serves(driver: Driver, file: &Path) {
     let builder = variables(&written)
         .iter()
         .fold(builder, |b, name| b.environment(name, "a-value-for-tests"));
+    let builder = tables(&mut config, "listeners")
+        .filter_map(|listener| listener.get("tls").and_then(Value::as_table))
+        .fold(builder, with_certificates);
     let gateway = builder.start();
+    // Those that speak TLS are for other tests.
     let listeners: Vec<String> = tables(&mut config, "listeners")
+        .filter(|l| !l.contains_key("tls"))
         .filter_map(|l| text(l, "name").map(str::to_owned))
         .collect();
     for route in &routes {

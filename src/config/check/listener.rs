@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use ipnet::IpNet;
 
 use super::limit::{self, Scope};
-use super::{Names, bytes, timeout, words};
+use super::{Names, bytes, timeout, tls, words};
 use crate::config::diagnostic::Report;
 use crate::config::document::Place;
 use crate::config::file;
@@ -52,6 +52,7 @@ fn listener(written: file::Listener, place: &Place<'_>, report: &mut Report<'_>)
         body_rate_grace: timeout(written.body_rate_grace, &place.key("body_rate_grace"), report),
         max_requests: written.max_requests,
         http: http(&written.http, &place.key("http"), report),
+        tls: written.tls.map(|written| tls::tls(written, &place.key("tls"), report)),
         name,
     }
 }

@@ -10,6 +10,7 @@ mod matcher;
 mod process;
 mod reach;
 mod route;
+mod tls;
 mod upstream;
 mod upstream_tls;
 mod words;

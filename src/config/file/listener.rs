@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Limit;
+use super::{Limit, Tls};
 use crate::config::settings::{ClientAddressField, EncodedSlash};
 use crate::config::units::{HumanDuration, Size};
 use crate::limits;
@@ -45,6 +45,9 @@ pub struct Listener {
     pub max_requests: Option<u64>,
     /// Bounds on request heads, and how paths are read.
     pub http: Http,
+    /// Speak TLS: `https://`. Without it the listener speaks plain HTTP.
+    #[schemars(extend("x-default" = "none"))]
+    pub tls: Option<Tls>,
 }
 
 impl Default for Listener {
@@ -62,6 +65,7 @@ impl Default for Listener {
             body_rate_grace: HumanDuration(limits::BODY_RATE_GRACE),
             max_requests: None,
             http: Http::default(),
+            tls: None,
         }
     }
 }

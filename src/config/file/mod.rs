@@ -8,6 +8,7 @@ mod limit;
 mod listener;
 mod process;
 mod route;
+mod tls;
 mod upstream;
 mod upstream_tls;
 
@@ -22,6 +23,7 @@ pub use process::{AccessLog, Admin, Forwarding, Log, Server};
 pub use route::{
     HeaderEdits, OneOrMore, Redirect, Respond, Route, Timeouts, ValueMatch, ValueTests,
 };
+pub use tls::{Certificate, ClientCertificates, Tls};
 pub use upstream::{BalanceName, Target, Upstream, WeightedTarget};
 pub use upstream_tls::UpstreamTls;
 

@@ -2,8 +2,12 @@
 
 use std::io::{self, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::ClientConfig;
+
+use super::tls::TlsLink;
 use super::wire::{Broken, Content, Ends, Head, Link, Wire};
 use super::{PATIENCE, STOPPED};
 
@@ -73,6 +77,33 @@ impl Client {
         let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
         stream.set_nodelay(true)?;
         Ok(Self { wire: Wire::new(Link::Tcp(stream)) })
+    }
+
+    /// Connects and begins TLS for this name.
+    #[track_caller]
+    pub fn connect_tls(address: SocketAddr, tls: &Arc<ClientConfig>, name: &str) -> Self {
+        Self::try_connect_tls(address, tls, name).expect("a handshake with the gateway")
+    }
+
+    /// Connects and begins TLS, or says why not.
+    pub fn try_connect_tls(
+        address: SocketAddr,
+        tls: &Arc<ClientConfig>,
+        name: &str,
+    ) -> io::Result<Self> {
+        let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        TlsLink::client(stream, tls, name)
+            .map(|link| Self { wire: Wire::new(Link::Tls(link.into())) })
+    }
+
+    /// The TLS that was agreed on.
+    pub fn tls(&self) -> &TlsLink {
+        match &self.wire.link {
+            Link::Tls(link) => link,
+            _ => panic!("a plain connection"),
+        }
     }
 
     /// Connects with a small receive buffer, so that a reader who does not read is soon felt.

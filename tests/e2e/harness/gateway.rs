@@ -79,6 +79,7 @@ pub struct Builder {
     text: String,
     confined: Confined,
     environment: Vec<(String, String)>,
+    files: Vec<(String, Vec<u8>)>,
     unread_log: bool,
 }
 
@@ -125,6 +126,12 @@ impl Builder {
         self
     }
 
+    /// Puts a file beside the configuration.
+    pub fn file(mut self, name: &str, content: impl Into<Vec<u8>>) -> Self {
+        self.files.push((name.to_owned(), content.into()));
+        self
+    }
+
     /// Starts and waits until it is ready.
     #[track_caller]
     pub fn start(self) -> Gateway {
@@ -139,6 +146,11 @@ impl Builder {
         let folder = tempfile::tempdir().expect("a folder");
         let config = folder.path().join("tollgate.toml");
         fs::write(&config, complete(&self.text)).expect("a config file");
+        for (name, content) in &self.files {
+            let path = folder.path().join(name);
+            fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+            fs::write(path, content).expect("a file");
+        }
         let mut command = Command::new(BINARY);
         command.args(["run", "-c"]).arg(&config);
         command.args(self.driver.iter().flat_map(|d| ["--driver", d.name()]));
@@ -180,6 +192,7 @@ impl Gateway {
             text: text.as_ref().to_owned(),
             confined: Confined::default(),
             environment: Vec::new(),
+            files: Vec::new(),
             unread_log: false,
         }
     }

@@ -4,20 +4,24 @@
 //! after which the test fails; what must happen is waited for as an event.
 
 mod admin;
+mod certificates;
 mod client;
 mod confined;
 mod gate;
 mod gateway;
 mod process;
+mod tls;
 mod upstream;
 mod wire;
 
 pub use admin::Stats;
+pub use certificates::{Authority, Pair};
 pub use client::{Client, Response};
 pub use confined::may_replace_hosts;
 pub use gate::{Gate, eventually, pass};
-pub use gateway::{Driver, Gateway, complete, forward_all};
+pub use gateway::{Builder, Driver, Gateway, complete, forward_all};
 pub use process::{BINARY, run, run_with_files};
+pub use tls::{BOTH, Made, Signer};
 pub use upstream::{Hanging, Refusing, Upstream, ok, unix_address};
 pub use wire::{Broken, Head};
 

@@ -14,6 +14,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
 use super::gate::Watched;
+use rustls::ServerConfig;
+
+use super::tls::TlsLink;
 use super::wire::{Broken, Content, Ends, Head, Link, Wire};
 use super::{PATIENCE, STOPPED};
 
@@ -103,6 +106,18 @@ impl Upstream {
         let accepting = Arc::clone(&shared);
         let acceptor = thread::spawn(move || accept(&socket, &accepting, &Arc::new(script)));
         Self { address, shared, acceptor: Some(acceptor) }
+    }
+
+    /// The same behind TLS.
+    pub fn tls(
+        config: Arc<ServerConfig>,
+        script: impl Fn(&mut Peer) + Send + Sync + 'static,
+    ) -> Self {
+        Self::new(move |peer| {
+            if peer.begin_tls(&config) {
+                script(peer);
+            }
+        })
     }
 
     /// Answers each request, on as many connections as wanted, with these bytes.
@@ -337,11 +352,24 @@ impl Peer {
         });
     }
 
+    /// Begins TLS as its server; whether that came to something.
+    fn begin_tls(&mut self, config: &Arc<ServerConfig>) -> bool {
+        let Link::Tcp(stream) = &self.wire.link else { return false };
+        let stream = stream.try_clone().expect("a second handle");
+        match TlsLink::server(stream, config) {
+            Ok(link) => {
+                self.wire = Wire::new(Link::Tls(link.into()));
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
     /// The address that the gateway connected to.
     pub fn own_address(&self) -> String {
         match &self.wire.link {
             Link::Tcp(stream) => stream.local_addr().expect("a bound socket").to_string(),
-            Link::Unix(_) => String::new(),
+            _ => String::new(),
         }
     }
 

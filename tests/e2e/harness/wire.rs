@@ -1,5 +1,6 @@
 //! A small strict HTTP/1.1 reader of our own, so that the gateway is not judged by its own parser.
 
+use super::tls::TlsLink;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::AsRawFd;
@@ -110,6 +111,7 @@ pub struct Content {
 pub enum Link {
     Tcp(TcpStream),
     Unix(UnixStream),
+    Tls(Box<TlsLink>),
 }
 
 impl Link {
@@ -118,6 +120,9 @@ impl Link {
         let set = match self {
             Self::Tcp(s) => s.set_read_timeout(patience).and(s.set_write_timeout(patience)),
             Self::Unix(s) => s.set_read_timeout(patience).and(s.set_write_timeout(patience)),
+            Self::Tls(s) => {
+                s.socket.set_read_timeout(patience).and(s.socket.set_write_timeout(patience))
+            }
         };
         set.expect("socket timeouts");
     }
@@ -126,6 +131,8 @@ impl Link {
         Ok(match self {
             Self::Tcp(s) => Self::Tcp(s.try_clone()?),
             Self::Unix(s) => Self::Unix(s.try_clone()?),
+            // What lies below: enough to end it.
+            Self::Tls(s) => Self::Tcp(s.socket.try_clone()?),
         })
     }
 
@@ -134,6 +141,7 @@ impl Link {
         let _ = match self {
             Self::Tcp(s) => s.shutdown(how),
             Self::Unix(s) => s.shutdown(how),
+            Self::Tls(s) => s.socket.shutdown(how),
         };
     }
 
@@ -160,6 +168,7 @@ impl Read for Link {
         match self {
             Self::Tcp(s) => s.read(into),
             Self::Unix(s) => s.read(into),
+            Self::Tls(s) => s.read(into),
         }
     }
 }
@@ -169,11 +178,15 @@ impl Write for Link {
         match self {
             Self::Tcp(s) => s.write(from),
             Self::Unix(s) => s.write(from),
+            Self::Tls(s) => s.write(from),
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+        match self {
+            Self::Tls(s) => s.flush(),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -1,0 +1,82 @@
+//! `[listeners.tls]`. Whether the files are any good is for whoever reads them.
+
+use std::path::PathBuf;
+
+use super::timeout;
+use crate::config::diagnostic::Report;
+use crate::config::document::Place;
+use crate::config::file;
+use crate::config::tls::{CertificateFiles, ClientCertificates, Tls};
+
+pub(super) fn tls(written: file::Tls, place: &Place<'_>, report: &mut Report<'_>) -> Tls {
+    let directory = place.key("certificate_directory");
+    let certificates = place.key("certificates");
+    if written.certificates.is_empty() && !directory.written() && !place.damaged() {
+        let help = "write `certificates = [{ certificate = \"chain.pem\", key = \"key.pem\" }]`, \
+                    or `certificate_directory`";
+        report.error(&place.trail, "there is no certificate to show", help);
+    }
+    let each = written.certificates.into_iter().enumerate();
+    Tls {
+        certificates: each
+            .map(|(position, files)| certificate(files, &certificates.item(position), report))
+            .collect(),
+        certificate_directory: written
+            .certificate_directory
+            .map(|folder| path(Some(folder), &directory, "folder", report)),
+        min_version: written.min_version,
+        unknown_name: written.unknown_name,
+        strict_host: written.strict_host,
+        handshake_timeout: timeout(
+            written.handshake_timeout,
+            &place.key("handshake_timeout"),
+            report,
+        ),
+        session_tickets: written.session_tickets,
+        client_certificates: written
+            .client_certificates
+            .map(|asked| clients(asked, &place.key("client_certificates"), report)),
+    }
+}
+
+fn certificate(
+    written: file::Certificate,
+    place: &Place<'_>,
+    report: &mut Report<'_>,
+) -> CertificateFiles {
+    let mut file = |key: &'static str, name| path(name, &place.key(key), "file", report);
+    CertificateFiles {
+        certificate: file("certificate", written.certificate),
+        key: file("key", written.key),
+        ocsp: written.ocsp.map(|name| file("ocsp", Some(name))),
+    }
+}
+
+fn clients(
+    written: file::ClientCertificates,
+    place: &Place<'_>,
+    report: &mut Report<'_>,
+) -> ClientCertificates {
+    let mut file = |key: &'static str, name| path(name, &place.key(key), "file", report);
+    ClientCertificates {
+        mode: written.mode,
+        ca: file("ca", written.ca),
+        crl: written.crl.map(|name| file("crl", Some(name))),
+    }
+}
+
+/// A path; an empty one where there is none, or one that is no good.
+fn path(
+    written: Option<String>,
+    place: &Place<'_>,
+    kind: &str,
+    report: &mut Report<'_>,
+) -> PathBuf {
+    let Some(written) = written else { return PathBuf::new() };
+    if written.is_empty() || written.contains('\0') {
+        let message = format!("this is not a path of a {kind}");
+        report.error(&place.trail, message, format!("write the {kind}'s name"));
+        return PathBuf::new();
+    }
+    written.into()
+}

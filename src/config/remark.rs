@@ -1,0 +1,49 @@
+//! What others have to say about a file's values: they know what stands behind them, this room
+//! knows where they stand.
+
+use super::diagnostic::{Report, Severity};
+use super::document::Place;
+
+/// A step on the way from the top of the file to a value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// To the value of a key.
+    Key(&'static str),
+    /// To what the file itself has named.
+    Name(String),
+    /// To an element, as the settings count them.
+    Item(usize),
+}
+
+/// Something to be said about a value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remark {
+    /// Whether the file may be used.
+    pub severity: Severity,
+    /// Where the value is; where it is not written, the table it would stand in is shown.
+    pub at: Vec<Step>,
+    /// What is wrong.
+    pub message: String,
+    /// What to do about it; empty where nothing is sure to help.
+    pub help: String,
+}
+
+impl Remark {
+    pub(super) fn tell(self, top: &Place<'_>, report: &mut Report<'_>) {
+        let Self { severity, at, message, help } = self;
+        walk(top, &at, &mut |place| match severity {
+            Severity::Error => report.error(&place.trail, message.clone(), help.clone()),
+            Severity::Warning => report.warning(&place.trail, message.clone(), help.clone()),
+        });
+    }
+}
+
+/// Places live on the stack: the last of them is only there within the call.
+fn walk(place: &Place<'_>, steps: &[Step], then: &mut dyn FnMut(&Place<'_>)) {
+    match steps {
+        [] => then(place),
+        [Step::Key(key), rest @ ..] => walk(&place.key(key), rest, then),
+        [Step::Name(name), rest @ ..] => walk(&place.key(name), rest, then),
+        [Step::Item(position), rest @ ..] => walk(&place.item(*position), rest, then),
+    }
+}

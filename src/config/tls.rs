@@ -1,0 +1,81 @@
+//! Checked settings of a listener that speaks TLS: which files, and what is asked of clients.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// How a listener speaks TLS. The files are named here and read by control.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tls {
+    /// Certificates, each a file with its chain and a file with its key; as many as the file lists.
+    pub certificates: Vec<CertificateFiles>,
+    /// Where further pairs are.
+    pub certificate_directory: Option<PathBuf>,
+    /// Oldest version that is spoken.
+    pub min_version: TlsVersion,
+    /// What a client gets that names no known host.
+    pub unknown_name: UnknownName,
+    /// Whether SNI and Host must agree, else 421.
+    pub strict_host: bool,
+    /// For the whole handshake.
+    pub handshake_timeout: Duration,
+    /// Whether sessions are kept by the client, in tickets.
+    pub session_tickets: bool,
+    /// Which certificates clients show, where they are asked for one.
+    pub client_certificates: Option<ClientCertificates>,
+}
+
+/// The files of one certificate. An empty path stands for one that was refused already.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateFiles {
+    /// The certificate and its chain, PEM.
+    pub certificate: PathBuf,
+    /// Its private key, PEM.
+    pub key: PathBuf,
+    /// The OCSP response that is stapled, DER.
+    pub ocsp: Option<PathBuf>,
+}
+
+/// What is asked of clients.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientCertificates {
+    /// Whether a client without one may go on.
+    pub mode: ClientCertificateMode,
+    /// Who signs them, PEM.
+    pub ca: PathBuf,
+    /// Which are revoked, PEM.
+    pub crl: Option<PathBuf>,
+}
+
+/// A version of TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum TlsVersion {
+    /// TLS 1.2 (RFC 5246) and later.
+    #[serde(rename = "1.2")]
+    Tls12,
+    /// TLS 1.3 (RFC 8446) only.
+    #[serde(rename = "1.3")]
+    Tls13,
+}
+
+/// What a client gets that names a host no certificate is for, or none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum UnknownName {
+    /// The first certificate.
+    Default,
+    /// The handshake ends.
+    Refuse,
+}
+
+/// Whether a client without a certificate may go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ClientCertificateMode {
+    /// It may; one that is shown must be good.
+    Optional,
+    /// The handshake ends.
+    Required,
+}

@@ -1,0 +1,111 @@
+//! rustls's configuration of a listener, and what lets clients resume.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use rustls::crypto::aws_lc_rs::Ticketer;
+use rustls::server::{ProducesTickets, ServerSessionMemoryCache, StoresServerSessions};
+use rustls::{ServerConfig, SupportedProtocolVersion, version};
+
+use super::load::Loaded;
+use super::provider;
+use crate::config::{Listener, Tls, TlsVersion};
+use crate::io::tls::NotesName;
+use crate::limits::TLS_SESSIONS;
+use crate::snapshot;
+
+/// TLS as the snapshot has it.
+pub type SnapshotTls = Arc<snapshot::Tls>;
+
+/// What is offered by ALPN (RFC 7301), the best first.
+const PROTOCOLS: &[&[u8]] = &[b"http/1.1"];
+
+/// The keys of tickets and the sessions kept, for the whole life of the process: all workers share
+/// them, and a reload forgets nothing.
+///
+/// A resumed session shows no certificate again. So whoever asks something else of clients, or
+/// holds what they show against other authorities or a newer list, has keys and sessions of its own.
+#[derive(Default)]
+pub struct Resumption {
+    scopes: HashMap<Option<u64>, Scope>,
+}
+
+#[derive(Clone)]
+struct Scope {
+    tickets: Arc<dyn ProducesTickets>,
+    sessions: Arc<dyn StoresServerSessions>,
+}
+
+impl Scope {
+    fn new() -> Result<Self, String> {
+        let tickets = Ticketer::new().map_err(|e| format!("no keys for session tickets: {e}"))?;
+        Ok(Self { tickets, sessions: ServerSessionMemoryCache::new(TLS_SESSIONS) })
+    }
+}
+
+impl Resumption {
+    /// TLS of the listeners, in their order.
+    ///
+    /// # Errors
+    /// Where rustls refuses what was checked, or the system has no random numbers.
+    pub fn configs(
+        &mut self,
+        listeners: &[Listener],
+        loaded: &[Option<Arc<Loaded>>],
+    ) -> Result<Vec<Option<SnapshotTls>>, String> {
+        let mut used = HashMap::new();
+        let each = listeners.iter().zip(loaded).map(|(listener, loaded)| {
+            let (Some(tls), Some(loaded)) = (&listener.tls, loaded) else { return Ok(None) };
+            let scope = self.scope(loaded, &mut used)?;
+            config(tls, loaded, scope)
+                .map(Some)
+                .map_err(|why| format!("listener {:?}: tls: {why}", listener.name))
+        });
+        let configs = each.collect::<Result<_, String>>()?;
+        self.scopes = used;
+        Ok(configs)
+    }
+
+    fn scope(
+        &self,
+        loaded: &Loaded,
+        used: &mut HashMap<Option<u64>, Scope>,
+    ) -> Result<Scope, String> {
+        let identity = loaded.clients.as_ref().map(|clients| clients.identity);
+        let known = used.get(&identity).or_else(|| self.scopes.get(&identity));
+        let scope = known.cloned().map_or_else(Scope::new, Ok)?;
+        used.insert(identity, scope.clone());
+        Ok(scope)
+    }
+}
+
+fn config(tls: &Tls, loaded: &Loaded, scope: Scope) -> Result<SnapshotTls, String> {
+    let builder = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(versions(tls.min_version))
+        .map_err(|e| e.to_string())?;
+    let builder = match &loaded.clients {
+        Some(clients) => builder.with_client_cert_verifier(clients.verifier.clone()),
+        None => builder.with_no_client_auth(),
+    };
+    let mut config = builder.with_cert_resolver(Arc::new(NotesName(loaded.names.clone())));
+    config.alpn_protocols = PROTOCOLS.iter().map(|name| name.to_vec()).collect();
+    config.session_storage = scope.sessions;
+    if tls.session_tickets {
+        config.ticketer = scope.tickets;
+    }
+    // A request in early data may be a replay (RFC 8470); nobody can tell from the request.
+    config.max_early_data_size = 0;
+    Ok(Arc::new(snapshot::Tls {
+        config: Arc::new(config),
+        handshake_ns: u64::try_from(tls.handshake_timeout.as_nanos()).unwrap_or(u64::MAX),
+        strict_sni: tls.strict_host,
+    }))
+}
+
+fn versions(least: TlsVersion) -> &'static [&'static SupportedProtocolVersion] {
+    static BOTH: [&SupportedProtocolVersion; 2] = [&version::TLS13, &version::TLS12];
+    match least {
+        TlsVersion::Tls12 => &BOTH,
+        TlsVersion::Tls13 => &BOTH[..1],
+    }
+}

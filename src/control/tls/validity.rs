@@ -1,0 +1,42 @@
+//! What is told of certificates: whose they are and when they end.
+
+use crate::limits::ADMIN_MAX_CERTIFICATES;
+
+const DAY: i64 = 24 * 60 * 60;
+
+/// A certificate's names and times.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Validity {
+    /// Hosts and addresses, as the certificate lists them; at least one.
+    pub names: Vec<String>,
+    /// Seconds since 1970.
+    pub not_before: i64,
+    /// Seconds since 1970.
+    pub not_after: i64,
+}
+
+impl Validity {
+    /// Whole days until the end; negative behind it.
+    pub fn days_left(&self, now: i64) -> i64 {
+        (self.not_after - now).div_euclid(DAY)
+    }
+}
+
+/// The certificates of a listener.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Validities {
+    /// Those that expire first, the first first.
+    pub soonest: Vec<Validity>,
+    /// How many there are in all.
+    pub total: usize,
+}
+
+impl Validities {
+    pub(super) fn of(mut all: Vec<Validity>) -> Self {
+        let total = all.len();
+        all.sort_by(|a, b| (a.not_after, &a.names).cmp(&(b.not_after, &b.names)));
+        all.truncate(ADMIN_MAX_CERTIFICATES);
+        all.shrink_to_fit();
+        Self { soonest: all, total }
+    }
+}

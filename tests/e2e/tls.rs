@@ -1,0 +1,379 @@
+//! TLS on both sides: what is agreed on, what is refused, and that HTTP is the same above it.
+
+use std::sync::Arc;
+
+use rustls::{ClientConfig, HandshakeKind, ProtocolVersion, version};
+
+use crate::harness::{BOTH, Client, Driver, Gateway, Made, Signer, Upstream, forward_all};
+
+both_drivers!(
+    both_versions_are_spoken,
+    each_name_gets_its_certificate,
+    an_unknown_name_is_refused_where_that_is_wanted,
+    a_request_for_another_host_is_misdirected,
+    plain_http_gets_told,
+    what_is_neither_costs_nothing,
+    a_handshake_has_its_time,
+    sessions_are_resumed_on_any_worker,
+    large_content_goes_both_ways,
+    pipelined_requests_are_answered_in_order,
+    the_end_of_an_answer_is_told_from_a_cut,
+    upstreams_see_https,
+    clients_need_a_certificate_where_that_is_wanted,
+    a_changed_certificate_is_taken_up_and_connections_live_on,
+    targets_are_asked_over_tls,
+    a_target_of_nobody_known_is_not_trusted,
+    a_target_without_tls_is_told_apart,
+    a_target_gets_our_certificate,
+    verification_can_be_switched_off,
+    an_idle_connection_costs_little,
+);
+
+struct World {
+    signer: Signer,
+    upstream: Upstream,
+    gateway: Gateway,
+}
+
+const WEB: &str =
+    "[[listeners]]\nname = \"web\"\nlisten = \"127.0.0.1:0\"\nheader_timeout = \"5s\"\n";
+
+/// A gateway with a certificate for `a.example`, and one for `*.b.example`.
+fn world_with(driver: Driver, upstream: Upstream, tls: &str) -> World {
+    let signer = Signer::new();
+    let text = format!(
+        "{WEB}[listeners.tls]\ncertificates = [{{ certificate = \"a.pem\", key = \"a.key\" }}, \
+         {{ certificate = \"b.pem\", key = \"b.key\" }}]\n{tls}\n{}",
+        forward_all(&upstream.address)
+    );
+    let authority = signer.pem();
+    let (a, b) = (signer.certify(&["a.example"]), signer.certify(&["*.b.example", "b.example"]));
+    let gateway = Gateway::with(driver, text)
+        .file("a.pem", a.certificate.as_str())
+        .file("a.key", a.key.as_str())
+        .file("b.pem", b.certificate.as_str())
+        .file("b.key", b.key.as_str())
+        .file("ca.pem", authority)
+        .start();
+    World { signer, upstream, gateway }
+}
+
+fn world(driver: Driver) -> World {
+    world_with(driver, Upstream::saying("ok"), "")
+}
+
+impl World {
+    fn client(&self) -> Arc<ClientConfig> {
+        self.signer.client(BOTH)
+    }
+
+    #[track_caller]
+    fn connect(&self) -> Client {
+        Client::connect_tls(self.gateway.web(), &self.client(), "a.example")
+    }
+}
+
+const GET: &str = "GET / HTTP/1.1\r\nHost: a.example\r\n\r\n";
+
+fn both_versions_are_spoken(driver: Driver) {
+    let world = world(driver);
+    for (only, number) in
+        [(&version::TLS12, ProtocolVersion::TLSv1_2), (&version::TLS13, ProtocolVersion::TLSv1_3)]
+    {
+        let tls = world.signer.client(&[only]);
+        let mut client = Client::connect_tls(world.gateway.web(), &tls, "a.example");
+        assert_eq!(client.tls().connection.protocol_version(), Some(number));
+        for _ in 0..3 {
+            client.send(GET);
+            assert_eq!(client.response().expect(200).text(), "ok");
+        }
+    }
+    let stats = world.gateway.stats();
+    assert_eq!(stats.listener("web", "/tls_handshakes/full"), 2);
+}
+
+fn each_name_gets_its_certificate(driver: Driver) {
+    let world = world(driver);
+    let tls = world.client();
+    // The clients check that the certificate is for the name.
+    for name in ["a.example", "b.example", "x.b.example"] {
+        let mut client = Client::connect_tls(world.gateway.web(), &tls, name);
+        client.send(format!("GET / HTTP/1.1\r\nHost: {name}\r\n\r\n"));
+        client.response().expect(200);
+    }
+    // The first certificate, which is not for it.
+    assert!(Client::try_connect_tls(world.gateway.web(), &tls, "c.example").is_err());
+}
+
+fn an_unknown_name_is_refused_where_that_is_wanted(driver: Driver) {
+    let world = world_with(driver, Upstream::saying("ok"), "unknown_name = \"refuse\"");
+    assert!(Client::try_connect_tls(world.gateway.web(), &world.client(), "c.example").is_err());
+    world.gateway.wait_stats("it is counted", |s| s.listener("web", "/tls_handshakes/failed") == 1);
+    world.connect();
+}
+
+fn a_request_for_another_host_is_misdirected(driver: Driver) {
+    let world = world(driver);
+    let mut client = world.connect();
+    client.send("GET / HTTP/1.1\r\nHost: b.example\r\n\r\n");
+    client.response().expect_failure(421);
+    client.send("GET / HTTP/1.1\r\nHost: A.example:443\r\n\r\n");
+    client.response().expect(200);
+    let lax = world_with(driver, Upstream::saying("ok"), "strict_host = false");
+    let mut client = lax.connect();
+    client.send("GET / HTTP/1.1\r\nHost: b.example\r\n\r\n");
+    client.response().expect(200);
+}
+
+fn plain_http_gets_told(driver: Driver) {
+    let world = world(driver);
+    let mut client = Client::connect(world.gateway.web());
+    client.send(GET);
+    let response = client.response();
+    assert!(response.text().contains("TLS"), "{}", response.text());
+    assert_eq!(response.value("connection"), Some("close"));
+    response.expect(400);
+    client.expect_closed();
+    assert_eq!(world.upstream.count(), 0);
+}
+
+fn what_is_neither_costs_nothing(driver: Driver) {
+    let world = world(driver);
+    let before = world.gateway.descriptors();
+    for bytes in
+        [&[0u8; 600][..], b"\x16\x03\x01\xff\xff", b"\x16\x03\x01\x00\x05hello", b"\x80\x2e"]
+    {
+        let mut client = Client::connect(world.gateway.web());
+        client.send(bytes);
+        client.reset();
+    }
+    world.gateway.wait_stats("all are gone", |s| s.listener("web", "/connections/open") == 0);
+    world.connect().send(GET);
+    assert!(world.gateway.descriptors() <= before + 4);
+}
+
+fn a_handshake_has_its_time(driver: Driver) {
+    let world = world_with(driver, Upstream::saying("ok"), "handshake_timeout = \"200ms\"");
+    let mut client = Client::connect(world.gateway.web());
+    client.send(b"\x16\x03\x01");
+    client.expect_closed();
+    world.gateway.wait_stats("it is counted", |s| s.listener("web", "/tls_handshakes/failed") == 1);
+    // The time for a handshake is not that of the connection.
+    let mut client = world.connect();
+    world.gateway.wait_stats("time passes", |s| s.number("/uptime_seconds") > 0);
+    client.send(GET);
+    client.response().expect(200);
+}
+
+fn sessions_are_resumed_on_any_worker(driver: Driver) {
+    for only in [&version::TLS12, &version::TLS13] {
+        let world = world(driver);
+        let tls = world.signer.client(&[only]);
+        let kinds: Vec<_> = (0..12)
+            .map(|_| {
+                let mut client = Client::connect_tls(world.gateway.web(), &tls, "a.example");
+                client.send(GET);
+                client.response().expect(200);
+                client.tls().connection.handshake_kind()
+            })
+            .collect();
+        // There are two workers, and the kernel spreads connections over them.
+        assert!(kinds[1..].iter().all(|kind| *kind == Some(HandshakeKind::Resumed)), "{kinds:?}");
+        let stats = world.gateway.stats();
+        assert_eq!(stats.listener("web", "/tls_handshakes/resumed"), 11);
+    }
+}
+
+fn large_content_goes_both_ways(driver: Driver) {
+    let world = world_with(driver, Upstream::echo(), "");
+    let content: Vec<u8> = (0..3_000_000u32).map(|n| (n >> 3) as u8).collect();
+    let mut client = world.connect();
+    for _ in 0..2 {
+        let mut twin = Vec::new();
+        twin.extend_from_slice(
+            format!(
+                "POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: {}\r\n\r\n",
+                content.len()
+            )
+            .as_bytes(),
+        );
+        twin.extend_from_slice(&content);
+        client.send(twin);
+        assert!(client.response().expect(200).body == content);
+    }
+    let stats = world.gateway.stats();
+    assert_eq!(stats.listener("web", "/tls_handshakes/full"), 1);
+}
+
+fn pipelined_requests_are_answered_in_order(driver: Driver) {
+    let world = world_with(driver, Upstream::echo(), "");
+    let mut client = world.connect();
+    let ask =
+        |n: usize| format!("POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 3\r\n\r\n{n:03}");
+    client.send((0..50).map(ask).collect::<String>());
+    for n in 0..50 {
+        assert_eq!(client.response().expect(200).text(), format!("{n:03}"));
+    }
+}
+
+fn the_end_of_an_answer_is_told_from_a_cut(driver: Driver) {
+    let world = world(driver);
+    let mut client = world.connect();
+    client.send("GET / HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n");
+    client.response().expect(200);
+    // rustls fails where the peer closed without saying so.
+    client.expect_closed();
+}
+
+fn upstreams_see_https(driver: Driver) {
+    let world = world(driver);
+    let mut client = world.connect();
+    client.send(GET);
+    client.response().expect(200);
+    let head = world.upstream.only_request().head;
+    assert_eq!(head.value("x-forwarded-proto"), Some("https"));
+    assert_eq!(head.value("x-forwarded-host"), Some("a.example"));
+}
+
+fn clients_need_a_certificate_where_that_is_wanted(driver: Driver) {
+    let asks = "client_certificates = { mode = \"required\", ca = \"ca.pem\" }";
+    let world = world_with(driver, Upstream::saying("ok"), asks);
+    let known = world.signer.client_with(&world.signer.certify(&["client.example"]));
+    let mut client = Client::connect_tls(world.gateway.web(), &known, "a.example");
+    client.send(GET);
+    client.response().expect(200);
+    let stranger = world.signer.client_with(&Signer::new().certify(&["client.example"]));
+    for tls in [&world.client(), &stranger] {
+        // With TLS 1.3 the client learns of it when it reads.
+        let refused = Client::try_connect_tls(world.gateway.web(), tls, "a.example")
+            .and_then(|mut client| client.try_send(GET).map(|()| client));
+        if let Ok(mut client) = refused {
+            assert!(client.rest().is_err(), "an alert");
+        }
+    }
+    world
+        .gateway
+        .wait_stats("both are counted", |s| s.listener("web", "/tls_handshakes/failed") == 2);
+    assert_eq!(world.upstream.count(), 1);
+}
+
+fn a_changed_certificate_is_taken_up_and_connections_live_on(driver: Driver) {
+    let world = world(driver);
+    let mut old = world.connect();
+    old.send(GET);
+    old.response().expect(200);
+    world.signer.certify(&["new.example"]).write(world.gateway.folder(), "a");
+    let tls = world.client();
+    crate::harness::eventually("the new certificate is shown", || {
+        Client::try_connect_tls(world.gateway.web(), &tls, "new.example").is_ok()
+    });
+    old.send(GET);
+    old.response().expect(200);
+    // One that can't be used changes nothing.
+    std::fs::write(world.gateway.folder().join("a.key"), "no key").unwrap();
+    world.gateway.wait_log("the mistake", |log| log.contains("a.key"));
+    Client::connect_tls(world.gateway.web(), &tls, "new.example");
+}
+
+/// A gateway without TLS of its own, before an upstream that speaks it.
+fn before(driver: Driver, upstream: &Upstream, signer: &Signer, own: &Made, tls: &str) -> Gateway {
+    let text = format!("{}\n[upstreams.app.tls]\n{tls}\n", forward_all(&upstream.address));
+    Gateway::with(driver, text)
+        .file("ca.pem", signer.pem())
+        .file("own.pem", own.certificate.as_str())
+        .file("own.key", own.key.as_str())
+        .start()
+}
+
+fn targets_are_asked_over_tls(driver: Driver) {
+    let signer = Signer::new();
+    let own = signer.certify(&["app.internal"]);
+    let upstream = Upstream::tls(signer.server(&own), |peer| {
+        peer.serve(crate::harness::ok("safe").as_bytes())
+    });
+    let tls = "roots = \"ca.pem\"\nserver_name = \"app.internal\"";
+    let gateway = before(driver, &upstream, &signer, &own, tls);
+    let mut client = gateway.connect();
+    for _ in 0..20 {
+        client.send(GET);
+        assert_eq!(client.response().expect(200).text(), "safe");
+    }
+    // A kept connection is used again, though its tickets came when nobody asked.
+    assert_eq!(upstream.connections(), 1);
+}
+
+fn a_target_of_nobody_known_is_not_trusted(driver: Driver) {
+    let signer = Signer::new();
+    let own = signer.certify(&["app.internal"]);
+    let upstream =
+        Upstream::tls(signer.server(&own), |peer| peer.serve(crate::harness::ok("").as_bytes()));
+    for tls in [
+        "server_name = \"app.internal\"",
+        "roots = \"ca.pem\"",
+        "roots = \"ca.pem\"\nserver_name = \"other.internal\"",
+    ] {
+        let gateway = before(driver, &upstream, &signer, &own, tls);
+        let response = gateway.get("/").expect_failure(502);
+        assert_eq!(
+            response.value("proxy-status"),
+            Some("tollgate; error=tls_certificate_error"),
+            "{tls}"
+        );
+    }
+    assert_eq!(upstream.count(), 0);
+}
+
+fn a_target_without_tls_is_told_apart(driver: Driver) {
+    let signer = Signer::new();
+    let own = signer.certify(&["app.internal"]);
+    let upstream = Upstream::new(|peer| peer.send("HTTP/1.1 400 Bad Request\r\n\r\n"));
+    let gateway = before(driver, &upstream, &signer, &own, "roots = \"ca.pem\"");
+    let response = gateway.get("/").expect_failure(502);
+    assert_eq!(response.value("proxy-status"), Some("tollgate; error=tls_protocol_error"));
+}
+
+fn a_target_gets_our_certificate(driver: Driver) {
+    let signer = Signer::new();
+    let own = signer.certify(&["app.internal"]);
+    let upstream = Upstream::tls(signer.strict_server(&own), |peer| {
+        peer.serve(crate::harness::ok("it's you").as_bytes())
+    });
+    let name = "roots = \"ca.pem\"\nserver_name = \"app.internal\"\n";
+    let shows = format!("{name}certificate = \"own.pem\"\nkey = \"own.key\"");
+    let gateway = before(driver, &upstream, &signer, &own, &shows);
+    assert_eq!(gateway.get("/").expect(200).text(), "it's you");
+    let gateway = before(driver, &upstream, &signer, &own, name);
+    gateway.get("/").expect_failure(502);
+}
+
+fn verification_can_be_switched_off(driver: Driver) {
+    let signer = Signer::new();
+    let own = signer.certify(&["app.internal"]);
+    let upstream =
+        Upstream::tls(signer.server(&own), |peer| peer.serve(crate::harness::ok("").as_bytes()));
+    let gateway = before(driver, &upstream, &signer, &own, "danger_skip_verification = true");
+    gateway.get("/").expect(200);
+    assert!(gateway.log().contains("danger_skip_verification"), "a warning: {}", gateway.log());
+}
+
+fn an_idle_connection_costs_little(driver: Driver) {
+    const CONNECTIONS: usize = 400;
+    let world = world(driver);
+    let tls = world.client();
+    let mut warm: Vec<Client> = Vec::new();
+    let mut open = |count: usize| {
+        for _ in 0..count {
+            let mut client = Client::connect_tls(world.gateway.web(), &tls, "a.example");
+            client.send(GET);
+            client.response().expect(200);
+            warm.push(client);
+        }
+    };
+    open(50);
+    let before = world.gateway.resident();
+    open(CONNECTIONS);
+    crate::harness::eventually("idle connections have given their memory back", || {
+        let each = world.gateway.resident().saturating_sub(before) / CONNECTIONS as u64;
+        each < 12 * 1024
+    });
+}
