@@ -27,7 +27,7 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs};
 pub use files::Files;
 pub use load::{Loaded, load};
 pub use server::{Resumption, SnapshotTls};
-pub use validity::{Validities, Validity};
+pub use validity::{ListenerCertificates, Validities, Validity};
 
 /// The cryptography of the whole binary, made once.
 pub fn provider() -> Arc<CryptoProvider> {
