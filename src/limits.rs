@@ -312,6 +312,8 @@ pub const TLS_FOLDER_MAX: usize = 300_000;
 /// Sessions kept for clients that resume without a ticket, by those who share a kind of client
 /// certificate; each some hundred bytes, some thousand with a client's certificates.
 pub const TLS_SESSIONS: usize = 16_384;
+/// How long the certificate of `tollgate demo` is good for: longer than a demo.
+pub const DEMO_CERTIFICATE: std::time::Duration = std::time::Duration::from_secs(90 * 24 * 3600);
 /// A certificate with fewer days left than this is warned of: whoever renews a month before the end,
 /// as is usual, has been failing for two weeks.
 pub const TLS_EXPIRY_WARNING_DAYS: i64 = 14;

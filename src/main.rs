@@ -70,6 +70,9 @@ enum Command {
         /// Where the gateway listens.
         #[arg(long, default_value = "127.0.0.1:8080")]
         listen: SocketAddr,
+        /// Where the gateway listens for https, with a certificate made for this.
+        #[arg(long, default_value = "127.0.0.1:8443")]
+        listen_tls: SocketAddr,
         /// Where the admin listener is.
         #[arg(long, default_value = "127.0.0.1:9900")]
         admin: SocketAddr,
@@ -159,7 +162,9 @@ fn main() -> ExitCode {
                 Err(code) => code,
             }
         }
-        Command::Demo { listen, admin, driver } => run_demo(listen, admin, driver),
+        Command::Demo { listen, listen_tls, admin, driver } => {
+            run_demo(&demo::Places { listen, listen_tls, admin }, driver)
+        }
         Command::Completions { shell } => {
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "tollgate", &mut text);
@@ -198,13 +203,17 @@ fn told(source: Result<Source, Vec<String>>) -> Result<Source, ExitCode> {
     }
 }
 
-fn run_demo(listen: SocketAddr, admin: SocketAddr, driver: Option<DriverArg>) -> ExitCode {
+fn run_demo(places: &demo::Places, driver: Option<DriverArg>) -> ExitCode {
     let api = match demo::start_api() {
         Ok(api) => api,
         Err(error) => return fail(&format!("the demo API can't start: {error}")),
     };
-    let text = demo::configuration(api, listen, admin);
-    match Source::check(text, "demo", None) {
+    let mut files = match demo::certificate(places.listen_tls) {
+        Ok(files) => files,
+        Err(error) => return fail(&format!("no certificate can be made: {error}")),
+    };
+    let text = demo::configuration(api, places);
+    match Source::check(text, "demo", Some(&mut files)) {
         Ok(source) => {
             let _ = log_to_stderr(&source.settings);
             let driver = driver.map(Into::into);

@@ -1,13 +1,18 @@
 //! `tollgate demo`: a small API built into the binary, and a gateway in front of it.
 
 use std::net::SocketAddr;
+use std::time::SystemTime;
 
 use axum::Router;
 use axum::extract::Path;
 use axum::http::{HeaderMap, Uri};
 use axum::response::Json;
 use axum::routing::{any, get};
+use rcgen::{CertificateParams, KeyPair};
 use serde_json::{Value, json};
+
+use super::tls::Files;
+use crate::limits::DEMO_CERTIFICATE;
 
 /// Starts the demo API on a free loopback port, on a thread of its own.
 ///
@@ -50,8 +55,35 @@ async fn echo(uri: Uri, headers: HeaderMap) -> Json<Value> {
     Json(json!({ "path": uri.to_string(), "headers": fields }))
 }
 
+/// The certificate that the configuration names: made anew at each start and kept in memory, signed
+/// by nobody but itself.
+///
+/// # Errors
+/// Where the system has no random numbers.
+pub fn certificate(listen: SocketAddr) -> Result<Files, rcgen::Error> {
+    let names = ["localhost".to_owned(), "127.0.0.1".to_owned(), listen.ip().to_string()];
+    let mut params = CertificateParams::new(names)?;
+    params.not_before = SystemTime::now().into();
+    params.not_after = (SystemTime::now() + DEMO_CERTIFICATE).into();
+    let key = KeyPair::generate()?;
+    let certificate = params.self_signed(&key)?;
+    let files = [("demo.crt", certificate.pem()), ("demo.key", key.serialize_pem())];
+    Ok(Files::memory(files.map(|(name, text)| (name, text.into_bytes()))))
+}
+
+/// Where the demo can be reached.
+pub struct Places {
+    /// The gateway.
+    pub listen: SocketAddr,
+    /// The gateway, by https.
+    pub listen_tls: SocketAddr,
+    /// The admin listener.
+    pub admin: SocketAddr,
+}
+
 /// The gateway's configuration in front of the API.
-pub fn configuration(api: SocketAddr, listen: SocketAddr, admin: SocketAddr) -> String {
+pub fn configuration(api: SocketAddr, places: &Places) -> String {
+    let Places { listen, listen_tls, admin } = places;
     format!(
         r#"# What `tollgate demo` runs.
 [admin]
@@ -60,6 +92,14 @@ listen = "{admin}"
 [[listeners]]
 name = "web"
 listen = "{listen}"
+
+[[listeners]]
+name = "secure"
+listen = "{listen_tls}"
+
+# In memory, and new at each start.
+[listeners.tls]
+certificates = [{{ certificate = "demo.crt", key = "demo.key" }}]
 
 [upstreams.demo]
 targets = ["{api}"]
@@ -90,12 +130,14 @@ pub fn what_to_try(lines: &[String]) -> String {
         let line = lines.iter().find(|line| line.starts_with(what));
         line.and_then(|line| line.rsplit(' ').next()).unwrap_or("?").to_owned()
     };
-    let (web, admin) = (address("listening web"), address("admin"));
+    let (web, secure) = (address("listening web"), address("listening secure"));
+    let admin = address("admin");
     format!(
         "
 A demo API is behind the gateway. In another terminal, try:
 
   a routed request           curl -i http://{web}/orders/42
+  the same by https          curl -i -k https://{secure}/orders/42
   what the upstream sees     curl -s http://{web}/anything?x=1
   a 429 with its fields      for i in 1 2 3; do curl -i http://{web}/limited/; done
   the numbers                curl -s http://{admin}/stats

@@ -16,7 +16,7 @@ use super::redact::redacted;
 use super::resolve::{Resolution, Resolver, Wanted};
 use super::sockets::Bound;
 use super::source::Source;
-use super::tls::{Files, InForce, Loaded, Resumption, Validities};
+use super::tls::{Files, InForce, ListenerCertificates, Loaded, Resumption};
 use super::watch::Seen;
 use crate::accept::Admission;
 use crate::config::{Settings, TargetAddress};
@@ -40,7 +40,7 @@ struct Told {
     reloads_failed: u64,
     last_reload_error: Option<String>,
     draining: bool,
-    certificates: Arc<[Option<Validities>]>,
+    certificates: Arc<[ListenerCertificates]>,
 }
 
 /// The part of the gateway that other tasks may look at.
@@ -149,7 +149,7 @@ impl Gateway {
                 reloads_failed: 0,
                 last_reload_error: None,
                 draining: false,
-                certificates: validities(&start.source.tls),
+                certificates: certificates(&settings, &start.source.tls),
             }),
             started: SystemTime::now(),
             driver: start.driver.0,
@@ -239,7 +239,7 @@ impl Gateway {
                 told.name = settings.server.name.clone();
                 told.text = source.text.into();
                 told.config_hash = config_hash;
-                told.certificates = validities(&source.tls);
+                told.certificates = certificates(&settings, &source.tls);
                 drop(told);
                 self.tls = tls;
                 self.settings = lean(settings);
@@ -368,8 +368,16 @@ fn publishable(
     Ok((snapshot, ids.directory.clone()))
 }
 
-fn validities(loaded: &[Option<Arc<Loaded>>]) -> Arc<[Option<Validities>]> {
-    loaded.iter().map(|one| one.as_ref().map(|loaded| loaded.validities.clone())).collect()
+fn certificates(
+    settings: &Settings,
+    loaded: &[Option<Arc<Loaded>>],
+) -> Arc<[ListenerCertificates]> {
+    let each = settings.listeners.iter().zip(loaded);
+    each.filter_map(|(listener, loaded)| {
+        let validities = loaded.as_ref()?.validities.clone();
+        Some(ListenerCertificates { listener: listener.name.clone(), validities })
+    })
+    .collect()
 }
 
 /// Client connections allowed: as many as was asked for, but never so many that no descriptor is
@@ -459,6 +467,10 @@ impl admin::Control for Face {
 
     fn resolutions(&self) -> Vec<Resolution> {
         (self.resolutions)()
+    }
+
+    fn certificates(&self) -> Arc<[ListenerCertificates]> {
+        self.told().certificates.clone()
     }
 
     fn reload(&self) -> admin::Reloading {

@@ -79,6 +79,7 @@ metrics! {
     LISTENER_RECEIVED Counter "listener_received_bytes_total" ["listener"] "Bytes received."
     LISTENER_SENT Counter "listener_sent_bytes_total" ["listener"] "Bytes sent."
     LISTENER_LIMITS Counter "listener_limit_decisions_total" ["listener" "decision"] "Decisions of the listener's and the gateway's rate limits (allowed, limited)."
+    CERTIFICATE_EXPIRY Gauge "certificate_expiry_timestamp_seconds" ["listener" "name"] "When a certificate ends, in seconds since unix epoch; by the first of its names, the soonest hundred of a listener."
 
     REQUESTS Counter "requests_total" ["route" "code"] "Requests, by route and status code."
     ROUTE_SECONDS Histogram "route_request_duration_seconds" ["route"] "Request durations by route."

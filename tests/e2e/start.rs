@@ -195,7 +195,8 @@ fn curl(line: &str) -> Option<(String, String, Vec<String>)> {
 #[test]
 fn the_demo_prints_what_works() {
     let mut command = Command::new(BINARY);
-    command.args(["demo", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
+    let any = "127.0.0.1:0";
+    command.args(["demo", "--listen", any, "--listen-tls", any, "--admin", any]);
     let demo = Gateway::spawn(command);
     demo.wait_ready();
     let asks = || -> Vec<_> {
@@ -223,6 +224,7 @@ fn the_demo_prints_what_works() {
             );
         }
     }
+    assert!(printed.contains("curl -i -k https://127.0.0.1:"), "{printed}");
     assert!(limited, "no 429 among:\n{printed}");
     assert!(asks.iter().any(|(_, path, _)| path.contains("stats") || path == "/"), "{printed}");
 }

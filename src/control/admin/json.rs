@@ -1,12 +1,14 @@
 //! `/stats`: everything as one JSON object. Durations in seconds, sizes in bytes.
 
 use std::collections::BTreeMap;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use hdrhistogram::Histogram as Hdr;
 use serde_json::{Map, Value, json};
 
 use super::history::Recent;
 use super::shown::{Percentiles, Shown};
+use crate::control::tls::Validities;
 use crate::limits::ADMIN_MAX_ROUTES;
 use crate::stats::merge::{self, KindSums};
 use crate::stats::{Buckets, Entry, StatusSums, UpstreamEntry, WorkerStats};
@@ -157,6 +159,18 @@ fn listener(shown: &Shown<'_>, entry: &Entry) -> Value {
             "refused": sum.handshakes_refused,
         },
         "limits": { "allowed": sum.allowed, "limited": sum.limited },
+        "tls": shown.certificates(&entry.name).map(certificates),
+    })
+}
+
+fn certificates(validities: &Validities) -> Value {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() as i64;
+    let each = validities.soonest.iter().map(|one| {
+        json!({ "names": one.names, "not_after": one.not_after, "days_left": one.days_left(now) })
+    });
+    json!({
+        "certificates": each.collect::<Vec<_>>(),
+        "certificates_not_shown": validities.total - validities.soonest.len(),
     })
 }
 

@@ -26,6 +26,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::control::log_writer::LogCounts;
 use crate::control::resolve::Resolution;
+use crate::control::tls::ListenerCertificates;
 use crate::limits::ADMIN_MAX_RENDERINGS;
 use crate::stats::{Directory, WorkerState, WorkerStats};
 
@@ -48,6 +49,8 @@ pub trait Control: Send + Sync + 'static {
     fn log_counts(&self) -> LogCounts;
     /// What DNS names were found to be.
     fn resolutions(&self) -> Vec<Resolution>;
+    /// The certificates of the listeners that speak TLS.
+    fn certificates(&self) -> Arc<[ListenerCertificates]>;
     /// Loads the configuration again.
     fn reload(&self) -> Reloading;
 }

@@ -1,5 +1,6 @@
 //! `/metrics`: the Prometheus text exposition format, version 0.0.4.
 
+use std::collections::HashSet;
 use std::fmt::{Display, Write};
 use std::time::UNIX_EPOCH;
 
@@ -223,6 +224,23 @@ fn listeners(text: &mut Text, shown: &Shown<'_>) {
     each(text, &n::LISTENER_RECEIVED, &all, |l| l.bytes_in);
     each(text, &n::LISTENER_SENT, &all, |l| l.bytes_out);
     each_by(text, &n::LISTENER_LIMITS, &all, |l| [("allowed", l.allowed), ("limited", l.limited)]);
+    certificates(text, shown);
+}
+
+fn certificates(text: &mut Text, shown: &Shown<'_>) {
+    text.head(&n::CERTIFICATE_EXPIRY);
+    for one in shown.certificates.iter() {
+        // Of certificates with one name, as with two kinds of keys, the first to expire: a series
+        // must not come twice.
+        let mut seen = HashSet::new();
+        for certificate in &one.validities.soonest {
+            let Some(name) = certificate.names.first().filter(|name| seen.insert(*name)) else {
+                continue;
+            };
+            let values: [&dyn Display; 2] = [&one.listener, name];
+            text.sample(&n::CERTIFICATE_EXPIRY, &values, certificate.not_after);
+        }
+    }
 }
 
 fn routes(text: &mut Text, shown: &Shown<'_>) {
@@ -261,7 +279,7 @@ fn upstreams(text: &mut Text, shown: &Shown<'_>) {
 
 fn targets(text: &mut Text, shown: &Shown<'_>) {
     let mut all: Vec<(Vec<&str>, TargetSum)> = Vec::new();
-    let mut seen = std::collections::HashSet::new();
+    let mut seen = HashSet::new();
     for upstream in &shown.directory.upstreams {
         // An address written twice is one target: a series must not come twice.
         for target in upstream.targets.iter().filter(|target| seen.insert(target.id)) {

@@ -8,6 +8,7 @@ use hdrhistogram::Histogram as Hdr;
 use super::{AdminState, Facts, KindNames, Process};
 use crate::control::log_writer::LogCounts;
 use crate::control::resolve::Resolution;
+use crate::control::tls::{ListenerCertificates, Validities};
 use crate::limits::ADMIN_MAX_UNUSED_ROUTES;
 use crate::stats::merge::{self, GatewaySum};
 use crate::stats::{Buckets, Directory, Entry, WorkerStats};
@@ -22,6 +23,7 @@ pub(super) struct Shown<'a> {
     pub(super) process: Process,
     pub(super) log: LogCounts,
     pub(super) names: Vec<Resolution>,
+    pub(super) certificates: Arc<[ListenerCertificates]>,
 }
 
 impl<'a> Shown<'a> {
@@ -35,11 +37,18 @@ impl<'a> Shown<'a> {
             process: Process::look(),
             log: state.control.log_counts(),
             names: state.control.resolutions(),
+            certificates: state.control.certificates(),
         }
     }
 
     pub(super) fn uptime(&self) -> Duration {
         SystemTime::now().duration_since(self.facts.started).unwrap_or_default()
+    }
+
+    /// The certificates of a listener; `None`: it speaks no TLS.
+    pub(super) fn certificates(&self, listener: &str) -> Option<&Validities> {
+        let found = self.certificates.iter().find(|one| *one.listener == *listener);
+        found.map(|one| &one.validities)
     }
 
     /// The routes to show, in the configuration's order, and how many are left out: all where

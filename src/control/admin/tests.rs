@@ -10,6 +10,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 use super::*;
+use crate::control::tls::{Validities, Validity};
 use crate::stats::{Assignment, Finished, Names, Registry, Writer};
 
 /// A gateway made of constants.
@@ -56,6 +57,22 @@ impl Control for Fake {
             Resolution { name: good, addresses: addresses.to_vec().into(), failures: 0 },
             Resolution { name: bad, addresses: Vec::new().into(), failures: 4 },
         ]
+    }
+
+    fn certificates(&self) -> Arc<[ListenerCertificates]> {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+        let one = |names: &[&str], days: i64| Validity {
+            names: names.iter().map(|name| name.to_string()).collect(),
+            not_before: 0,
+            not_after: now as i64 + days * 86_400 + 60,
+        };
+        let soonest = vec![
+            one(&["a.example", "*.a.example"], 12),
+            one(&["a.example"], 40),
+            one(&["b.example"], 90),
+        ];
+        let validities = Validities { soonest, total: 103 };
+        vec![ListenerCertificates { listener: "web".into(), validities }].into()
     }
 
     fn reload(&self) -> Reloading {
@@ -352,4 +369,23 @@ async fn it_stops_when_told() {
     gateway.stop.send(()).unwrap();
     let served = tokio::time::timeout(Duration::from_secs(10), gateway.served).await;
     served.expect("in time").unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn certificates_are_told_by_their_end() {
+    let gateway = start(&["orders"]).await;
+    let stats = gateway.read("/stats").await.json();
+    let tls = &stats["listeners"][0]["tls"];
+    assert_eq!(tls["certificates"][0]["names"], serde_json::json!(["a.example", "*.a.example"]));
+    assert_eq!(tls["certificates"][0]["days_left"], 12);
+    assert_eq!(tls["certificates"][2]["days_left"], 90);
+    assert_eq!(tls["certificates_not_shown"], 100);
+    let not_after = &tls["certificates"][0]["not_after"];
+    let metrics = gateway.read("/metrics").await.body;
+    let name = "tollgate_certificate_expiry_timestamp_seconds";
+    let sample = |host| format!("{name}{{listener=\"web\",name=\"{host}\"}} ");
+    // Two certificates of one name are one series, of the first to expire.
+    assert!(metrics.contains(&format!("{}{not_after}\n", sample("a.example"))), "{metrics}");
+    assert_eq!(metrics.matches(&sample("a.example")).count(), 1);
+    assert_eq!(metrics.matches(&sample("b.example")).count(), 1);
 }

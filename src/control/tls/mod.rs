@@ -29,7 +29,7 @@ pub use files::Files;
 pub use load::{Loaded, load};
 pub use server::{Resumption, SnapshotTls};
 pub use targets::{Targets, targets};
-pub use validity::{Validities, Validity};
+pub use validity::{ListenerCertificates, Validities, Validity};
 
 /// What the files in force were made into.
 #[derive(Clone)]

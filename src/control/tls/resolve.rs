@@ -47,8 +47,8 @@ impl Names {
         }
         let tables = names.exact.values_mut().chain(names.wildcard.values_mut());
         // The sort is stable: of one kind the first of the file stays first.
-        tables.for_each(|choices| choices.sort_by_key(|key| cost(key)));
-        names.unknown.sort_by_key(|key| cost(key));
+        tables.for_each(|choices| choices.sort_by_key(cost));
+        names.unknown.sort_by_key(cost);
         names
     }
 

@@ -31,6 +31,15 @@ pub struct Validities {
     pub total: usize,
 }
 
+/// The certificates of a listener, by its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListenerCertificates {
+    /// The listener.
+    pub listener: String,
+    /// Its certificates.
+    pub validities: Validities,
+}
+
 impl Validities {
     pub(super) fn of(mut all: Vec<Validity>) -> Self {
         let total = all.len();
