@@ -9,10 +9,17 @@ use std::os::fd::RawFd;
 /// # Errors
 /// `WouldBlock` where nothing has come; else what recv(2) says.
 pub(super) fn peek(fd: RawFd) -> io::Result<usize> {
-    let mut byte = 0u8;
-    let flags = libc::MSG_PEEK | libc::MSG_DONTWAIT;
-    // SAFETY: one byte of valid memory; the flags make it neither wait nor consume.
-    let n = unsafe { libc::recv(fd, (&raw mut byte).cast(), 1, flags) };
+    receive(fd, &mut [0], libc::MSG_PEEK)
+}
+
+/// Receives what has come, as much as there is room for, without waiting; 0 at the end of file.
+///
+/// # Errors
+/// `WouldBlock` where nothing has come; else what recv(2) says.
+pub(super) fn receive(fd: RawFd, into: &mut [u8], flags: libc::c_int) -> io::Result<usize> {
+    let flags = flags | libc::MSG_DONTWAIT;
+    // SAFETY: the memory is valid for its length.
+    let n = unsafe { libc::recv(fd, into.as_mut_ptr().cast(), into.len(), flags) };
     usize::try_from(n).map_err(|_| io::Error::last_os_error())
 }
 

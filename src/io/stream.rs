@@ -15,7 +15,7 @@ use monoio::net::{TcpStream, UnixStream};
 
 use super::buffer::{Buffer, Room, Unsent};
 use super::deadline::Guard;
-use super::socket::{has_unread, peek, shut_down};
+use super::socket::{has_unread, peek, receive, shut_down};
 use crate::limits::INLINE_MAX;
 
 enum Kind {
@@ -212,6 +212,22 @@ impl Stream {
                 return result;
             }
         }
+    }
+
+    /// Looks at what has come without taking it and without waiting; 0 is end of file.
+    ///
+    /// # Errors
+    /// `WouldBlock` where nothing has come: wait for [`Self::readable`]; else what recv(2) says.
+    pub fn peek(&self, into: &mut [u8]) -> io::Result<usize> {
+        receive(self.fd, into, libc::MSG_PEEK)
+    }
+
+    /// Takes what has come, without waiting; else as [`Self::peek`].
+    ///
+    /// # Errors
+    /// The same.
+    pub fn take(&self, into: &mut [u8]) -> io::Result<usize> {
+        receive(self.fd, into, 0)
     }
 
     /// Whether a connection that should be silent is: no bytes, no end of file, no error. One

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::rc::Rc;
 
+use crate::accept::Introduction;
 use crate::io::{Buffer, Expiry, Guard, Stream, clock};
 use crate::limits::{LINGER_BYTES, LINGER_NS};
 use crate::policy::transform::AddressText;
@@ -17,6 +18,7 @@ pub(super) struct Connection {
     pub(super) core: Rc<Core>,
     pub(super) listener: Rc<ListenerState>,
     pub(super) peer: SocketAddr,
+    pub(super) introduction: Option<Box<Introduction>>,
     pub(super) peer_text: AddressText,
     /// Requests begun.
     pub(super) requests: u64,

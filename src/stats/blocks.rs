@@ -174,6 +174,8 @@ pub struct ListenerStats {
     pub refused_per_client: Counter,
     /// Connections refused: no descriptor was free.
     pub refused_no_descriptors: Counter,
+    /// Connections refused: no PROXY header, a bad one, or one from a peer that may send none.
+    pub refused_proxy_protocol: Counter,
     /// Requests that all of the listener's (and the gateway's) rate limits admitted.
     pub allowed: Counter,
     /// Requests refused by one of them.
@@ -192,6 +194,7 @@ impl ListenerStats {
             &self.refused_max_connections,
             &self.refused_per_client,
             &self.refused_no_descriptors,
+            &self.refused_proxy_protocol,
             &self.allowed,
             &self.limited,
         ]

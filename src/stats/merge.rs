@@ -128,6 +128,7 @@ pub struct ListenerSum {
     pub refused_max_connections: u64,
     pub refused_per_client: u64,
     pub refused_no_descriptors: u64,
+    pub refused_proxy_protocol: u64,
     pub allowed: u64,
     pub limited: u64,
     pub bad: KindSums,
@@ -144,6 +145,7 @@ impl ListenerSum {
         self.refused_max_connections += l.refused_max_connections.value();
         self.refused_per_client += l.refused_per_client.value();
         self.refused_no_descriptors += l.refused_no_descriptors.value();
+        self.refused_proxy_protocol += l.refused_proxy_protocol.value();
         self.allowed += l.allowed.value();
         self.limited += l.limited.value();
         self.bad.add(&l.bad);

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::balance;
-use crate::config::HashKey;
+use crate::config::{HashKey, SendProxyProtocol};
 
 /// A named group of targets.
 #[derive(Debug)]
@@ -36,6 +36,8 @@ pub struct Group {
     pub skip_ns: u64,
     /// Bytes of a response head.
     pub max_response_head: usize,
+    /// Which PROXY header its connections begin with.
+    pub proxy_protocol: SendProxyProtocol,
 }
 
 /// One address of a group.

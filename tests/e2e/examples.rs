@@ -32,11 +32,19 @@ fn tables<'a>(config: &'a mut Table, key: &str) -> impl Iterator<Item = &'a mut 
     all.into_iter().flatten().filter_map(Value::as_table_mut)
 }
 
+/// Whether its connections begin with a PROXY header.
+fn wants_header(listener: &Table) -> bool {
+    text(listener, "proxy_protocol").is_some_and(|version| version != "off")
+}
+
 /// Replaces what is bound or connected to.
 fn localise(config: &mut Table, upstream: &Upstream) {
     let any = Value::from("127.0.0.1:0");
     for listener in tables(config, "listeners") {
         listener.insert("listen".into(), any.clone());
+        if wants_header(listener) {
+            listener.insert("trusted_proxies".into(), vec!["127.0.0.1"].into());
+        }
     }
     let empty = || Value::Table(Table::new());
     let section = |config: &mut Table, name: &str| -> Table {
@@ -116,6 +124,7 @@ fn request(route: &Table) -> Option<String> {
 
 fn serves(driver: Driver, file: &Path) {
     let upstream = Upstream::new(|peer| {
+        peer.proxy_header();
         while let Some(request) = peer.next_request() {
             let body = if request.method() == "HEAD" { "" } else { "ok" };
             peer.send(format!("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{body}"));
@@ -130,13 +139,15 @@ fn serves(driver: Driver, file: &Path) {
         .iter()
         .fold(builder, |b, name| b.environment(name, "a-value-for-tests"));
     let gateway = builder.start();
-    let listeners: Vec<String> = tables(&mut config, "listeners")
-        .filter_map(|l| text(l, "name").map(str::to_owned))
-        .collect();
+    let listener = tables(&mut config, "listeners").next().expect("a listener").clone();
+    let name = text(&listener, "name").expect("its name");
+    let header = if wants_header(&listener) { "PROXY UNKNOWN\r\n" } else { "" };
     for route in &routes {
         let Some(request) = request(route) else { continue };
+        let mut client = Client::connect(gateway.address(name));
+        client.send(format!("{header}{request}"));
+        let response = client.response_to(&request);
         let name = text(route, "name").unwrap_or_default();
-        let response = Client::once(gateway.address(&listeners[0]), &request);
         let status = response.status;
         let chosen = route.get("respond").and_then(|r| r.get("status")).and_then(Value::as_integer);
         assert!(

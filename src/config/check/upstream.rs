@@ -55,6 +55,7 @@ pub(super) fn upstream(
         skip_after_failure,
         resolve_every,
         max_response_head: bytes(head),
+        proxy_protocol: written.proxy_protocol,
     };
     (name, upstream)
 }

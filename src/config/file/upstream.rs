@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::config::settings::SendProxyProtocol;
 use crate::config::units::{HumanDuration, Percent, Size};
 use crate::limits;
 
@@ -42,6 +43,10 @@ pub struct Upstream {
     pub resolve_every: HumanDuration,
     /// Bytes of a response head that are taken from a target; else 502. From 512 B to 16 MiB.
     pub max_response_head: Size,
+    /// Which PROXY header each connection begins with: it names the address that the client
+    /// connected from, and the one that it connected to. Such a connection belongs to one client's
+    /// connection and is reused for nobody else; it ends when that client is silent for a second.
+    pub proxy_protocol: SendProxyProtocol,
 }
 
 impl Default for Upstream {
@@ -58,6 +63,7 @@ impl Default for Upstream {
             skip_after_failure: HumanDuration(limits::SKIP_AFTER_FAILURE),
             resolve_every: HumanDuration(limits::RESOLVE_EVERY),
             max_response_head: Size(limits::MAX_HEAD),
+            proxy_protocol: SendProxyProtocol::Off,
         }
     }
 }

@@ -341,6 +341,35 @@ impl Wire {
         }
     }
 
+    /// Reads a PROXY header if the bytes begin with one; leaves others where they are.
+    pub fn proxy_header(&mut self) -> Option<Vec<u8>> {
+        let mark = self.at_least(6)?.to_vec();
+        let length = match &mark[..6] {
+            b"PROXY " => loop {
+                if let Some(end) = self.ahead.windows(2).position(|w| w == b"\r\n") {
+                    break end + 2;
+                }
+                self.at_least(self.ahead.len() + 1)?;
+            },
+            b"\r\n\r\n\0\r" => {
+                let fixed = self.at_least(16)?;
+                16 + usize::from(u16::from_be_bytes([fixed[14], fixed[15]]))
+            }
+            _ => return None,
+        };
+        self.exactly(length).ok()
+    }
+
+    /// The bytes ahead, once there are so many.
+    fn at_least(&mut self, n: usize) -> Option<&[u8]> {
+        while self.ahead.len() < n {
+            if self.fill().ok()? == 0 {
+                return None;
+            }
+        }
+        Some(&self.ahead)
+    }
+
     /// What was read but not used yet.
     pub fn ahead(&self) -> &[u8] {
         &self.ahead
