@@ -24,6 +24,7 @@ mod http;
 mod http_strict;
 mod leaks;
 mod limits;
+mod proxy_protocol;
 mod reload;
 mod routing;
 mod start;
