@@ -1,7 +1,10 @@
 //! What is asked of a socket past the driver: looks that take nothing, and shutting it down.
 
 use std::io;
-use std::os::fd::RawFd;
+use std::net::SocketAddr;
+use std::os::fd::{BorrowedFd, RawFd};
+
+use socket2::SockRef;
 
 /// Looks for bytes without waiting and without taking them: 1 where some are there, 0 at the end
 /// of file.
@@ -26,6 +29,13 @@ pub(super) fn receive(fd: RawFd, into: &mut [u8], flags: libc::c_int) -> io::Res
 /// Whether bytes wait to be read.
 pub(super) fn has_unread(fd: RawFd) -> bool {
     peek(fd).is_ok_and(|n| n > 0)
+}
+
+/// The address that a socket is bound to; `None` where it has none of IP.
+pub(super) fn local_address(fd: RawFd) -> Option<SocketAddr> {
+    // SAFETY: the descriptor is its stream's, which is borrowed by whoever asks.
+    let fd = unsafe { BorrowedFd::borrow_raw(fd) };
+    SockRef::from(&fd).local_addr().ok()?.as_socket()
 }
 
 /// Ends one side of a connection, or both, or a listener's accepting.

@@ -15,7 +15,7 @@ use monoio::net::{TcpStream, UnixStream};
 
 use super::buffer::{Buffer, Room, Unsent};
 use super::deadline::Guard;
-use super::socket::{has_unread, peek, receive, shut_down};
+use super::socket::{has_unread, local_address, peek, receive, shut_down};
 use crate::limits::INLINE_MAX;
 
 enum Kind {
@@ -212,6 +212,11 @@ impl Stream {
                 return result;
             }
         }
+    }
+
+    /// Our own address; `None` for a Unix socket.
+    pub fn local_address(&self) -> Option<SocketAddr> {
+        local_address(self.fd)
     }
 
     /// Looks at what has come without taking it and without waiting; 0 is end of file.

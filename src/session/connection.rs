@@ -4,6 +4,7 @@
 //! after about a second of silence it gives both back and waits for bytes with nothing but itself
 //! (`limits::AWAKE_NS`), so that idle connections cost next to nothing.
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use crate::accept::Peer;
@@ -26,6 +27,7 @@ pub async fn serve(core: Rc<Core>, listener: Rc<ListenerState>, stream: Stream, 
         peer_text: AddressText::of(peer.address.ip()),
         peer: peer.address,
         introduction: peer.introduction,
+        introduced: Cell::default(),
         requests: 0,
         silent_since_ns: clock::coarse_ns(),
         client_closes: false,

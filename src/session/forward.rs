@@ -190,6 +190,7 @@ impl<'a> Way<'a, '_> {
         let _busy = Busy::enter(core, self.group.id, target.id);
         core.stats.target(target.id).requests.up();
         *exchange.out = Buffer::fitting(self.length(upload));
+        self.introduce(&connection, exchange.out);
         self.encode(target, exchange.out);
         exchange::run(self, exchange, connection, upload, target, account).await
     }
@@ -207,7 +208,7 @@ impl<'a> Way<'a, '_> {
         let core = &self.request.connection.core;
         let stats = core.stats.target(target.id);
         let now = clock::coarse_ns();
-        if !fresh && let Some(kept) = core.upstreams.reuse(target, now, &core.stats) {
+        if !fresh && let Some(kept) = self.reuse(target, now) {
             stats.reused.up();
             return Ok(kept);
         }

@@ -18,6 +18,7 @@ pub mod connection;
 pub mod core;
 mod exchange;
 mod forward;
+mod introduce;
 mod journal;
 mod pump;
 pub mod records;

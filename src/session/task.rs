@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use crate::http::RequestHead;
 use crate::io::clock;
 use crate::policy::client;
-use crate::policy::transform::{AddressText, Hop, Parameters, RequestId, Scheme, Trust, Values};
+use crate::policy::transform::{AddressText, Hop, Parameters, RequestId, Trust, Values};
 use crate::route::Params;
 use crate::snapshot::{Listener, Route, Snapshot};
 
@@ -84,7 +84,7 @@ impl Request<'_> {
             query: head.query.map(|q| q.of(buf)),
             request_id,
             route: self.route().name.as_bytes(),
-            scheme: b"http",
+            scheme: self.connection.scheme().as_bytes(),
             parameters,
         }
     }
@@ -96,7 +96,7 @@ impl Request<'_> {
             peer: &self.connection.peer_text,
             client: &self.client_text,
             trust: Trust::of(self.client.trusted, self.listener.client_address_from),
-            scheme: Scheme::Http,
+            scheme: self.connection.scheme(),
             request_id,
             random: (random.u128(..), random.u64(..)),
         }

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use crate::config::HostPolicy;
 use crate::http::RequestHead;
 use crate::http::h1::BodyReader;
-use crate::policy::transform::{Hop, LocationContext, Scheme, Values, outside};
+use crate::policy::transform::{Hop, LocationContext, Values, outside};
 use crate::snapshot::Forward;
 use crate::upstream::{Group, Target};
 
@@ -29,7 +29,8 @@ pub(super) struct Way<'a, 'v> {
 impl Way<'_, '_> {
     /// What a Location of the answer must not name.
     pub(super) fn location<'t>(&'t self, target: &'t Target) -> LocationContext<'t> {
-        let (scheme, authority) = outside(self.head, self.buf, self.hop.trust, Scheme::Http);
+        let scheme = self.request.connection.scheme();
+        let (scheme, authority) = outside(self.head, self.buf, self.hop.trust, scheme);
         let upstream_host = match &self.rules.host {
             HostPolicy::Preserve => &[][..],
             HostPolicy::Literal(host) => host.as_bytes(),

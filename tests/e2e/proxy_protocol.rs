@@ -1,4 +1,4 @@
-//! The PROXY protocol: headers that come in, and those that go upstream.
+//! PROXY headers that come in.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -25,7 +25,7 @@ fn start(driver: Driver, upstream: &Upstream, accept: &str, keys: &str) -> Gatew
 }
 
 /// A header of version 2: command, family, and what follows the length.
-fn v2(command: u8, family: u8, rest: &[u8]) -> Vec<u8> {
+pub(crate) fn v2(command: u8, family: u8, rest: &[u8]) -> Vec<u8> {
     let length = u16::try_from(rest.len()).expect("a short header").to_be_bytes();
     [b"\r\n\r\n\0\r\nQUIT\n", &[command, family][..], &length, rest].concat()
 }
@@ -38,7 +38,7 @@ fn inet6() -> Vec<u8> {
 }
 
 /// CRC32c bit by bit, so that the gateway is not judged by its own table.
-fn crc32c(bytes: &[u8]) -> u32 {
+pub(crate) fn crc32c(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0u32, |crc, byte| {
         (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0x82f6_3b78 * (crc & 1)))
     })

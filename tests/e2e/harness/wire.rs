@@ -1,7 +1,7 @@
 //! A small strict HTTP/1.1 reader of our own, so that the gateway is not judged by its own parser.
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
@@ -135,6 +135,14 @@ impl Link {
             Self::Tcp(s) => s.shutdown(how),
             Self::Unix(s) => s.shutdown(how),
         };
+    }
+
+    /// This side's address (TCP).
+    pub fn local_address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(stream) => stream.local_addr().ok(),
+            Self::Unix(_) => None,
+        }
     }
 
     /// Makes the coming close a reset (TCP).
