@@ -442,3 +442,15 @@ pub const DESCRIPTORS_RESERVED: usize = 128;
 pub const RELOAD_DEADLINE_MS: u64 = 2_000;
 /// Lines of the gateway's own log that may wait for the thread that writes them.
 pub const LOG_LINES: usize = 4096;
+
+// accept, the PROXY protocol
+
+/// Bytes of a header of version 1, its line end included: the specification's own bound.
+pub const PROXY_V1_MAX: usize = 107;
+/// Bytes of a header of version 2. Addresses take 52 at most (a Unix socket's 232), a client's name
+/// and its certificate's some hundred more; clouds add a few hundred of their own.
+pub const PROXY_HEADER_MAX: usize = 4096;
+/// Bytes of a host name in a header: the longest that DNS has.
+pub const PROXY_AUTHORITY_MAX: usize = 255;
+/// Bytes of a connection's name in a header: the specification's own bound.
+pub const PROXY_UNIQUE_ID_MAX: usize = 128;

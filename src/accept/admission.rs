@@ -29,7 +29,7 @@ pub enum Refused {
 /// A connection that was let in; dropping it gives its place back.
 pub struct Admitted {
     admission: Arc<Admission>,
-    _client: Option<Seat<Arc<Shared>>>,
+    client: Option<Seat<Arc<Shared>>>,
 }
 
 impl Admission {
@@ -43,35 +43,37 @@ impl Admission {
         self.open.load(Ordering::Relaxed)
     }
 
-    /// Lets a connection in, or says why not.
+    /// Lets a connection in, or says that it does not.
     ///
     /// # Errors
-    /// Where a cap is reached, or where there is no room to count this client.
-    pub fn admit(
-        self: &Arc<Self>,
-        client: IpAddr,
-        max: usize,
-        max_per_client: Option<u32>,
-        ipv6_prefix: u8,
-    ) -> Result<Admitted, Refused> {
+    /// Where `max` are open.
+    pub fn admit(self: &Arc<Self>, max: usize) -> Result<Admitted, Refused> {
         if self.open.fetch_add(1, Ordering::Relaxed) >= max {
             self.open.fetch_sub(1, Ordering::Relaxed);
             return Err(Refused::Full);
         }
-        // From here on dropping it gives the place back.
-        let mut admitted = Admitted { admission: self.clone(), _client: None };
-        if let Some(max) = max_per_client {
-            let hash = self.shared.client_hash(CONNECTIONS, client, ipv6_prefix);
-            let seat =
-                Seat::take(self.shared.clone(), hash, max).map_err(|_| Refused::ClientFull)?;
-            admitted._client = Some(seat);
-        }
-        Ok(admitted)
+        Ok(Admitted { admission: self.clone(), client: None })
+    }
+}
+
+impl Admitted {
+    /// Counts the connection for its client too, once that is known: behind a PROXY header that is
+    /// later than the connection.
+    ///
+    /// # Errors
+    /// Where `max` of this client are open, or where there is no room to count it.
+    pub fn seat(&mut self, client: IpAddr, max: u32, ipv6_prefix: u8) -> Result<(), Refused> {
+        let shared = &self.admission.shared;
+        let hash = shared.client_hash(CONNECTIONS, client, ipv6_prefix);
+        let seat = Seat::take(shared.clone(), hash, max).map_err(|_| Refused::ClientFull)?;
+        self.client = Some(seat);
+        Ok(())
     }
 }
 
 impl Drop for Admitted {
     fn drop(&mut self) {
+        self.client = None;
         self.admission.open.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -1,13 +1,16 @@
-//! Stage 1: a connection arrives. Owns the accept loop and the admission caps; knows nothing of
-//! HTTP or of what a connection is for.
+//! Stage 1: a connection arrives. Owns the accept loop, the admission caps and the PROXY protocol;
+//! knows nothing of HTTP or of what a connection is for.
 //!
 //! Invariants:
 //! - Accepts are pending for a listener's whole life and are never cancelled.
 //! - Without descriptors it pauses, sheds one waiting connection and says so; it never spins.
 
 mod admission;
+mod peer;
+pub mod proxy_protocol;
 
 pub use admission::{Admission, Admitted, Refused};
+pub use peer::{Introduction, Peer};
 
 use std::cell::{Cell, RefCell};
 use std::fs::File;

@@ -159,6 +159,8 @@ pub struct Listener {
     pub trusted_proxies: Vec<IpNet>,
     /// Which field a trusted proxy writes the client address to.
     pub client_address_from: ClientAddressField,
+    /// Which PROXY header connections begin with.
+    pub proxy_protocol: AcceptProxyProtocol,
     /// Limits for every request on this listener.
     pub limits: Vec<Limit>,
     /// listen(2) backlog.
@@ -218,6 +220,32 @@ pub enum ClientAddressField {
     Forwarded,
 }
 
+/// Which PROXY header a connection begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AcceptProxyProtocol {
+    /// None.
+    Off,
+    /// Version 1, a line of text.
+    V1,
+    /// Version 2, binary.
+    V2,
+    /// Version 1 or 2.
+    Any,
+}
+
+/// Which PROXY header a connection upstream begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SendProxyProtocol {
+    /// None.
+    Off,
+    /// Version 1, a line of text.
+    V1,
+    /// Version 2, binary, with the host name that the client asked for and a checksum.
+    V2,
+}
+
 /// A rate limit (GCRA token bucket).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Limit {
@@ -273,6 +301,8 @@ pub struct Upstream {
     pub max_response_head: usize,
     /// How TLS is spoken to the targets; `None`: it is not.
     pub tls: Option<UpstreamTls>,
+    /// Which PROXY header its connections begin with.
+    pub proxy_protocol: SendProxyProtocol,
 }
 
 /// One address of an upstream.

@@ -196,6 +196,7 @@ fn compile_group(
         skip_ns: ns(upstream.skip_after_failure),
         max_response_head: upstream.max_response_head,
         tls: tls.cloned(),
+        proxy_protocol: upstream.proxy_protocol,
     })
 }
 
@@ -237,6 +238,7 @@ fn compile_listener(
         sockets,
         trusted_proxies: listener.trusted_proxies.clone(),
         client_address_from: listener.client_address_from,
+        proxy_protocol: listener.proxy_protocol,
         limits: listener.limits.iter().map(|l| Rule::new(&scope, l, None)).collect(),
         header_ns: ns(listener.header_timeout),
         idle_ns: ns(listener.idle_timeout),

@@ -2,7 +2,10 @@
 
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::RawFd;
+use std::net::SocketAddr;
+use std::os::fd::{BorrowedFd, RawFd};
+
+use socket2::SockRef;
 
 /// Looks for bytes without waiting and without taking them: 1 where some are there, 0 at the end
 /// of file.
@@ -10,16 +13,30 @@ use std::os::fd::RawFd;
 /// # Errors
 /// `WouldBlock` where nothing has come; else what recv(2) says.
 pub(super) fn peek(fd: RawFd) -> io::Result<usize> {
-    let mut byte = 0u8;
-    let flags = libc::MSG_PEEK | libc::MSG_DONTWAIT;
-    // SAFETY: one byte of valid memory; the flags make it neither wait nor consume.
-    let n = unsafe { libc::recv(fd, (&raw mut byte).cast(), 1, flags) };
+    receive(fd, &mut [0], libc::MSG_PEEK)
+}
+
+/// Receives what has come, as much as there is room for, without waiting; 0 at the end of file.
+///
+/// # Errors
+/// `WouldBlock` where nothing has come; else what recv(2) says.
+pub(super) fn receive(fd: RawFd, into: &mut [u8], flags: libc::c_int) -> io::Result<usize> {
+    let flags = flags | libc::MSG_DONTWAIT;
+    // SAFETY: the memory is valid for its length.
+    let n = unsafe { libc::recv(fd, into.as_mut_ptr().cast(), into.len(), flags) };
     usize::try_from(n).map_err(|_| io::Error::last_os_error())
 }
 
 /// Whether bytes wait to be read.
 pub(super) fn has_unread(fd: RawFd) -> bool {
     peek(fd).is_ok_and(|n| n > 0)
+}
+
+/// The address that a socket is bound to; `None` where it has none of IP.
+pub(super) fn local_address(fd: RawFd) -> Option<SocketAddr> {
+    // SAFETY: the descriptor is its stream's, which is borrowed by whoever asks.
+    let fd = unsafe { BorrowedFd::borrow_raw(fd) };
+    SockRef::from(&fd).local_addr().ok()?.as_socket()
 }
 
 /// Ends one side of a connection, or both, or a listener's accepting.

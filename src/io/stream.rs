@@ -12,6 +12,7 @@ use rustls::pki_types::ServerName;
 use super::buffer::Buffer;
 use super::deadline::Guard;
 use super::raw::RawStream;
+use super::socket::{local_address, receive};
 use super::tls::{HandshakeError, Tls};
 
 /// A connection. Reads and writes take `&self`, so that one task can drive both directions; at
@@ -176,6 +177,28 @@ impl Stream {
             return Ok(());
         }
         self.raw.readable().await
+    }
+
+    /// Our own address; `None` for a Unix socket.
+    pub fn local_address(&self) -> Option<SocketAddr> {
+        local_address(self.fd())
+    }
+
+    /// Looks at what has come without taking it and without waiting; 0 is end of file. Before TLS
+    /// begins, like [`Self::take`].
+    ///
+    /// # Errors
+    /// `WouldBlock` where nothing has come: wait for [`Self::readable`]; else what recv(2) says.
+    pub fn peek(&self, into: &mut [u8]) -> io::Result<usize> {
+        receive(self.fd(), into, libc::MSG_PEEK)
+    }
+
+    /// Takes what has come, without waiting; else as [`Self::peek`].
+    ///
+    /// # Errors
+    /// The same.
+    pub fn take(&self, into: &mut [u8]) -> io::Result<usize> {
+        receive(self.fd(), into, 0)
     }
 
     /// Whether a connection that should be silent is: no content, no end of file, no error. One

@@ -59,7 +59,8 @@ pub fn client_address(
     Client { addr, trusted: true }
 }
 
-fn is_trusted(addr: IpAddr, trusted: &[IpNet]) -> bool {
+/// Whether one of the networks has this address, which is not an IPv4-mapped one.
+pub fn is_trusted(addr: IpAddr, trusted: &[IpNet]) -> bool {
     trusted.iter().any(|network| network.contains(&addr))
 }
 

@@ -15,7 +15,7 @@ use escape::{combined_value, json_value};
 pub struct Record<'a> {
     /// The client's address: the peer's, or what a trusted peer says.
     pub client: &'a [u8],
-    /// The connection's peer.
+    /// What opened the connection: the proxy, where that said for whom by a PROXY header.
     pub peer: &'a [u8],
     /// The listener's name.
     pub listener: &'a [u8],

@@ -1,11 +1,14 @@
 //! A client connection, and how it waits and ends.
 
-use std::net::SocketAddr;
+use std::cell::Cell;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 
+use crate::accept::Introduction;
 use crate::io::{Buffer, Expiry, Guard, Stream, clock};
 use crate::limits::{LINGER_BYTES, LINGER_NS};
 use crate::policy::transform::{AddressText, Scheme};
+use crate::upstream::introduced::Introduced;
 
 use super::core::{Core, ListenerState};
 
@@ -17,6 +20,9 @@ pub(super) struct Connection {
     pub(super) core: Rc<Core>,
     pub(super) listener: Rc<ListenerState>,
     pub(super) peer: SocketAddr,
+    pub(super) introduction: Option<Box<Introduction>>,
+    /// An upstream connection of its own, for its next request.
+    pub(super) introduced: Cell<Option<Box<Introduced>>>,
     pub(super) peer_text: AddressText,
     /// The name that TLS was begun for.
     pub(super) server_name: Option<Box<str>>,
@@ -44,11 +50,6 @@ pub(super) enum After {
 }
 
 impl Connection {
-    /// How the client speaks to us.
-    pub(super) fn scheme(&self) -> Scheme {
-        if self.stream.tls().is_some() { Scheme::Https } else { Scheme::Http }
-    }
-
     /// Until when it may stay silent: a new connection has as long as a head may take.
     pub(super) fn silent_until_ns(&self) -> u64 {
         let settings = self.listener.settings();
@@ -56,11 +57,28 @@ impl Connection {
         self.silent_since_ns.saturating_add(within)
     }
 
+    /// The client's address and what it connected to, as far as they are known.
+    pub(super) fn addresses(&self) -> (SocketAddr, SocketAddr) {
+        let said = self.introduction.as_deref().and_then(|said| said.destination);
+        let unknown = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+        (self.peer, said.or_else(|| self.stream.local_address()).unwrap_or(unknown))
+    }
+
+    /// How the client spoke: to the proxy in front of us, where that said so.
+    pub(super) fn scheme(&self) -> Scheme {
+        match &self.introduction {
+            Some(introduction) if introduction.tls => Scheme::Https,
+            _ if self.stream.tls().is_some() => Scheme::Https,
+            _ => Scheme::Http,
+        }
+    }
+
     /// Waits for the next request without memory. False: the connection is over.
     pub(super) async fn sleep(&mut self) -> bool {
         if self.core.draining.get() {
             return false;
         }
+        self.introduced.take();
         self.guard.forget_canceller();
         self.guard.arm(self.silent_until_ns(), Expiry::CloseIdle);
         let result = self.stream.readable().await;
@@ -70,6 +88,7 @@ impl Connection {
     /// Ends our side and reads what still comes, within bounds, so that the client can read its
     /// answer before a reset destroys it.
     pub(super) async fn linger(&mut self) {
+        self.introduced.take();
         self.stream.shut_write();
         self.guard.arm(clock::coarse_ns() + LINGER_NS, Expiry::ShutRead);
         let mut left = LINGER_BYTES;

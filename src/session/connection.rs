@@ -4,9 +4,10 @@
 //! after about a second of silence it gives both back and waits for bytes with nothing but itself
 //! (`limits::AWAKE_NS`), so that idle connections cost next to nothing.
 
-use std::net::SocketAddr;
+use std::cell::Cell;
 use std::rc::Rc;
 
+use crate::accept::Peer;
 use crate::io::{Stream, clock};
 
 use crate::policy::transform::AddressText;
@@ -16,15 +17,17 @@ use super::core::{Core, ListenerState};
 use super::request;
 
 /// Serves a connection until it ends.
-pub async fn serve(core: Rc<Core>, listener: Rc<ListenerState>, stream: Stream, peer: SocketAddr) {
+pub async fn serve(core: Rc<Core>, listener: Rc<ListenerState>, stream: Stream, peer: Peer) {
     let guard = core.watch.guard(stream.fd());
     let mut connection = Connection {
         guard,
         stream,
         core,
         listener,
-        peer,
-        peer_text: AddressText::of(peer.ip()),
+        peer_text: AddressText::of(peer.address.ip()),
+        peer: peer.address,
+        introduction: peer.introduction,
+        introduced: Cell::default(),
         server_name: None,
         requests: 0,
         silent_since_ns: clock::coarse_ns(),

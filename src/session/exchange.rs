@@ -76,7 +76,7 @@ pub(super) async fn run(
             let current = core.snapshot();
             let known = current.targets.contains(&connection.target);
             if done.reusable && x.answer.is_empty() && known {
-                core.upstreams.keep(connection, way.group, clock::coarse_ns(), &core.stats);
+                way.keep(connection);
             }
             *x.answer = Buffer::empty();
             Ok(done.fate)

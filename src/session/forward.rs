@@ -190,6 +190,7 @@ impl<'a> Way<'a, '_> {
         let _busy = Busy::enter(core, self.group.id, target.id);
         core.stats.target(target.id).requests.up();
         *exchange.out = Buffer::fitting(self.length(upload));
+        self.introduce(&connection, exchange.out);
         self.encode(target, exchange.out);
         exchange::run(self, exchange, connection, upload, target, account).await
     }
@@ -207,7 +208,7 @@ impl<'a> Way<'a, '_> {
         let core = &self.request.connection.core;
         let stats = core.stats.target(target.id);
         let now = clock::coarse_ns();
-        if !fresh && let Some(kept) = core.upstreams.reuse(target, self.group, now, &core.stats) {
+        if !fresh && let Some(kept) = self.reuse(target, now) {
             stats.reused.up();
             return Ok(kept);
         }
@@ -216,7 +217,8 @@ impl<'a> Way<'a, '_> {
         if left.is_zero() {
             return Err(Broken::before(Failure::TotalTimeout));
         }
-        let connected = core.upstreams.connect(target, self.group, within.min(left), now).await;
+        let connected =
+            core.upstreams.connect(target, self.group, self.preface(), within.min(left), now).await;
         clock::now_ns();
         match connected {
             Ok(connection) => {

@@ -3,6 +3,7 @@
 use crate::config::AccessLogFormat;
 use crate::http::{Known, Version, first};
 use crate::io::clock;
+use crate::policy::transform::AddressText;
 use crate::respond::access_log::{Record, write_combined, write_json};
 use crate::respond::failure::{Blame, Failure};
 use crate::stats::Finished;
@@ -76,9 +77,10 @@ fn record(r: &Request<'_>, s: &Scratch, now: u64, latency_ns: u64) {
     let buf = if s.head.len == 0 { &[] } else { s.input.data() };
     let field = |known| first(&s.head.fields, known).map_or(&[][..], |f| f.value.of(buf));
     let group = account.target.map(|(group, _)| &r.snapshot.groups[group]);
+    let proxy = r.connection.introduction.as_ref().map(|i| AddressText::of(i.proxy.ip()));
     let record = Record {
         client: r.client_text.as_bytes(),
-        peer: r.connection.peer_text.as_bytes(),
+        peer: proxy.as_ref().unwrap_or(&r.connection.peer_text).as_bytes(),
         listener: r.listener.name.as_bytes(),
         method: s.head.method_span.of(buf),
         host: s.head.host.of(buf),

@@ -19,6 +19,7 @@ pub mod core;
 mod exchange;
 mod forward;
 mod handshake;
+mod introduce;
 mod journal;
 mod pump;
 pub mod records;

@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use crate::config::{ClientAddressField, HostPolicy, HttpBounds, RateLimitFields};
+use crate::config::{
+    AcceptProxyProtocol, ClientAddressField, HostPolicy, HttpBounds, RateLimitFields,
+};
 use crate::policy::Concurrency;
 use crate::policy::limit::Rule;
 use crate::policy::transform::{Edits, Forward as ForwardFields, PathRewrite, Redirect};
@@ -63,6 +65,8 @@ pub struct Listener {
     pub trusted_proxies: Vec<IpNet>,
     /// Where they say it.
     pub client_address_from: ClientAddressField,
+    /// Which PROXY header connections begin with.
+    pub proxy_protocol: AcceptProxyProtocol,
     /// Limits of this listener.
     pub limits: Vec<Rule>,
     /// Nanoseconds from a head's first byte to its last.

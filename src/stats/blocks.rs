@@ -182,6 +182,8 @@ pub struct ListenerStats {
     pub handshakes_failed: Counter,
     /// Connections refused because too many handshakes were under way.
     pub handshakes_refused: Counter,
+    /// Connections refused: no PROXY header, a bad one, or one from a peer that may send none.
+    pub refused_proxy_protocol: Counter,
     /// Requests that all of the listener's (and the gateway's) rate limits admitted.
     pub allowed: Counter,
     /// Requests refused by one of them.
@@ -204,6 +206,7 @@ impl ListenerStats {
             &self.handshakes_resumed,
             &self.handshakes_failed,
             &self.handshakes_refused,
+            &self.refused_proxy_protocol,
             &self.allowed,
             &self.limited,
         ]

@@ -132,6 +132,7 @@ pub struct ListenerSum {
     pub handshakes_resumed: u64,
     pub handshakes_failed: u64,
     pub handshakes_refused: u64,
+    pub refused_proxy_protocol: u64,
     pub allowed: u64,
     pub limited: u64,
     pub bad: KindSums,
@@ -152,6 +153,7 @@ impl ListenerSum {
         self.handshakes_resumed += l.handshakes_resumed.value();
         self.handshakes_failed += l.handshakes_failed.value();
         self.handshakes_refused += l.handshakes_refused.value();
+        self.refused_proxy_protocol += l.refused_proxy_protocol.value();
         self.allowed += l.allowed.value();
         self.limited += l.limited.value();
         self.bad.add(&l.bad);

@@ -73,7 +73,7 @@ metrics! {
     LISTENER_REQUESTS Counter "listener_requests_total" ["listener" "code"] "Requests, by listener and status code."
     LISTENER_ACCEPTED Counter "listener_connections_accepted_total" ["listener"] "Connections accepted."
     LISTENER_OPEN Gauge "listener_connections" ["listener"] "Connections open."
-    LISTENER_REFUSED Counter "listener_connections_refused_total" ["listener" "reason"] "Connections refused, by reason (max_connections, per_client, no_descriptors)."
+    LISTENER_REFUSED Counter "listener_connections_refused_total" ["listener" "reason"] "Connections refused, by reason (max_connections, per_client, no_descriptors, proxy_protocol)."
     LISTENER_BAD Counter "listener_bad_requests_total" ["listener" "reason"] "Requests refused as malformed, by reason."
     LISTENER_HANDSHAKES Counter "listener_tls_handshakes_total" ["listener" "result"] "TLS handshakes, by result (full, resumed, failed, refused: too many at once)."
     LISTENER_RECEIVED Counter "listener_received_bytes_total" ["listener"] "Bytes received."

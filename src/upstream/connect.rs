@@ -12,7 +12,7 @@ use super::health::Health;
 use super::pool::{Connection, Pool};
 use super::retry::Budget;
 use crate::io::tls::HandshakeError;
-use crate::io::{Stream, Watch, clock, timeout};
+use crate::io::{Buffer, Stream, Watch, clock, timeout};
 use crate::stats;
 
 /// Why there is no connection.
@@ -178,7 +178,7 @@ impl Upstreams {
         }
     }
 
-    /// A new connection.
+    /// A new connection. `preface` goes before TLS, where the group speaks it.
     ///
     /// # Errors
     /// Where the target can't be reached; its health has been told.
@@ -186,10 +186,11 @@ impl Upstreams {
         &self,
         target: &Target,
         group: &Group,
+        preface: Buffer,
         within: Duration,
         now_ns: u64,
     ) -> Result<Connection, ConnectError> {
-        match open(target, group, within).await {
+        match open(target, group, preface, within).await {
             Ok(stream) => {
                 let guard = self.watch.guard(stream.fd());
                 Ok(Connection {
@@ -231,7 +232,12 @@ impl Upstreams {
 }
 
 /// Connects, and begins TLS where the group speaks it, all within the time.
-async fn open(target: &Target, group: &Group, within: Duration) -> Result<Stream, ConnectError> {
+async fn open(
+    target: &Target,
+    group: &Group,
+    preface: Buffer,
+    within: Duration,
+) -> Result<Stream, ConnectError> {
     let began = clock::now_ns();
     let mut stream = match &target.address {
         Address::Socket(address) => Stream::connect(*address, within).await,
@@ -240,7 +246,10 @@ async fn open(target: &Target, group: &Group, within: Duration) -> Result<Stream
     .map_err(|error| ConnectError::of(&error))?;
     if let (Some(config), Some(name)) = (&group.tls, &target.tls_name) {
         let left = within.saturating_sub(Duration::from_nanos(clock::now_ns() - began));
-        let begins = stream.begin_tls(config.clone(), name.clone());
+        let begins = async {
+            stream.write_all(preface).await.0?;
+            stream.begin_tls(config.clone(), name.clone()).await
+        };
         let began = timeout(left, Box::pin(begins)).await.ok_or(ConnectError::TimedOut)?;
         began.map_err(|error| ConnectError::of_tls(&error))?;
     }

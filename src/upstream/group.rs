@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustls::pki_types::ServerName;
 
 use super::balance;
-use crate::config::HashKey;
+use crate::config::{HashKey, SendProxyProtocol};
 
 /// A named group of targets.
 #[derive(Debug)]
@@ -41,6 +41,8 @@ pub struct Group {
     pub max_response_head: usize,
     /// How TLS is spoken to its targets; `None`: it is not.
     pub tls: Option<Arc<rustls::ClientConfig>>,
+    /// Which PROXY header its connections begin with.
+    pub proxy_protocol: SendProxyProtocol,
 }
 
 /// One address of a group.

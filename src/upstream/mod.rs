@@ -4,6 +4,7 @@
 //! Invariants:
 //! - A connection is lent to one exchange at a time, and comes back only when both messages on it
 //!   were consumed whole.
+//! - One that began with a PROXY header is its client's alone ([`introduced`]).
 //! - Before it is lent again it must be quiet: bytes or an end of file there mean it is discarded.
 
 pub mod balance;
@@ -11,6 +12,7 @@ pub mod connect;
 pub mod emit;
 pub mod group;
 pub mod health;
+pub mod introduced;
 pub mod key;
 pub mod maglev;
 pub mod pool;

@@ -2,17 +2,20 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::accept::{self, Event, Refused};
+use crate::accept::{self, Event, Peer};
 use crate::io::listener::{close_accepts, drain};
 use crate::io::{self, Stream};
 use crate::limits::{ACCEPTS_PENDING, DRAIN_ACCEPTS};
 use crate::session::connection;
 use crate::session::core::{Core, ListenerState};
 use crate::snapshot::Listener;
+
+use super::introduction;
 
 struct Open {
     /// What new connections belong to.
@@ -172,28 +175,33 @@ fn admit(
     state: &Rc<ListenerState>,
     connections: &Rc<Cell<usize>>,
     stream: Stream,
-    peer: std::net::SocketAddr,
+    transport: SocketAddr,
 ) {
-    let snapshot = core.snapshot();
     let stats = core.stats.listener(state.id);
-    let admitted = core.shared.admission.admit(
-        peer.ip().to_canonical(),
-        snapshot.max_connections,
-        snapshot.max_connections_per_client,
-        snapshot.ipv6_prefix,
-    );
-    let admitted = match admitted {
-        Ok(admitted) => admitted,
-        Err(Refused::Full) => return stats.refused_max_connections.up(),
-        Err(Refused::ClientFull) => return stats.refused_per_client.up(),
+    let introduced = introduction::is_needed(state);
+    if introduced && !introduction::is_allowed(core, state, transport) {
+        return;
+    }
+    let Ok(mut admitted) = core.shared.admission.admit(core.snapshot().max_connections) else {
+        return stats.refused_max_connections.up();
     };
-    stats.accepted.up();
+    if !introduced && !introduction::seat(core, state, &mut admitted, transport) {
+        return;
+    }
     stats.open.up();
     core.stats.connections.up();
     connections.set(connections.get() + 1);
     let (core, state, connections) = (core.clone(), state.clone(), connections.clone());
     io::spawn(async move {
-        connection::serve(core.clone(), state.clone(), stream, peer).await;
+        let peer = if introduced {
+            Box::pin(introduction::wait(&core, &state, &stream, transport, &mut admitted)).await
+        } else {
+            Some(Peer::from(transport))
+        };
+        match peer {
+            Some(peer) => connection::serve(core.clone(), state.clone(), stream, peer).await,
+            None => drop(stream),
+        }
         core.stats.listener(state.id).open.down();
         core.stats.connections.down();
         connections.set(connections.get() - 1);

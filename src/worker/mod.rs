@@ -2,6 +2,7 @@
 //! new snapshots, and drains.
 
 pub mod cores;
+mod introduction;
 mod listeners;
 
 use std::rc::Rc;

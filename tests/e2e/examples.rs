@@ -32,11 +32,19 @@ fn tables<'a>(config: &'a mut Table, key: &str) -> impl Iterator<Item = &'a mut 
     all.into_iter().flatten().filter_map(Value::as_table_mut)
 }
 
+/// Whether its connections begin with a PROXY header.
+fn wants_header(listener: &Table) -> bool {
+    text(listener, "proxy_protocol").is_some_and(|version| version != "off")
+}
+
 /// Replaces what is bound or connected to.
 fn localise(config: &mut Table, upstream: &Upstream) {
     let any = Value::from("127.0.0.1:0");
     for listener in tables(config, "listeners") {
         listener.insert("listen".into(), any.clone());
+        if wants_header(listener) {
+            listener.insert("trusted_proxies".into(), vec!["127.0.0.1"].into());
+        }
     }
     let empty = || Value::Table(Table::new());
     let section = |config: &mut Table, name: &str| -> Table {
@@ -94,6 +102,22 @@ fn with_certificates(mut builder: Builder, tls: &Table) -> Builder {
     builder
 }
 
+/// The same for `tls` of an upstream.
+fn with_target_certificates(mut builder: Builder, tls: &Table) -> Builder {
+    let pair = Pair::new(&["gateway.example"]);
+    if let Some(roots) = text(tls, "roots") {
+        builder = builder.file(roots, Authority::new().certificate);
+    }
+    if let (Some(certificate), Some(key)) = (text(tls, "certificate"), text(tls, "key")) {
+        builder = builder.file(certificate, pair.certificate).file(key, pair.key);
+    }
+    builder
+}
+
+fn tls_of(upstream: &Value) -> Option<&Table> {
+    upstream.get("tls").and_then(Value::as_table)
+}
+
 fn text<'a>(route: &'a Table, key: &str) -> Option<&'a str> {
     route.get(key).and_then(Value::as_str)
 }
@@ -144,6 +168,7 @@ fn request(route: &Table) -> Option<String> {
 
 fn serves(driver: Driver, file: &Path) {
     let upstream = Upstream::new(|peer| {
+        peer.proxy_header();
         while let Some(request) = peer.next_request() {
             let body = if request.method() == "HEAD" { "" } else { "ok" };
             peer.send(format!("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{body}"));
@@ -160,16 +185,30 @@ fn serves(driver: Driver, file: &Path) {
     let builder = tables(&mut config, "listeners")
         .filter_map(|listener| listener.get("tls").and_then(Value::as_table))
         .fold(builder, with_certificates);
+    let upstreams = config.get("upstreams").and_then(Value::as_table).cloned().unwrap_or_default();
+    let builder = upstreams.values().filter_map(tls_of).fold(builder, with_target_certificates);
     let gateway = builder.start();
     // Those that speak TLS are for other tests.
-    let listeners: Vec<String> = tables(&mut config, "listeners")
-        .filter(|l| !l.contains_key("tls"))
-        .filter_map(|l| text(l, "name").map(str::to_owned))
-        .collect();
+    let listener = tables(&mut config, "listeners").find(|l| !l.contains_key("tls"));
+    let listener = listener.expect("a plain listener").clone();
+    let name = text(&listener, "name").expect("its name");
+    let header = if wants_header(&listener) {
+        "PROXY UNKNOWN
+"
+    } else {
+        ""
+    };
     for route in &routes {
+        // Targets that speak TLS are for other tests.
+        let target = text(route, "upstream").and_then(|name| upstreams.get(name));
+        if target.is_some_and(|upstream| tls_of(upstream).is_some()) {
+            continue;
+        }
         let Some(request) = request(route) else { continue };
+        let mut client = Client::connect(gateway.address(name));
+        client.send(format!("{header}{request}"));
+        let response = client.response_to(&request);
         let name = text(route, "name").unwrap_or_default();
-        let response = Client::once(gateway.address(&listeners[0]), &request);
         let status = response.status;
         let chosen = route.get("respond").and_then(|r| r.get("status")).and_then(Value::as_integer);
         assert!(

@@ -24,6 +24,8 @@ mod http;
 mod http_strict;
 mod leaks;
 mod limits;
+mod proxy_protocol;
+mod proxy_protocol_out;
 mod reload;
 mod routing;
 mod start;

@@ -10,7 +10,7 @@ use super::{Names, bytes, timeout, tls, words};
 use crate::config::diagnostic::Report;
 use crate::config::document::Place;
 use crate::config::file;
-use crate::config::settings::{Admin, HttpBounds, Listener, Route};
+use crate::config::settings::{AcceptProxyProtocol, Admin, HttpBounds, Listener, Route};
 use crate::config::units::Size;
 use crate::limits::{MAX_CHUNK_EXTENSION_LIMIT, MAX_HEAD_LEAST, MAX_HEAD_LIMIT, MAX_URI_LEAST};
 
@@ -37,6 +37,7 @@ pub(super) fn listeners(
 }
 
 fn listener(written: file::Listener, place: &Place<'_>, report: &mut Report<'_>) -> Listener {
+    proxy_protocol(&written, place, report);
     let name = written.name.clone().unwrap_or_default();
     let scope = Scope { default_name: &name, parameters: &[], is_route: false };
     let limits = limit::limits(written.limits, &place.key("limits"), &scope, report);
@@ -44,6 +45,7 @@ fn listener(written: file::Listener, place: &Place<'_>, report: &mut Report<'_>)
         listen: written.listen.and_then(|listen| listen.parse().ok()).unwrap_or(UNKNOWN),
         trusted_proxies: networks(&written.trusted_proxies, &place.key("trusted_proxies"), report),
         client_address_from: written.client_address_from,
+        proxy_protocol: written.proxy_protocol,
         limits,
         backlog: written.backlog,
         header_timeout: timeout(written.header_timeout, &place.key("header_timeout"), report),
@@ -54,6 +56,16 @@ fn listener(written: file::Listener, place: &Place<'_>, report: &mut Report<'_>)
         http: http(&written.http, &place.key("http"), report),
         tls: written.tls.map(|written| tls::tls(written, &place.key("tls"), report)),
         name,
+    }
+}
+
+/// A header is believed from known proxies only: from anybody it would let every client choose its
+/// address.
+fn proxy_protocol(written: &file::Listener, place: &Place<'_>, report: &mut Report<'_>) {
+    if written.proxy_protocol != AcceptProxyProtocol::Off && written.trusted_proxies.is_empty() {
+        let message = "nobody may send a PROXY header: every connection would be closed";
+        let help = "write the networks of your proxies, as trusted_proxies = [\"10.0.0.0/8\"]";
+        report.error(&place.key("proxy_protocol").trail, message, help);
     }
 }
 

@@ -57,6 +57,7 @@ pub(super) fn upstream(
         resolve_every,
         max_response_head: bytes(head),
         tls: written.tls.map(|tls| upstream_tls(tls, &place.key("tls"), report)),
+        proxy_protocol: written.proxy_protocol,
     };
     (name, upstream)
 }

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Limit, Tls};
-use crate::config::settings::{ClientAddressField, EncodedSlash};
+use crate::config::settings::{AcceptProxyProtocol, ClientAddressField, EncodedSlash};
 use crate::config::units::{HumanDuration, Size};
 use crate::limits;
 
@@ -24,6 +24,12 @@ pub struct Listener {
     pub trusted_proxies: Vec<String>,
     /// The field that the proxies in front write the client's address to.
     pub client_address_from: ClientAddressField,
+    /// Which PROXY header (HAProxy's, before anything else) each connection begins with. Other than
+    /// `off` it must be there, whole within `header_timeout`, and the connection must come from
+    /// `trusted_proxies`; else it is closed without an answer. The address in the header is then the
+    /// client's for limits, logs and forwarding fields; what that client says itself in a forwarding
+    /// field counts only if its own address is in `trusted_proxies` too.
+    pub proxy_protocol: AcceptProxyProtocol,
     /// Limits for every request on this listener.
     #[schemars(extend("x-default" = "none"))]
     pub limits: Vec<Limit>,
@@ -57,6 +63,7 @@ impl Default for Listener {
             listen: None,
             trusted_proxies: Vec::new(),
             client_address_from: ClientAddressField::XForwardedFor,
+            proxy_protocol: AcceptProxyProtocol::Off,
             limits: Vec::new(),
             backlog: limits::LISTEN_BACKLOG,
             header_timeout: HumanDuration(limits::HEADER_TIMEOUT),

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::UpstreamTls;
+use crate::config::settings::SendProxyProtocol;
 use crate::config::units::{HumanDuration, Percent, Size};
 use crate::limits;
 
@@ -46,6 +47,10 @@ pub struct Upstream {
     /// TLS to the targets; left out: plain connections.
     #[schemars(extend("x-default" = "none"))]
     pub tls: Option<UpstreamTls>,
+    /// Which PROXY header each connection begins with: it names the address that the client
+    /// connected from, and the one that it connected to. Such a connection belongs to one client's
+    /// connection and is reused for nobody else; it ends when that client is silent for a second.
+    pub proxy_protocol: SendProxyProtocol,
 }
 
 impl Default for Upstream {
@@ -63,6 +68,7 @@ impl Default for Upstream {
             resolve_every: HumanDuration(limits::RESOLVE_EVERY),
             max_response_head: Size(limits::MAX_HEAD),
             tls: None,
+            proxy_protocol: SendProxyProtocol::Off,
         }
     }
 }

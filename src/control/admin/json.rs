@@ -150,6 +150,7 @@ fn listener(shown: &Shown<'_>, entry: &Entry) -> Value {
                 "max_connections": sum.refused_max_connections,
                 "per_client": sum.refused_per_client,
                 "no_descriptors": sum.refused_no_descriptors,
+                "proxy_protocol": sum.refused_proxy_protocol,
             },
         },
         "tls_handshakes": {

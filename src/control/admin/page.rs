@@ -268,8 +268,10 @@ impl View<'_> {
 
     fn listener(&self, entry: &Entry) -> Markup {
         let sum = merge::listener(self.shown.workers, entry.id);
-        let refused =
-            sum.refused_max_connections + sum.refused_per_client + sum.refused_no_descriptors;
+        let refused = sum.refused_max_connections
+            + sum.refused_per_client
+            + sum.refused_no_descriptors
+            + sum.refused_proxy_protocol;
         html! {
             tr {
                 th scope="row" { (entry.name) }

@@ -205,6 +205,7 @@ fn listeners(text: &mut Text, shown: &Shown<'_>) {
             ("max_connections", l.refused_max_connections),
             ("per_client", l.refused_per_client),
             ("no_descriptors", l.refused_no_descriptors),
+            ("proxy_protocol", l.refused_proxy_protocol),
         ]
     });
     text.head(&n::LISTENER_BAD);

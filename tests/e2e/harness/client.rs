@@ -283,6 +283,11 @@ impl Client {
         self.wire.link.patience(PATIENCE);
     }
 
+    /// Where it connected from.
+    pub fn address(&self) -> SocketAddr {
+        self.wire.link.local_address().expect("a TCP connection")
+    }
+
     /// Waits at most this long for each read and write.
     pub fn patience(&self, patience: Duration) {
         self.wire.link.patience(patience);

@@ -287,6 +287,12 @@ pub struct Peer {
 }
 
 impl Peer {
+    /// Takes the PROXY header that the connection begins with, of either version; `None` where it
+    /// begins with something else. Lengths only: what it says is for the test to judge.
+    pub fn proxy_header(&mut self) -> Option<Vec<u8>> {
+        self.wire.proxy_header()
+    }
+
     /// Reads a request whole; fails if none comes.
     pub fn request(&mut self) -> Received {
         self.next_request().expect("a request, not the end of the connection")

@@ -2,7 +2,7 @@
 
 use super::tls::TlsLink;
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
@@ -143,6 +143,15 @@ impl Link {
             Self::Unix(s) => s.shutdown(how),
             Self::Tls(s) => s.socket.shutdown(how),
         };
+    }
+
+    /// This side's address (TCP).
+    pub fn local_address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(stream) => stream.local_addr().ok(),
+            Self::Unix(_) => None,
+            Self::Tls(s) => s.socket.local_addr().ok(),
+        }
     }
 
     /// Makes the coming close a reset (TCP).
@@ -352,6 +361,35 @@ impl Wire {
                 return Err(Broken::Cut(format!("{left} bytes missing")));
             }
         }
+    }
+
+    /// Reads a PROXY header if the bytes begin with one; leaves others where they are.
+    pub fn proxy_header(&mut self) -> Option<Vec<u8>> {
+        let mark = self.at_least(6)?.to_vec();
+        let length = match &mark[..6] {
+            b"PROXY " => loop {
+                if let Some(end) = self.ahead.windows(2).position(|w| w == b"\r\n") {
+                    break end + 2;
+                }
+                self.at_least(self.ahead.len() + 1)?;
+            },
+            b"\r\n\r\n\0\r" => {
+                let fixed = self.at_least(16)?;
+                16 + usize::from(u16::from_be_bytes([fixed[14], fixed[15]]))
+            }
+            _ => return None,
+        };
+        self.exactly(length).ok()
+    }
+
+    /// The bytes ahead, once there are so many.
+    fn at_least(&mut self, n: usize) -> Option<&[u8]> {
+        while self.ahead.len() < n {
+            if self.fill().ok()? == 0 {
+                return None;
+            }
+        }
+        Some(&self.ahead)
     }
 
     /// What was read but not used yet.
