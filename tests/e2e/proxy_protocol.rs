@@ -78,6 +78,8 @@ both_drivers!(
     the_clients_own_word_counts_only_where_it_is_trusted,
     the_access_log_has_client_and_proxy,
     a_reload_switches_it_for_new_connections,
+    why_a_connection_was_refused_is_told_at_debug_level,
+    a_drain_does_not_wait_for_headers,
 );
 
 fn either_version_names_the_client(driver: Driver) {
@@ -328,4 +330,30 @@ fn a_reload_switches_it_for_new_connections(driver: Driver) {
         client.send([V1, ASK.as_bytes()].concat());
         client.try_response().is_ok_and(|r| r.status == 200)
     });
+}
+
+fn why_a_connection_was_refused_is_told_at_debug_level(driver: Driver) {
+    let upstream = Upstream::saying("ok");
+    let log = |level: &str| format!("[log]\nlevel = \"{level}\"\n{}", text(&upstream, "any", ""));
+    let gateway = Gateway::start(driver, log("info"));
+    let refuse = |bytes: &[u8]| {
+        let mut client = gateway.connect();
+        client.send(bytes);
+        client.expect_closed();
+    };
+    refuse(b"GET / HTTP/1.1\r\n\r\n");
+    gateway.reload(log("debug"));
+    refuse(&checked(&INET, 1));
+    let line = gateway.wait_log("the reason", |l| l.contains("connection refused"));
+    assert!(line.contains("a wrong checksum") && line.contains("127.0.0.1:"), "{line}");
+}
+
+fn a_drain_does_not_wait_for_headers(driver: Driver) {
+    let upstream = Upstream::saying("ok");
+    let mut gateway = start(driver, &upstream, "any", "header_timeout = \"1h\"");
+    let mut client = gateway.connect();
+    gateway.wait_stats("it is accepted", |s| s.connections() == 1);
+    gateway.signal(libc::SIGTERM);
+    client.expect_closed();
+    assert!(gateway.wait_exit().success());
 }
