@@ -113,7 +113,8 @@ fn snapshot(text: &str) -> Snapshot {
     let plan = Plan::new(&settings, &Default::default());
     let ids = Registry::default().assign(&plan.names(), &[]).expect("few names");
     let sockets = vec![Arc::default(); settings.listeners.len()];
-    plan.compile(Material { generation: 1, ids: &ids, sockets, max_connections: 1 })
+    let tls = vec![None; sockets.len()];
+    plan.compile(Material { generation: 1, ids: &ids, sockets, tls, max_connections: 1 })
         .expect("a snapshot")
 }
 
