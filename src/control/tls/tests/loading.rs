@@ -29,6 +29,7 @@ fn what_cannot_be_used_is_named_with_its_place() {
     );
     begins(one("gone", "good.key"), &format!("{certificate}gone: No such file"));
     begins(one("good.crt", "gone"), &format!("{key}gone: No such file"));
+    begins(one(".", "good.key"), &format!("{certificate}.: this is no file"));
     begins(one("text", "good.key"), &format!("{certificate}text: there is no certificate in it"));
     begins(one("broken", "good.key"), &format!("{certificate}broken: it ends within a section"));
     begins(one("good.crt", "text"), &format!("{key}text: there is no key in it"));
@@ -158,7 +159,7 @@ fn files_may_be_in_memory() {
     assert!(files.into_seen().is_empty());
 }
 
-/// A thousand here, in a debug build: ten thousand in a release build take less time.
+/// A thousand here; ten thousand take a second in a debug build.
 #[test]
 fn very_many_certificates_load_quickly() {
     let folder = Folder::new();
