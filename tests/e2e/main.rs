@@ -14,6 +14,7 @@ mod actions;
 mod admin;
 mod bodies;
 mod bounds;
+mod certificates;
 mod descriptors;
 mod drain;
 mod examples;

@@ -67,6 +67,10 @@ impl Files {
 
 fn read(path: &Path, max: u64) -> Result<Vec<u8>, String> {
     let mut text = Vec::new();
+    // A pipe would be waited for.
+    if !std::fs::metadata(path).map_err(|e| e.to_string())?.is_file() {
+        return Err("this is no file".into());
+    }
     let file = File::open(path).map_err(|e| e.to_string())?;
     // One byte more than fits tells whether there is more.
     file.take(max + 1).read_to_end(&mut text).map_err(|e| e.to_string())?;

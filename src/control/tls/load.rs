@@ -10,7 +10,7 @@ use super::clients::{Clients, clients};
 use super::files::Files;
 use super::resolve::Names;
 use super::validity::{Validities, Validity};
-use crate::config::{CertificateFiles, Remark, Settings, Severity, Step, Tls};
+use crate::config::{CertificateFiles, ClientCertificates, Remark, Settings, Severity, Step, Tls};
 use crate::limits::{TLS_EXPIRY_WARNING_DAYS, TLS_FILE_MAX};
 
 /// What a listener's TLS is made of.
@@ -60,7 +60,7 @@ impl Loader<'_> {
             self.folder(folder);
         }
         let clients = tls.client_certificates.as_ref().filter(|asked| !is_refused(&asked.ca));
-        let clients = clients.map(|asked| clients_of(self, asked));
+        let clients = clients.map(|asked| self.clients(asked));
         if self.certificates.is_empty() || matches!(clients, Some(None)) {
             return None;
         }
@@ -81,18 +81,7 @@ impl Loader<'_> {
         let steps = |part: Part| {
             [Step::Key("certificates"), Step::Item(position), Step::Key(part.key())].to_vec()
         };
-        match self.read(files) {
-            Ok(certificate) => {
-                self.warn(&certificate.validity, steps(Part::Certificate), &files.certificate);
-                self.certificates.push(certificate);
-            }
-            Err(faults) => {
-                for Fault { part, message, help } in faults {
-                    let message = format!("{}: {message}", name_of(files, part).display());
-                    self.remark(Severity::Error, steps(part), message, help);
-                }
-            }
-        }
+        self.take(files, steps);
     }
 
     /// The certificates of a folder.
@@ -115,16 +104,21 @@ impl Loader<'_> {
             self.remark(Severity::Error, steps(), message, FOLDER);
         }
         for files in pairs {
-            match self.read(&files) {
-                Ok(certificate) => {
-                    self.warn(&certificate.validity, steps(), &files.certificate);
-                    self.certificates.push(certificate);
-                }
-                Err(faults) => {
-                    for Fault { part, message, help } in faults {
-                        let message = format!("{}: {message}", name_of(&files, part).display());
-                        self.remark(Severity::Error, steps(), message, help);
-                    }
+            self.take(&files, |_| steps());
+        }
+    }
+
+    /// Takes a certificate, or says what is wrong with it where `steps` lead to.
+    fn take(&mut self, files: &CertificateFiles, steps: impl Fn(Part) -> Vec<Step>) {
+        match self.read(files) {
+            Ok(certificate) => {
+                self.warn(&certificate.validity, steps(Part::Certificate), &files.certificate);
+                self.certificates.push(certificate);
+            }
+            Err(faults) => {
+                for Fault { part, message, help } in faults {
+                    let message = format!("{}: {message}", name_of(files, part).display());
+                    self.remark(Severity::Error, steps(part), message, help);
                 }
             }
         }
@@ -148,6 +142,29 @@ impl Loader<'_> {
             return certificate(written, self.now).map_err(|fault| vec![fault]);
         }
         Err(faults)
+    }
+
+    /// What clients show; `None`: it can't be used, which is told.
+    fn clients(&mut self, asked: &ClientCertificates) -> Option<Clients> {
+        let steps = |key| vec![Step::Key("client_certificates"), Step::Key(key)];
+        if asked.crl.as_deref().is_some_and(is_refused) {
+            return None;
+        }
+        match clients(asked, self.files, self.now) {
+            Ok(clients) => {
+                if let (Some(old), Some(crl)) = (&clients.stale, &asked.crl) {
+                    let message = format!("{}: {old}", crl.display());
+                    self.remark(Severity::Warning, steps("crl"), message, "fetch it");
+                }
+                Some(clients)
+            }
+            Err((key, why)) => {
+                let file = if key == "crl" { asked.crl.as_deref() } else { None };
+                let message = format!("{}: {why}", file.unwrap_or(&asked.ca).display());
+                self.remark(Severity::Error, steps(key), message, "write a bundle in PEM");
+                None
+            }
+        }
     }
 
     fn warn(&mut self, validity: &Validity, steps: Vec<Step>, file: &Path) {
@@ -185,31 +202,6 @@ fn name_of(files: &CertificateFiles, part: Part) -> &Path {
         Part::Certificate => &files.certificate,
         Part::Key => &files.key,
         Part::Ocsp => files.ocsp.as_deref().unwrap_or(&files.certificate),
-    }
-}
-
-fn clients_of(
-    loader: &mut Loader<'_>,
-    asked: &crate::config::ClientCertificates,
-) -> Option<Clients> {
-    let steps = |key| vec![Step::Key("client_certificates"), Step::Key(key)];
-    if asked.crl.as_deref().is_some_and(is_refused) {
-        return None;
-    }
-    match clients(asked, loader.files, loader.now) {
-        Ok(clients) => {
-            if let (Some(old), Some(crl)) = (&clients.stale, &asked.crl) {
-                let message = format!("{}: {old}", crl.display());
-                loader.remark(Severity::Warning, steps("crl"), message, "fetch it");
-            }
-            Some(clients)
-        }
-        Err((key, why)) => {
-            let file = if key == "crl" { asked.crl.as_deref() } else { None };
-            let message = format!("{}: {why}", file.unwrap_or(&asked.ca).display());
-            loader.remark(Severity::Error, steps(key), message, "write a bundle in PEM");
-            None
-        }
     }
 }
 
