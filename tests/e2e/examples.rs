@@ -192,12 +192,7 @@ fn serves(driver: Driver, file: &Path) {
     let listener = tables(&mut config, "listeners").find(|l| !l.contains_key("tls"));
     let listener = listener.expect("a plain listener").clone();
     let name = text(&listener, "name").expect("its name");
-    let header = if wants_header(&listener) {
-        "PROXY UNKNOWN
-"
-    } else {
-        ""
-    };
+    let header = if wants_header(&listener) { "PROXY UNKNOWN\r\n" } else { "" };
     for route in &routes {
         // Targets that speak TLS are for other tests.
         let target = text(route, "upstream").and_then(|name| upstreams.get(name));
