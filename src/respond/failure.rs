@@ -99,6 +99,7 @@ impl Failure {
         "body_too_large",
         "client_gone",
         "connect_method",
+        "trace_method",
         "no_route",
         "method_not_allowed",
         "rate_limited",
