@@ -10,6 +10,7 @@ mod matcher;
 mod process;
 mod reach;
 mod route;
+mod upgrade;
 mod upstream;
 mod words;
 
