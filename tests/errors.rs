@@ -40,6 +40,7 @@ fn failures() -> Vec<Failure> {
         F::FirstByteTimeout,
         F::ResponseTimeout,
         F::TotalTimeout,
+        F::TunnelTimeout,
     ];
     for failure in &all {
         match failure {
@@ -51,6 +52,7 @@ fn failures() -> Vec<Failure> {
             F::NoTarget | F::ConnectFailed | F::ConnectTimeout | F::NoDescriptors => {}
             F::ClosedEarly | F::BadResponse(_) | F::ResponseIncomplete => {}
             F::FirstByteTimeout | F::ResponseTimeout | F::TotalTimeout => {}
+            F::TunnelTimeout => {}
         }
     }
     all

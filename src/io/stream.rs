@@ -230,6 +230,11 @@ impl Stream {
         shut_down(self.fd, libc::SHUT_WR);
     }
 
+    /// Ends reading here: what is pending sees the end. The peer learns nothing of it.
+    pub fn shut_read(&self) {
+        shut_down(self.fd, libc::SHUT_RD);
+    }
+
     /// Makes closing send a reset instead of an orderly end, so that the peer can't take a
     /// truncated message for a whole one.
     pub fn reset_on_close(&self) {

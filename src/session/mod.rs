@@ -25,4 +25,6 @@ mod request;
 mod scratch;
 mod task;
 mod through;
+mod tunnel;
+mod upgrade;
 mod way;

@@ -28,5 +28,6 @@ mod reload;
 mod routing;
 mod start;
 mod timeouts;
+mod upgrade;
 mod upstream_strict;
 mod upstreams;

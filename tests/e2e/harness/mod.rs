@@ -10,6 +10,7 @@ mod gate;
 mod gateway;
 mod process;
 mod upstream;
+pub mod websocket;
 mod wire;
 
 pub use admin::Stats;
@@ -18,7 +19,7 @@ pub use confined::may_replace_hosts;
 pub use gate::{Gate, eventually, pass};
 pub use gateway::{Driver, Gateway, complete, forward_all};
 pub use process::{BINARY, run, run_with_files};
-pub use upstream::{Hanging, Refusing, Upstream, ok, unix_address};
+pub use upstream::{Hanging, Peer, Refusing, Upstream, ok, unix_address};
 pub use wire::{Broken, Head};
 
 use std::time::Duration;
