@@ -17,8 +17,8 @@ use super::account::Account;
 use super::pump::{End, Pump, Stop, Wire};
 use super::scratch::Upload;
 use super::task::Fate;
+use super::upgrade;
 use super::way::{Progress, Way};
-use super::{tunnel, upgrade};
 
 /// The buffers of an exchange.
 pub(super) struct Exchange<'a> {
@@ -93,10 +93,10 @@ pub(super) async fn run(
 }
 
 /// An answer that went out whole.
-struct Done {
-    fate: Fate,
+pub(super) struct Done {
+    pub(super) fate: Fate,
     /// Both messages were consumed whole and the target keeps the connection.
-    reusable: bool,
+    pub(super) reusable: bool,
 }
 
 /// The content is at hand: send all at once, then read the answer.
@@ -278,10 +278,10 @@ fn lost(way: &Way<'_, '_>, connection: &Connection, answered: bool) -> Broken {
 }
 
 /// The answer's way from the target to the client.
-struct Download<'a, 'w, 'v> {
-    way: &'a Way<'w, 'v>,
-    connection: &'a Connection,
-    target: &'a Target,
+pub(super) struct Download<'a, 'w, 'v> {
+    pub(super) way: &'a Way<'w, 'v>,
+    pub(super) connection: &'a Connection,
+    pub(super) target: &'a Target,
     progress: &'a Progress,
     /// Nothing else is pending on either connection.
     alone: bool,
@@ -341,34 +341,8 @@ impl Download<'_, '_, '_> {
         })
     }
 
-    /// Passes the 101 on, and then whatever both sides say, to their ends.
-    async fn switch(
-        &mut self,
-        answer: &mut Buffer,
-        reply: &mut Buffer,
-        response: &ResponseHead,
-        account: &mut Account,
-    ) -> Result<Done, Broken> {
-        *reply = Buffer::small();
-        self.encode(answer, reply, response, Content::None(None), false);
-        answer.consume(response.len);
-        let (head, early) = (reply.len() as u64, answer.len() as u64);
-        reply.append(answer.data());
-        *answer = Buffer::empty();
-        self.write_reply(reply).await?;
-        account.bytes_out += head + early;
-        account.content_out += early;
-        let cut = tunnel::run(self.way, self.connection, account).await;
-        account.failure = cut;
-        if cut == Some(Failure::ResponseIncomplete) {
-            self.way.request.connection.core.stats.target(self.target.id).failures.up();
-        }
-        let whole = matches!(cut, None | Some(Failure::TunnelTimeout));
-        Ok(Done { fate: if whole { Fate::Close } else { Fate::Reset }, reusable: false })
-    }
-
     /// Writes a head that stands for itself.
-    async fn write_reply(&mut self, reply: &mut Buffer) -> Result<(), Broken> {
+    pub(super) async fn write_reply(&mut self, reply: &mut Buffer) -> Result<(), Broken> {
         let client = self.way.request.connection;
         let at = clock::coarse_ns().saturating_add(self.way.rules.idle_ns);
         client.guard.arm(at.min(self.way.total_at_ns), Expiry::ShutBoth);
@@ -460,7 +434,7 @@ impl Download<'_, '_, '_> {
         Ok(())
     }
 
-    fn encode(
+    pub(super) fn encode(
         &self,
         answer: &Buffer,
         reply: &mut Buffer,

@@ -23,6 +23,7 @@ mod pump;
 pub mod records;
 mod request;
 mod scratch;
+mod switch;
 mod task;
 mod through;
 mod tunnel;

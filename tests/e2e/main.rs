@@ -28,6 +28,7 @@ mod reload;
 mod routing;
 mod start;
 mod timeouts;
+mod tunnel;
 mod upgrade;
 mod upstream_strict;
 mod upstreams;

@@ -3,7 +3,7 @@
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use base64::Engine;
 
-use super::{Client, Head, Peer};
+use super::{Client, Head, Peer, Upstream};
 
 /// The key of the RFC's example.
 pub const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
@@ -65,4 +65,22 @@ impl Peer {
         self.send(switching(&head));
         head
     }
+}
+
+/// Switches, then gives back what comes, so many bytes.
+pub fn echo_of(n: usize) -> Upstream {
+    Upstream::new(move |peer| {
+        peer.switch();
+        let bytes = peer.exactly(n);
+        peer.send(bytes);
+        peer.wait_closed();
+    })
+}
+
+/// Switches, and then does what the script says.
+pub fn switching_then(script: impl Fn(&mut Peer) + Send + Sync + 'static) -> Upstream {
+    Upstream::new(move |peer| {
+        peer.switch();
+        script(peer);
+    })
 }
