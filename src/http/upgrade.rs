@@ -81,9 +81,9 @@ pub fn check_answer(
     if protocol != WEBSOCKET {
         return Ok(());
     }
-    let key = only(&request.fields, request_buf, b"sec-websocket-key").unwrap_or_default();
-    let accepted = only(&response.fields, buf, b"sec-websocket-accept").unwrap_or_default();
-    if accepted != accept(key).as_bytes() {
+    let key = only(&request.fields, request_buf, b"sec-websocket-key");
+    let accepted = only(&response.fields, buf, b"sec-websocket-accept");
+    if key.is_none() || accepted != key.map(accept).as_deref().map(str::as_bytes) {
         return Err(Bad::BadWebsocketAccept);
     }
     const CHOSEN: &[u8] = b"sec-websocket-protocol";

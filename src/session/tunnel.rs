@@ -33,6 +33,7 @@ pub(super) async fn run(
         ends_ns: now.saturating_add(way.rules.tunnel_total_ns),
         bytes_in: Cell::new(0),
         bytes_out: Cell::new(0),
+        down_ended: Cell::new(false),
         cut: Cell::new(None),
     };
     core.stats.tunnels.up();
@@ -58,6 +59,8 @@ struct Tunnel<'a> {
     ends_ns: u64,
     bytes_in: Cell<u64>,
     bytes_out: Cell<u64>,
+    /// The target has said all it had to say.
+    down_ended: Cell<bool>,
     /// Why it was cut off: the first reason is the true one.
     cut: Cell<Option<Failure>>,
 }
@@ -68,7 +71,13 @@ impl Tunnel<'_> {
         let (client, target) = (self.client(), &self.target.stream);
         let mut source = self.source(client);
         loop {
-            if self.write(target, &mut piece, |_| {}).await.is_err() {
+            // Nobody reads from the client meanwhile, so nobody else would see that it is gone. But
+            // with both of its directions at an end it looks like that, too.
+            let watched = if self.down_ended.get() { -1 } else { client.fd() };
+            self.target.guard.watch_partner(watched);
+            let written = self.write(target, &mut piece, |_| {}).await;
+            self.target.guard.watch_partner(-1);
+            if written.is_err() {
                 return self.cut_off(Failure::ResponseIncomplete);
             }
             match self.read(&mut source, &mut piece).await {
@@ -87,8 +96,7 @@ impl Tunnel<'_> {
         loop {
             match self.read(&mut source, &mut piece).await {
                 Ok(0) => {
-                    // With both of the client's directions at an end it would look like gone,
-                    // while the last it sent is still on its way.
+                    self.down_ended.set(true);
                     self.target.guard.watch_partner(-1);
                     return self.end(client);
                 }
