@@ -53,7 +53,7 @@ pub const STATS_MAX_UPSTREAMS: u32 = 1 << 16;
 /// Targets with counters of their own, names being retired included.
 pub const STATS_MAX_TARGETS: u32 = 1 << 18;
 /// Kinds of failures and of bad requests that are told apart; a kind past it counts as the last.
-pub const STATS_MAX_KINDS: usize = 64;
+pub const STATS_MAX_KINDS: usize = 96;
 // ---- config ----
 
 /// Most mistakes listed for one file. More would scroll the first, usually the cause of the rest,
@@ -179,6 +179,13 @@ pub const FIRST_BYTE_TIMEOUT: std::time::Duration = std::time::Duration::from_se
 
 /// Between two reads or writes of a body, as NGINX's `proxy_read_timeout`.
 pub const BODY_IDLE_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// Longest silence of a tunnel, both directions together: HAProxy's guides give `timeout tunnel` an
+/// hour; applications that ping do so far more often.
+pub const TUNNEL_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(3600);
+
+/// Protocols that one route may allow upgrades to: they are compared one after another.
+pub const CONFIG_MAX_UPGRADES: usize = 8;
 
 /// Status of a redirect: temporary, so that no cache remembers a mistake; NGINX's and HAProxy's
 /// default.

@@ -44,6 +44,7 @@ fn failures() -> Vec<Failure> {
         F::FirstByteTimeout,
         F::ResponseTimeout,
         F::TotalTimeout,
+        F::TunnelTimeout,
     ];
     for failure in &all {
         match failure {
@@ -56,6 +57,7 @@ fn failures() -> Vec<Failure> {
             F::NoTarget | F::ConnectFailed | F::ConnectTimeout | F::NoDescriptors => {}
             F::ClosedEarly | F::BadResponse(_) | F::ResponseIncomplete => {}
             F::FirstByteTimeout | F::ResponseTimeout | F::TotalTimeout => {}
+            F::TunnelTimeout => {}
         }
     }
     all

@@ -380,6 +380,8 @@ pub struct Route {
     pub timeouts: Timeouts,
     /// Largest request body, bytes; `None`: no bound.
     pub max_body: Option<u64>,
+    /// Protocols that requests may switch to (lower-case).
+    pub upgrades: Vec<String>,
     /// Rate limits.
     pub limits: Vec<Limit>,
     /// Requests in flight on this route, over all workers; `None`: no bound.
@@ -495,6 +497,10 @@ pub struct Timeouts {
     pub first_byte: Duration,
     /// Between two reads of a response body, or two writes of a request body.
     pub idle: Duration,
-    /// The whole exchange; `None`: no bound.
+    /// The whole exchange, up to the answer that grants an upgrade; `None`: no bound.
     pub total: Option<Duration>,
+    /// Silence of an upgraded connection, both directions together.
+    pub tunnel: Duration,
+    /// Life of an upgraded connection; `None`: no bound.
+    pub tunnel_total: Option<Duration>,
 }

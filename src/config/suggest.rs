@@ -16,7 +16,7 @@ pub(super) fn nearest<'c>(
 }
 
 /// What other gateways call it, and what it is called here.
-const FOREIGN: [(&str, &str); 49] = [
+const FOREIGN: [(&str, &str); 51] = [
     ("address", "listen"),
     ("algorithm", "balance"),
     ("backend", "upstream"),
@@ -63,6 +63,8 @@ const FOREIGN: [(&str, &str); 49] = [
     ("service", "upstream"),
     ("set_real_ip_from", "trusted_proxies"),
     ("timeout", "timeouts"),
+    ("timeout_tunnel", "tunnel"),
+    ("upgrade_configs", "upgrades"),
     ("uri", "path"),
     ("url", "path"),
     ("worker_processes", "workers"),

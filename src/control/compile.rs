@@ -349,7 +349,8 @@ impl<'a> Routes<'a> {
         if !plain {
             return self.forward(route, names, group).map(Arc::new);
         }
-        let key = format!("{group} {:?} {:?}", route.host_policy, route.timeouts);
+        let (host, timeouts) = (&route.host_policy, &route.timeouts);
+        let key = format!("{group} {host:?} {timeouts:?} {:?}", route.upgrades);
         if let Some(same) = self.shared.get(&key) {
             return Ok(same.clone());
         }
@@ -381,6 +382,9 @@ impl<'a> Routes<'a> {
             first_byte_ns: ns(route.timeouts.first_byte),
             idle_ns: ns(route.timeouts.idle),
             total_ns: route.timeouts.total.map_or(u64::MAX, ns),
+            upgrades: route.upgrades.iter().map(|u| u.as_str().into()).collect(),
+            tunnel_ns: ns(route.timeouts.tunnel),
+            tunnel_total_ns: route.timeouts.tunnel_total.map_or(u64::MAX, ns),
         })
     }
 }

@@ -155,6 +155,12 @@ fn forwarded(out: &mut String, route: &Route, name: &str, upstream: Option<&Upst
         out,
         "  timeouts connect {connect}, first_byte {first_byte}, idle {idle}, total {total}"
     );
+    if !route.upgrades.is_empty() {
+        let total = t.tunnel_total.map_or("none".into(), |total| HumanDuration(total).to_string());
+        let (upgrades, tunnel) = (route.upgrades.join(", "), HumanDuration(t.tunnel));
+        let _ =
+            writeln!(out, "  upgrades {upgrades}, timeouts tunnel {tunnel}, tunnel_total {total}");
+    }
 }
 
 fn limits(out: &mut String, scope: &str, limits: &[Limit]) {
@@ -211,6 +217,7 @@ mod tests {
             "  limit orders (route): rate 100/m, burst 7, key path:id",
             "  max_body 1MiB",
             "  host_policy preserve",
+            "  upgrades websocket, timeouts tunnel 1h, tunnel_total none",
         ] {
             assert!(shown.lines().any(|shown| shown == line), "{line}\n{shown}");
         }

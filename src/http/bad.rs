@@ -103,6 +103,14 @@ refusals! {
     UnknownTransferCoding 501 "unknown_transfer_coding" "transfer coding other than chunked";
     UnexpectedFraming 400 "unexpected_framing" "content announced where none is allowed";
 
+    // Switching protocols: requests, then answers.
+    BadWebsocketVersion 400 "bad_websocket_version" "WebSocket without one Sec-WebSocket-Version";
+    OtherWebsocketVersion 426 "other_websocket_version" "WebSocket version other than 13";
+    BadWebsocketKey 400 "bad_websocket_key" "WebSocket without one Sec-WebSocket-Key of 16 bytes in base64";
+    BadUpgrade 400 "bad_upgrade" "protocol switch other than the one asked for";
+    BadWebsocketAccept 400 "bad_websocket_accept" "Sec-WebSocket-Accept does not answer the key";
+    BadWebsocketProtocol 400 "bad_websocket_protocol" "WebSocket subprotocol that was not offered";
+
     // The status line.
     BadStatusLine 400 "bad_status_line" "malformed status line";
     BadStatusCode 400 "bad_status_code" "status code is not within 100 to 599";

@@ -178,6 +178,8 @@ pub struct RequestHead {
     pub keep_alive: bool,
     /// `Expect: 100-continue`.
     pub expect_continue: bool,
+    /// An Upgrade field is there; what it comes to, [`super::upgrade::asked`] says.
+    pub upgrade: bool,
     /// Bytes of the head, the blank line included.
     pub len: usize,
 }

@@ -1,7 +1,8 @@
 //! Bytes become a message and back. Pure: no I/O, no clock.
 //!
 //! Owns the version-neutral heads ([`head`]), what a refused message is called ([`Bad`]), the
-//! rules shared by all versions (bytes, names, path, host) and HTTP/1.1 itself ([`h1`]).
+//! rules shared by all versions (bytes, names, path, host), what switching protocols takes
+//! ([`upgrade`]) and HTTP/1.1 itself ([`h1`]).
 //! Knows nothing of connections, routes, policies or who the peer is.
 //!
 //! Invariants: a message with two readings has none (it is refused, RFC 9112 sections 6.3 and
@@ -15,6 +16,7 @@ pub mod head;
 mod host;
 mod known;
 mod path;
+pub mod upgrade;
 
 pub use bad::Bad;
 pub use head::*;

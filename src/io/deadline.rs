@@ -25,6 +25,8 @@ pub enum Expiry {
     CancelRead,
     /// As `ShutRead`, for a connection that waits for a request.
     CloseIdle,
+    /// As `CancelRead`, for a connection that waits for more of what it is in.
+    PauseRead,
 }
 
 /// Why an operation ended early.
@@ -156,7 +158,7 @@ impl Watch {
         match entry.expiry {
             Expiry::ShutRead | Expiry::CloseIdle => shut_down(entry.fd, libc::SHUT_RD),
             Expiry::ShutBoth => shut_down(entry.fd, libc::SHUT_RDWR),
-            Expiry::CancelRead => {
+            Expiry::CancelRead | Expiry::PauseRead => {
                 let canceller = entry.canceller.take();
                 // Cancelling may wake a task at once; it must find the table free.
                 drop(entries);
@@ -231,7 +233,7 @@ impl Guard {
         self.watch.entries.borrow()[self.index as usize].expired
     }
 
-    /// The handle by which [`Expiry::CancelRead`] reaches a read.
+    /// The handle by which [`Expiry::CancelRead`] and [`Expiry::PauseRead`] reach a read.
     pub(super) fn cancel_handle(&self) -> CancelHandle {
         let entry = &mut self.watch.entries.borrow_mut()[self.index as usize];
         entry.canceller.get_or_insert_with(Canceller::new).handle()

@@ -13,6 +13,19 @@ pub struct Halves<A, B> {
     pub second: Option<B>,
 }
 
+/// Drives both until both are done.
+pub async fn both(first: impl Future<Output = ()>, second: impl Future<Output = ()>) {
+    let mut first = pin!(first);
+    let mut second = pin!(second);
+    let mut done = (false, false);
+    poll_fn(move |cx| {
+        done.0 = done.0 || first.as_mut().poll(cx).is_ready();
+        done.1 = done.1 || second.as_mut().poll(cx).is_ready();
+        if done == (true, true) { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+}
+
 /// Drives both until the second is done, or until the first is done with an output for which
 /// `stop` holds. What is unfinished then is dropped: its connection must be closed.
 pub async fn until_second<A, B>(

@@ -12,7 +12,7 @@ use rustls::pki_types::ServerName;
 use super::buffer::Buffer;
 use super::deadline::Guard;
 use super::raw::RawStream;
-use super::socket::{local_address, receive};
+use super::socket::{local_address, receive, shut_down};
 use super::tls::{HandshakeError, Tls};
 
 /// A connection. Reads and writes take `&self`, so that one task can drive both directions; at
@@ -227,6 +227,11 @@ impl Stream {
     pub fn shut_write(&self) {
         self.say_end();
         self.raw.shut_write();
+    }
+
+    /// Ends reading here: what is pending sees the end. The peer learns nothing of it.
+    pub fn shut_read(&self) {
+        shut_down(self.fd(), libc::SHUT_RD);
     }
 
     /// Makes closing send a reset instead of an orderly end, so that the peer can't take a

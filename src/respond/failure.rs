@@ -66,6 +66,8 @@ pub enum Failure {
     ResponseTimeout,
     /// The whole exchange took too long.
     TotalTimeout,
+    /// A tunnel was silent for too long, or has lasted as long as it may.
+    TunnelTimeout,
 }
 
 /// Who is to blame.
@@ -130,6 +132,7 @@ impl Failure {
         "first_byte_timeout",
         "response_timeout",
         "total_timeout",
+        "tunnel_timeout",
     ];
 
     /// Its place among [`Failure::KINDS`]: bad requests are one kind each, whatever the rule.
@@ -372,6 +375,15 @@ impl Failure {
                 "http_response_timeout",
                 Upstream,
                 false,
+            ),
+            // Nobody did wrong, and a busy gateway has many of these.
+            Self::TunnelTimeout => m(
+                504,
+                "tunnel_timeout",
+                "The tunnel's time is over",
+                "connection_read_timeout",
+                Client,
+                true,
             ),
         }
     }

@@ -44,6 +44,8 @@ pub struct Outgoing<'a, 'v> {
     pub content: Content,
     /// The request's version.
     pub version: Version,
+    /// The protocol that this answer switches to.
+    pub upgrade: Option<&'a str>,
     /// Whether this is the connection's last answer.
     pub close: bool,
     /// Edits of fields.
@@ -92,7 +94,10 @@ impl Outgoing<'_, '_> {
         if let Some(edits) = self.edits {
             edits.append(self.values, out);
         }
-        connection(out, self.version, self.close);
+        match self.upgrade {
+            Some(protocol) => encode::upgrade(out, protocol),
+            None => connection(out, self.version, self.close),
+        }
         out.extend_from_slice(encode::END);
     }
 

@@ -27,4 +27,18 @@ pub(super) struct Account {
     pub(super) reused: bool,
     /// What went wrong.
     pub(super) failure: Option<Failure>,
+    /// The tunnel that it became.
+    pub(super) tunnel: Option<Tunnelled>,
+}
+
+/// What a tunnel leaves out of the counting at the request's end.
+#[derive(Clone, Copy)]
+pub(super) struct Tunnelled {
+    /// When the switch was granted, nanoseconds of the core's clock: the time to there is the
+    /// request's latency, and not what both sides made of the tunnel.
+    pub(super) since_ns: u64,
+    /// Bytes from the client that were counted as they passed.
+    pub(super) counted_in: u64,
+    /// Bytes to the client that were.
+    pub(super) counted_out: u64,
 }

@@ -113,7 +113,7 @@ fn fate_after(r: &Request<'_>, s: &Scratch, close: bool) -> Fate {
         (None, Framing::Length(n)) => (s.input.len() - s.head.len) as u64 >= n,
         (None, Framing::Chunked | Framing::UntilClose) => false,
     };
-    if close || !read_whole {
+    if close || !read_whole || r.upgrade.is_some() {
         Fate::Linger
     } else if r.is_last(s) {
         Fate::Close

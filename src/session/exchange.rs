@@ -1,6 +1,6 @@
 //! One request and its answer over one upstream connection.
 
-use crate::http::h1::{BodyReader, Scan, parse_response};
+use crate::http::h1::{Asked, BodyReader, Scan, parse_response};
 use crate::http::{Framing, Known, ResponseHead, Version, first};
 use crate::io::deadline::Expired;
 use crate::io::join::until_second;
@@ -17,6 +17,7 @@ use super::account::Account;
 use super::pump::{End, Pump, Stop, Wire};
 use super::scratch::Upload;
 use super::task::Fate;
+use super::upgrade;
 use super::way::{Progress, Way};
 
 /// The buffers of an exchange.
@@ -92,10 +93,10 @@ pub(super) async fn run(
 }
 
 /// An answer that went out whole.
-struct Done {
-    fate: Fate,
+pub(super) struct Done {
+    pub(super) fate: Fate,
     /// Both messages were consumed whole and the target keeps the connection.
-    reusable: bool,
+    pub(super) reusable: bool,
 }
 
 /// The content is at hand: send all at once, then read the answer.
@@ -277,10 +278,10 @@ fn lost(way: &Way<'_, '_>, connection: &Connection, answered: bool) -> Broken {
 }
 
 /// The answer's way from the target to the client.
-struct Download<'a, 'w, 'v> {
-    way: &'a Way<'w, 'v>,
-    connection: &'a Connection,
-    target: &'a Target,
+pub(super) struct Download<'a, 'w, 'v> {
+    pub(super) way: &'a Way<'w, 'v>,
+    pub(super) connection: &'a Connection,
+    pub(super) target: &'a Target,
     progress: &'a Progress,
     /// Nothing else is pending on either connection.
     alone: bool,
@@ -309,6 +310,9 @@ impl Download<'_, '_, '_> {
             let large = n > medium && n <= medium + SPLICE_MIN;
             core.upstreams.note_answer(self.target.id, large);
         }
+        if response.status == 101 {
+            return Box::pin(self.switch(answer, reply, response, account)).await;
+        }
         let content = Content::of(response, self.way.head.version);
         let close = self.way.last
             || self.way.request.is_unwelcome()
@@ -325,10 +329,27 @@ impl Download<'_, '_, '_> {
         if let Err(stop) = result {
             return Err(Broken::during(self.failure(stop), self.progress.begun.get()));
         }
+        let refused = self.way.request.upgrade.is_some();
         Ok(Done {
-            fate: if close { Fate::Close } else { Fate::Keep },
-            reusable: response.keep_alive && response.framing != Framing::UntilClose,
+            fate: match close {
+                true if refused => Fate::Linger,
+                true => Fate::Close,
+                false => Fate::Keep,
+            },
+            // Who refuses an upgrade and who only says so can't be told apart.
+            reusable: response.keep_alive && response.framing != Framing::UntilClose && !refused,
         })
+    }
+
+    /// Writes a head that stands for itself.
+    pub(super) async fn write_reply(&mut self, reply: &mut Buffer) -> Result<(), Broken> {
+        let client = self.way.request.connection;
+        let at = clock::coarse_ns().saturating_add(self.way.rules.idle_ns);
+        client.guard.arm(at.min(self.way.total_at_ns), Expiry::ShutBoth);
+        self.progress.begun.set(true);
+        let (result, _) = client.stream.write_all(std::mem::take(reply)).await;
+        client.guard.disarm();
+        result.map_err(|_| Broken::during(Failure::ClientGone, true))
     }
 
     /// Reads up to the final head; interim answers are passed on as they come.
@@ -343,15 +364,15 @@ impl Download<'_, '_, '_> {
         loop {
             if !answer.is_empty() {
                 let max = self.way.group.max_response_head;
-                let parsed = parse_response(
-                    answer.data_mut(),
-                    &mut scan,
-                    max,
-                    self.way.head.method,
-                    response,
-                );
+                let upgrade = self.way.request.upgrade.is_some();
+                let to = Asked { method: self.way.head.method, upgrade };
+                let parsed = parse_response(answer.data_mut(), &mut scan, max, to, response);
                 match parsed {
                     Ok(true) if response.status >= 200 => return Ok(()),
+                    Ok(true) if response.status == 101 => {
+                        return upgrade::check_answer(self.way, response, answer.data())
+                            .map_err(|bad| Broken::during(Failure::BadResponse(bad), false));
+                    }
                     Ok(true) => {
                         interim += 1;
                         if interim > MAX_INTERIM {
@@ -404,23 +425,16 @@ impl Download<'_, '_, '_> {
         if self.way.head.version == Version::Http10 {
             return Ok(());
         }
-        let client = self.way.request.connection;
         *reply = Buffer::small();
         let edits = self.way.request.route().response_edits();
         head::interim(response, answer.data(), edits, reply.writer());
-        let at = clock::coarse_ns().saturating_add(self.way.rules.idle_ns);
-        client.guard.arm(at.min(self.way.total_at_ns), Expiry::ShutBoth);
-        self.progress.begun.set(true);
-        let (result, _) = client.stream.write_all(std::mem::take(reply)).await;
-        client.guard.disarm();
-        if result.is_ok() {
-            // It went out whole, so a final answer may follow, whoever makes it.
-            self.progress.begun.set(false);
-        }
-        result.map_err(|_| Broken::during(Failure::ClientGone, true))
+        self.write_reply(reply).await?;
+        // It went out whole, so a final answer may follow, whoever makes it.
+        self.progress.begun.set(false);
+        Ok(())
     }
 
-    fn encode(
+    pub(super) fn encode(
         &self,
         answer: &Buffer,
         reply: &mut Buffer,
@@ -438,6 +452,7 @@ impl Download<'_, '_, '_> {
             buf: answer.data(),
             content,
             version: self.way.head.version,
+            upgrade: self.way.request.upgrade.filter(|_| response.status == 101),
             close,
             edits: self.way.request.route().response_edits(),
             values: self.way.values,

@@ -208,6 +208,8 @@ impl<'a> Way<'a, '_> {
         let core = &self.request.connection.core;
         let stats = core.stats.target(target.id);
         let now = clock::coarse_ns();
+        // A kept connection that turned out dead would be no reason to ask for a tunnel twice.
+        let fresh = fresh || self.request.upgrade.is_some();
         if !fresh && let Some(kept) = self.reuse(target, now) {
             stats.reused.up();
             return Ok(kept);
@@ -251,6 +253,7 @@ impl<'a> Way<'a, '_> {
             head: self.head,
             buf: self.buf,
             path: self.path,
+            upgrade: self.request.upgrade,
             host,
             edits: self.rules.request_edits.as_ref(),
             values: self.values,

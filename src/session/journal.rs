@@ -16,21 +16,30 @@ pub(super) fn finish(r: &Request<'_>, s: &Scratch) {
     let core = &*r.connection.core;
     let account = &r.account;
     let now = clock::now_ns();
-    let latency_ns = now.saturating_sub(account.began_ns);
-    core.stats.finished(&Finished {
+    let lasted_ns = now.saturating_sub(account.began_ns);
+    let finished = Finished {
         listener: r.listener.id,
         route: r.route.map(|_| r.route_id()),
         status: account.status,
         bytes_in: account.head_in + account.content_in,
         bytes_out: account.bytes_out,
-        latency_ns,
+        latency_ns: lasted_ns,
+    };
+    core.stats.finished(&match &account.tunnel {
+        None => finished,
+        Some(tunnel) => Finished {
+            bytes_in: finished.bytes_in.saturating_sub(tunnel.counted_in),
+            bytes_out: finished.bytes_out.saturating_sub(tunnel.counted_out),
+            latency_ns: tunnel.since_ns.saturating_sub(account.began_ns),
+            ..finished
+        },
     });
     if let Some(failure) = account.failure {
         count_failure(r, failure);
         tell(r, s, failure);
     }
     if r.snapshot.access_log != AccessLogFormat::Off {
-        record(r, s, now, latency_ns);
+        record(r, s, now, lasted_ns);
     }
 }
 
@@ -71,7 +80,7 @@ fn target_name<'a>(r: &'a Request<'_>) -> Option<&'a str> {
     Some(&target.name)
 }
 
-fn record(r: &Request<'_>, s: &Scratch, now: u64, latency_ns: u64) {
+fn record(r: &Request<'_>, s: &Scratch, now: u64, lasted_ns: u64) {
     let core = &*r.connection.core;
     let account = &r.account;
     let buf = if s.head.len == 0 { &[] } else { s.input.data() };
@@ -90,7 +99,7 @@ fn record(r: &Request<'_>, s: &Scratch, now: u64, latency_ns: u64) {
         status: account.status,
         bytes_in: account.content_in,
         bytes_out: account.content_out,
-        duration_us: latency_ns / 1000,
+        duration_us: lasted_ns / 1000,
         upstream_us: group.map(|_| account.response_ns / 1000),
         route: r.route.map_or(&[][..], |_| r.route().name.as_bytes()),
         upstream: group.map_or(&[][..], |g| g.name.as_bytes()),

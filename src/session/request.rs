@@ -13,7 +13,7 @@ use super::arrival::{self, Arrival};
 use super::client::{After, Connection};
 use super::scratch::{Scratch, Upload};
 use super::task::{Fate, Request, begin};
-use super::{answers, forward, journal};
+use super::{answers, forward, journal, upgrade};
 
 /// Serves one request. `None`: the next one may come.
 pub(super) async fn serve(c: &mut Connection, s: &mut Scratch) -> Option<After> {
@@ -73,6 +73,7 @@ async fn run(r: &mut Request<'_>, s: &mut Scratch, found: Found) -> Result<Fate,
     }
     // 3: the route.
     r.route = Some(take_route(r, found)?);
+    upgrade::note(r, s);
     let stats = &r.connection.core.stats;
     let route = r.route_id();
     stats.route(route).begin();
@@ -98,7 +99,10 @@ async fn answer(r: &mut Request<'_>, s: &mut Scratch, permit: &Permit) -> Result
         Action::Forward(_) if max_forwards(&s.head, s.input.data()) == Some(0) => {
             answers::last_hop(r, s).await
         }
-        Action::Forward(rules) => forward::run(r, s, rules, permit).await,
+        Action::Forward(rules) => {
+            upgrade::check(r, s)?;
+            forward::run(r, s, rules, permit).await
+        }
         Action::Redirect(status, redirect) => answers::redirect(r, s, *status, redirect).await,
         Action::Respond(fixed) => answers::fixed(r, s, fixed).await,
     }

@@ -34,6 +34,8 @@ pub(super) struct Request<'a> {
     pub(super) client: client::Client,
     pub(super) client_text: AddressText,
     pub(super) route: Option<usize>,
+    /// The protocol that it asks to switch to, where its route allows that.
+    pub(super) upgrade: Option<&'a str>,
     pub(super) account: Account,
     /// Field lines that the limits add to the answer.
     pub(super) limit_fields: Vec<u8>,
@@ -50,10 +52,12 @@ impl Request<'_> {
         self.snapshot.route_ids[self.route.unwrap_or_default()]
     }
 
-    /// Whether this is the connection's last answer, as far as is known before it begins.
+    /// Whether this is the connection's last answer, as far as is known before it begins. One to an
+    /// upgrade always is: what the client sends behind such a request it may have meant for a tunnel.
     pub(super) fn is_last(&self, s: &Scratch) -> bool {
         !s.head.keep_alive
             || self.connection.requests >= self.listener.max_requests
+            || self.upgrade.is_some()
             || self.is_unwelcome()
     }
 
@@ -147,6 +151,7 @@ pub(super) fn begin<'a>(
         client_text: if client.trusted { AddressText::of(client.addr) } else { c.peer_text },
         client,
         route: None,
+        upgrade: None,
         account: Account { began_ns, head_in, ..Account::default() },
         limit_fields: Vec::new(),
     }

@@ -156,6 +156,12 @@ pub struct Forward {
     pub idle_ns: u64,
     /// Nanoseconds for all; `u64::MAX`: no bound.
     pub total_ns: u64,
+    /// Protocols that requests may switch to (lower-case).
+    pub upgrades: Box<[Box<str>]>,
+    /// Nanoseconds that a tunnel may be silent.
+    pub tunnel_ns: u64,
+    /// Nanoseconds that a tunnel may last; `u64::MAX`: no bound.
+    pub tunnel_total_ns: u64,
 }
 
 /// A fixed response.

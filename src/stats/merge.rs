@@ -49,6 +49,7 @@ pub struct GatewaySum {
     pub latency_sum_ns: u64,
     pub connections: u64,
     pub in_flight: u64,
+    pub tunnels: u64,
     pub pool_idle: u64,
     pub buffer_bytes: u64,
     pub accept_pauses: u64,
@@ -67,6 +68,7 @@ impl GatewaySum {
         self.latency_sum_ns += w.latency_sum.value();
         self.connections += w.connections.value();
         self.in_flight += w.in_flight.value();
+        self.tunnels += w.tunnels.value();
         self.pool_idle += w.pool_idle.value();
         self.buffer_bytes += w.buffer_bytes.value();
         self.accept_pauses += w.accept_pauses.value();

@@ -33,4 +33,4 @@ pub use registry::{
 };
 pub use slots::Slots;
 pub use status::{StatusCounts, StatusSums};
-pub use worker::{Finished, WorkerState, WorkerStats, Writer};
+pub use worker::{Finished, Passed, WorkerState, WorkerStats, Writer};

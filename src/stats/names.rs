@@ -65,6 +65,7 @@ metrics! {
     DRAINING Gauge "draining" [] "1 while the gateway finishes its requests in order to stop."
     CONNECTIONS Gauge "connections" [] "Client connections open."
     IN_FLIGHT Gauge "requests_in_flight" [] "Requests being served."
+    TUNNELS Gauge "tunnels" [] "Those of them that became tunnels (WebSocket and other upgrades)."
     FAILURES Counter "failures_total" ["reason"] "Requests the gateway answered with an error of its own, by reason."
     REQUEST_SECONDS Histogram "request_duration_seconds" [] "From the first byte of the request head to the last byte of the response."
     RECEIVED Counter "received_bytes_total" [] "Bytes received from clients."
@@ -114,6 +115,7 @@ metrics! {
 
     WORKER_REQUESTS Counter "worker_requests_total" ["worker" "core"] "Requests finished."
     WORKER_CONNECTIONS Gauge "worker_connections" ["worker" "core"] "Client connections open."
+    WORKER_TUNNELS Gauge "worker_tunnels" ["worker" "core"] "Tunnels open (WebSocket and other upgrades)."
     WORKER_TURNS Counter "worker_turns_total" ["worker" "core"] "Turns of the event loop."
     WORKER_POOL_IDLE Gauge "worker_pool_idle_connections" ["worker" "core"] "Idle upstream connections."
     WORKER_BUFFER_BYTES Gauge "worker_buffer_bytes" ["worker" "core"] "Bytes of buffers in use."

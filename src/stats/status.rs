@@ -3,9 +3,9 @@
 use super::counter::Counter;
 
 /// Codes that are counted one by one, 200 first: it sits with the hot counters.
-const COMMON: [u16; 33] = [
-    200, 201, 202, 204, 206, 301, 302, 303, 304, 307, 308, 400, 401, 403, 404, 405, 406, 408, 409,
-    410, 411, 413, 414, 417, 422, 429, 431, 499, 500, 501, 502, 503, 504,
+const COMMON: [u16; 35] = [
+    200, 101, 201, 202, 204, 206, 301, 302, 303, 304, 307, 308, 400, 401, 403, 404, 405, 406, 408,
+    409, 410, 411, 413, 414, 417, 422, 426, 429, 431, 499, 500, 501, 502, 503, 504,
 ];
 /// Common codes, then one slot for each class 1xx to 5xx.
 const SLOTS: usize = COMMON.len() + 5;

@@ -59,6 +59,8 @@ pub struct WorkerStats {
     pub connections: Gauge,
     /// Requests being served.
     pub in_flight: Gauge,
+    /// Those of them that became tunnels.
+    pub tunnels: Gauge,
     /// Idle upstream connections.
     pub pool_idle: Gauge,
     /// Bytes of buffers in use.
@@ -100,6 +102,7 @@ impl WorkerStats {
             turns: Counter::default(),
             connections: Gauge::default(),
             in_flight: Gauge::default(),
+            tunnels: Gauge::default(),
             pool_idle: Gauge::default(),
             buffer_bytes: Gauge::default(),
             generation: Gauge::default(),
@@ -174,6 +177,19 @@ pub struct Finished {
     pub latency_ns: u64,
 }
 
+/// Bytes that passed through a tunnel just now, for [`Writer::passed`].
+#[derive(Debug, Clone, Copy)]
+pub struct Passed {
+    /// Listener id.
+    pub listener: u32,
+    /// Route id.
+    pub route: u32,
+    /// Bytes received from the client.
+    pub bytes_in: u64,
+    /// Bytes sent to the client.
+    pub bytes_out: u64,
+}
+
 /// The right to write to a worker's block. It cannot leave the thread it was taken on (neither
 /// `Send` nor `Sync`), which is what makes plain loads and stores enough; its clones stay there
 /// too. Everything of [`WorkerStats`] is reached through it.
@@ -240,6 +256,18 @@ impl Writer {
         listener.codes.up(done.status);
         if let Some(route) = done.route {
             self.route(route).record(done.status, done.bytes_in, done.bytes_out, done.latency_ns);
+        }
+    }
+
+    /// Counts what passed through a tunnel: it may live for days, and nobody waits for its end.
+    #[inline]
+    pub fn passed(&self, passed: &Passed) {
+        let (listener, route) = (self.listener(passed.listener), self.route(passed.route));
+        for bytes_in in [&self.stats.bytes_in, &listener.bytes_in, &route.bytes_in] {
+            bytes_in.add(passed.bytes_in);
+        }
+        for bytes_out in [&self.stats.bytes_out, &listener.bytes_out, &route.bytes_out] {
+            bytes_out.add(passed.bytes_out);
         }
     }
 

@@ -12,6 +12,8 @@ pub struct Outgoing<'a, 'v> {
     pub buf: &'a [u8],
     /// Canonical path, rewritten where the route says so.
     pub path: &'a [u8],
+    /// The protocol that it asks to switch to.
+    pub upgrade: Option<&'a str>,
     /// Value of Host.
     pub host: &'a [u8],
     /// Edits of fields.
@@ -34,6 +36,9 @@ impl Outgoing<'_, '_> {
             Framing::Length(n) => encode::content_length(out, n),
             Framing::Chunked => out.extend_from_slice(encode::CHUNKED),
             Framing::None | Framing::UntilClose => {}
+        }
+        if let Some(protocol) = self.upgrade {
+            encode::upgrade(out, protocol);
         }
         let max_forwards = max_forwards(self.head, self.buf);
         if let Some(left) = max_forwards {

@@ -79,6 +79,14 @@ const TABLE: &[Row] = &[
         "http_request_denied",
         false,
     ),
+    row(
+        "other version of WebSocket",
+        "GET /ok HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 8\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+        426,
+        "http_request_error",
+        true,
+    ),
     row("version", "GET / HTTP/3.0\r\nHost: a\r\n\r\n", 505, "http_request_error", true),
     row(
         "refused connection",
@@ -207,7 +215,7 @@ fn provoke(gateway: &Gateway, row: &Row, accept: &str) -> (Response, bool) {
     let request = row.request.replacen("\r\n", &format!("\r\n{accept}"), 1);
     client.send(request);
     let response = client.response_to(row.request);
-    let closed = if response.value("connection") == Some("close") {
+    let closed = if response.head.values("connection").contains(&"close") {
         client.expect_closed();
         true
     } else {

@@ -32,5 +32,7 @@ mod routing;
 mod start;
 mod timeouts;
 mod tls;
+mod tunnel;
+mod upgrade;
 mod upstream_strict;
 mod upstreams;

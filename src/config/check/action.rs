@@ -74,7 +74,8 @@ fn nearest_upstream<'u>(name: &str, upstreams: &'u BTreeMap<String, Upstream>) -
 
 /// Keys that do something on the way upstream only.
 fn without_effect(place: &Place<'_>, report: &mut Report<'_>) {
-    for key in ["strip_prefix", "rewrite", "request_headers", "host_policy", "timeouts"] {
+    for key in ["strip_prefix", "rewrite", "request_headers", "host_policy", "timeouts", "upgrades"]
+    {
         if place.key(key).given() {
             let message = format!("`{key}` has no effect on a route without upstream");
             report.warning(&place.name(key), message, "remove it");
@@ -263,6 +264,9 @@ fn edited_name(text: &str, place: &Place<'_>, report: &mut Report<'_>) -> String
         }
         "connection" | "keep-alive" | "proxy-connection" | "upgrade" => {
             "remove it: it belongs to one connection, and the gateway manages its own"
+        }
+        "sec-websocket-key" | "sec-websocket-version" | "sec-websocket-accept" => {
+            "remove it: the handshake is checked as client and service made it"
         }
         "expect" => "remove it: the gateway passes 100-continue on by itself",
         _ => return name,

@@ -11,6 +11,7 @@ mod process;
 mod reach;
 mod route;
 mod tls;
+mod upgrade;
 mod upstream;
 mod upstream_tls;
 mod words;

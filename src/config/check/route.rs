@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::limit::{self, Scope};
-use super::{Names, action, matcher, timeout, words};
+use super::{Names, action, matcher, timeout, upgrade, words};
 use crate::config::diagnostic::Report;
 use crate::config::document::Place;
 use crate::config::file;
@@ -58,6 +58,7 @@ fn route(
     let response_headers = action::edits(&written.response_headers, &edits, report);
     let host_policy =
         host_policy(written.host_policy.as_deref(), &place.key("host_policy"), report);
+    let upgrades = upgrade::upgrades(written.upgrades.take(), &place.key("upgrades"), report);
     let timeouts = timeouts(&written.timeouts, &place.key("timeouts"), report);
     // Without its path a route's parameters are unknown: its limits cannot be judged.
     let path = path?;
@@ -76,6 +77,7 @@ fn route(
         host_policy,
         timeouts,
         max_body: written.max_body.map(|size| size.0),
+        upgrades,
         limits,
         max_concurrent: written.max_concurrent,
         max_concurrent_per_client: written.max_concurrent_per_client,
@@ -126,7 +128,8 @@ fn timeouts(written: &file::Timeouts, place: &Place<'_>, report: &mut Report<'_>
         longer("idle", idle);
         first_byte = first_byte.min(total);
     }
-    Timeouts { connect, first_byte, idle, total }
+    let (tunnel, tunnel_total) = upgrade::timeouts(written, place, report);
+    Timeouts { connect, first_byte, idle, total, tunnel, tunnel_total }
 }
 
 /// The route table gives each method beyond the standard ones a bit.

@@ -66,6 +66,13 @@ pub struct Route {
     /// Largest request body; else 413.
     #[schemars(extend("x-default" = "no bound"))]
     pub max_body: Option<Size>,
+    /// Protocols that a request may switch its connection to (`Upgrade`): `websocket`, whose
+    /// handshake is checked on both sides, or another token. `[]` switches upgrades off: the field is
+    /// left out, and the request goes on as a plain one. Only a GET without content asks for an
+    /// upgrade. Protocols that carry HTTP (`h2c`, `tls`) are
+    /// refused: no rule would see the requests in them.
+    #[schemars(extend("x-default" = "`[\"websocket\"]`"))]
+    pub upgrades: Option<Vec<String>>,
     /// Rate limits.
     #[schemars(extend("x-default" = "none"))]
     pub limits: Vec<Limit>,
@@ -181,9 +188,14 @@ pub struct Timeouts {
     pub first_byte: HumanDuration,
     /// Between two pieces of a body, in either direction.
     pub idle: HumanDuration,
-    /// The whole exchange.
+    /// The whole exchange; of an upgrade, up to the answer that grants it.
     #[schemars(extend("x-default" = "no bound"))]
     pub total: Option<HumanDuration>,
+    /// Silence of an upgraded connection (WebSocket), both directions together; then it is closed.
+    pub tunnel: HumanDuration,
+    /// Life of an upgraded connection.
+    #[schemars(extend("x-default" = "no bound"))]
+    pub tunnel_total: Option<HumanDuration>,
 }
 
 impl Default for Timeouts {
@@ -193,6 +205,8 @@ impl Default for Timeouts {
             first_byte: HumanDuration(limits::FIRST_BYTE_TIMEOUT),
             idle: HumanDuration(limits::BODY_IDLE_TIMEOUT),
             total: None,
+            tunnel: HumanDuration(limits::TUNNEL_TIMEOUT),
+            tunnel_total: None,
         }
     }
 }

@@ -78,6 +78,7 @@ fn gateway(shown: &Shown<'_>, recent: &Recent, hdr: &mut Hdr<u64>) -> Value {
     json!({
         "requests": sum.requests,
         "requests_in_flight": sum.in_flight,
+        "tunnels": sum.tunnels,
         "responses": responses(&sum.codes),
         "failures": kinds(&sum.failures, shown.kinds.failures),
         "bytes_in": sum.bytes_in,
@@ -122,6 +123,7 @@ fn worker(worker: &WorkerStats, hdr: &mut Hdr<u64>) -> Value {
         "turns": worker.turns.value(),
         "requests": sum.requests,
         "requests_in_flight": sum.in_flight,
+        "tunnels": sum.tunnels,
         "responses": responses(&sum.codes),
         "bytes_in": sum.bytes_in,
         "bytes_out": sum.bytes_out,

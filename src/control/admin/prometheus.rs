@@ -129,6 +129,7 @@ fn gateway(text: &mut Text, shown: &Shown<'_>) {
     text.single(&n::DRAINING, u8::from(facts.draining));
     text.single(&n::CONNECTIONS, sum.connections);
     text.single(&n::IN_FLIGHT, sum.in_flight);
+    text.single(&n::TUNNELS, sum.tunnels);
     text.head(&n::FAILURES);
     for (reason, count) in sum.failures.named(shown.kinds.failures) {
         text.sample(&n::FAILURES, &[&reason], count);
@@ -312,9 +313,10 @@ fn targets(text: &mut Text, shown: &Shown<'_>) {
 
 fn workers(text: &mut Text, shown: &Shown<'_>) {
     type Of = fn(&crate::stats::WorkerStats) -> u64;
-    let metrics: [(&Metric, Of); 7] = [
+    let metrics: [(&Metric, Of); 8] = [
         (&n::WORKER_REQUESTS, |w| w.requests.value()),
         (&n::WORKER_CONNECTIONS, |w| w.connections.value()),
+        (&n::WORKER_TUNNELS, |w| w.tunnels.value()),
         (&n::WORKER_TURNS, |w| w.turns.value()),
         (&n::WORKER_POOL_IDLE, |w| w.pool_idle.value()),
         (&n::WORKER_BUFFER_BYTES, |w| w.buffer_bytes.value()),

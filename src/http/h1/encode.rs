@@ -38,6 +38,12 @@ pub fn status_line(out: &mut Vec<u8>, status: u16, reason: &[u8]) {
     out.extend_from_slice(END);
 }
 
+/// The switch to a protocol, as a request asks for it and an answer grants it.
+pub fn upgrade(out: &mut Vec<u8>, protocol: &str) {
+    field(out, b"Connection", b"Upgrade");
+    field(out, b"Upgrade", protocol.as_bytes());
+}
+
 /// `name: value`.
 #[inline]
 pub fn field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {

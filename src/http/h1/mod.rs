@@ -19,7 +19,7 @@ mod trailers;
 
 pub use body::{BodyReader, Decoded};
 pub use request::parse_request;
-pub use response::parse_response;
+pub use response::{Asked, parse_response};
 pub use scan::Scan;
 
 use super::bad::Bad;

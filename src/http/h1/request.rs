@@ -66,6 +66,7 @@ fn conclude(
     };
     head.expect_continue =
         presence.once.contains(Known::Expect) && expects_continue(buf, presence, head)?;
+    head.upgrade = presence.once.contains(Known::Upgrade);
     let host = host_field(buf, presence, head)?;
     let target = split_target(buf, raw, head.method)?;
     place_host(buf, host, &target, head)?;

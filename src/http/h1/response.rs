@@ -10,24 +10,41 @@ use crate::http::bytes::value_end;
 use crate::http::head::{Framing, Known, Method, ResponseHead, Span, Version};
 use crate::limits::MAX_RESPONSE_FIELDS;
 
-/// Parses the response head at the start of `buf`, the answer to a request with method `to`.
+/// What a response answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Asked {
+    /// The request's method.
+    pub method: Method,
+    /// Whether it went out with an Upgrade field.
+    pub upgrade: bool,
+}
+
+impl From<Method> for Asked {
+    fn from(method: Method) -> Self {
+        Self { method, upgrade: false }
+    }
+}
+
+/// Parses the response head at the start of `buf`, the answer to a request as `to` says.
 /// `Ok(false)`: more bytes are needed.
 ///
 /// Called again with the same `scan` as `buf` grows; `scan` starts as its default with each
 /// message. `head` is overwritten, and means something after `Ok(true)` only. Interim (1xx)
-/// responses parse as any other; 101 is refused.
+/// responses parse as any other; a 101 that was not asked for is refused, and one that was is still
+/// to be held against its request ([`crate::http::upgrade::check_answer`]).
 pub fn parse_response(
     buf: &mut [u8],
     scan: &mut Scan,
     max_head: usize,
-    to: Method,
+    to: impl Into<Asked>,
     head: &mut ResponseHead,
 ) -> Result<bool, Bad> {
+    let to = to.into();
     let first = FirstLine { max_blank: 0, max_len: usize::MAX };
     parse_when_ripe(buf, scan, max_head, first, |buf| attempt(buf, to, head))
 }
 
-fn attempt(buf: &[u8], to: Method, head: &mut ResponseHead) -> Result<(), Stop> {
+fn attempt(buf: &[u8], to: Asked, head: &mut ResponseHead) -> Result<(), Stop> {
     let reason_end = parse_status_line(buf, head)?;
     head.fields.clear();
     let (len, presence) = parse_fields(
@@ -41,12 +58,7 @@ fn attempt(buf: &[u8], to: Method, head: &mut ResponseHead) -> Result<(), Stop> 
     Ok(conclude(buf, to, presence, head)?)
 }
 
-fn conclude(
-    buf: &[u8],
-    to: Method,
-    presence: Presence,
-    head: &mut ResponseHead,
-) -> Result<(), Bad> {
+fn conclude(buf: &[u8], to: Asked, presence: Presence, head: &mut ResponseHead) -> Result<(), Bad> {
     let announced = announced(buf, &head.fields, &presence, head.version)?;
     head.content_length = match announced {
         Announced::Length(length) => Some(length),
@@ -61,16 +73,23 @@ fn conclude(
     Ok(())
 }
 
-/// RFC 9112 section 6.3. Upgrades and tunnels are never asked for, so none can be granted.
-fn framing(status: u16, to: Method, announced: Announced) -> Result<Framing, Bad> {
-    if status == 101 || (to == Method::Connect && (200..300).contains(&status)) {
+/// RFC 9112 section 6.3. Tunnels by CONNECT are never asked for, so none can be granted.
+fn framing(status: u16, to: Asked, announced: Announced) -> Result<Framing, Bad> {
+    let unasked = match status {
+        101 => !to.upgrade,
+        200..300 => to.method == Method::Connect,
+        _ => false,
+    };
+    if unasked {
         return Err(Bad::UnexpectedUpgrade);
     }
     match (status, announced) {
+        // Of a length of 0 one side could think that it ends something.
+        (101, Announced::Length(0)) => Err(Bad::UnexpectedFraming),
         (100..=199 | 204, Announced::Nothing | Announced::Length(0)) => Ok(Framing::None),
         (100..=199 | 204, _) => Err(Bad::UnexpectedFraming),
         (304, _) => Ok(Framing::None),
-        _ if to == Method::Head => Ok(Framing::None),
+        _ if to.method == Method::Head => Ok(Framing::None),
         (_, Announced::Chunked) => Ok(Framing::Chunked),
         (_, Announced::Length(length)) => Ok(Framing::Length(length)),
         (_, Announced::Nothing) => Ok(Framing::UntilClose),

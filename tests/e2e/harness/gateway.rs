@@ -203,6 +203,12 @@ impl Gateway {
         Self::start(driver, forward_all(&upstream.address))
     }
 
+    /// The same with further keys of its route.
+    #[track_caller]
+    pub fn before_with(driver: Driver, upstream: &super::Upstream, keys: &str) -> Self {
+        Self::start(driver, format!("{}{keys}\n", forward_all(&upstream.address)))
+    }
+
     /// Starts any command of the binary that prints what it listens on.
     pub fn spawn(command: Command) -> Self {
         Self::spawn_with(command, true)

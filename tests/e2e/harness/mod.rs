@@ -12,6 +12,7 @@ mod gateway;
 mod process;
 mod tls;
 mod upstream;
+pub mod websocket;
 mod wire;
 
 pub use admin::Stats;
@@ -22,7 +23,7 @@ pub use gate::{Gate, eventually, pass};
 pub use gateway::{Builder, Driver, Gateway, complete, forward_all};
 pub use process::{BINARY, run, run_with_files};
 pub use tls::{BOTH, Made, Signer};
-pub use upstream::{Hanging, Refusing, Upstream, ok, unix_address};
+pub use upstream::{Hanging, Peer, Refusing, Upstream, ok, unix_address};
 pub use wire::{Broken, Head};
 
 use std::time::Duration;

@@ -463,6 +463,21 @@ impl Peer {
         rest
     }
 
+    /// Waits until the gateway ends the connection; whether it does so by a reset.
+    pub fn is_reset(&mut self) -> bool {
+        let reset = self.wire.drain() == Err(Broken::Reset);
+        self.end();
+        reset
+    }
+
+    /// Whether nothing comes for [`STOPPED`].
+    pub fn is_silent(&mut self) -> bool {
+        self.wire.link.patience(STOPPED);
+        let silent = self.wire.ahead().is_empty() && self.wire.fill() == Err(Broken::TimedOut);
+        self.wire.link.patience(PATIENCE);
+        silent
+    }
+
     /// Does nothing, and reads nothing, until the test is over.
     pub fn wait_stopped(&mut self) {
         let over = |s: &mut State| (!s.links.contains_key(&self.number)).then_some(());

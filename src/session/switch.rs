@@ -1,0 +1,39 @@
+//! The answer that turns a request into a tunnel.
+
+use crate::http::ResponseHead;
+use crate::io::Buffer;
+use crate::respond::failure::Failure;
+use crate::respond::head::Content;
+
+use super::account::Account;
+use super::exchange::{Broken, Done, Download};
+use super::task::Fate;
+use super::tunnel;
+
+impl Download<'_, '_, '_> {
+    /// Passes the 101 on, and then whatever both sides say, to their ends.
+    pub(super) async fn switch(
+        &mut self,
+        answer: &mut Buffer,
+        reply: &mut Buffer,
+        response: &ResponseHead,
+        account: &mut Account,
+    ) -> Result<Done, Broken> {
+        *reply = Buffer::small();
+        self.encode(answer, reply, response, Content::None(None), false);
+        answer.consume(response.len);
+        let (head, early) = (reply.len() as u64, answer.len() as u64);
+        reply.append(answer.data());
+        *answer = Buffer::empty();
+        self.write_reply(reply).await?;
+        account.bytes_out += head + early;
+        account.content_out += early;
+        let cut = tunnel::run(self.way, self.connection, account).await;
+        account.failure = cut;
+        if cut == Some(Failure::ResponseIncomplete) {
+            self.way.request.connection.core.stats.target(self.target.id).failures.up();
+        }
+        let whole = matches!(cut, None | Some(Failure::TunnelTimeout));
+        Ok(Done { fate: if whole { Fate::Close } else { Fate::Reset }, reusable: false })
+    }
+}

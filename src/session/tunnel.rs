@@ -1,0 +1,260 @@
+//! A tunnel: after a 101 both connections carry what the two sides say, unread, until both are done.
+//!
+//! A direction holds one small buffer while bytes pass and none while it is silent; it reads nothing
+//! before the last piece was written, so a slow reader stops the fast writer. The end of one side is
+//! passed on, and the other may go on. Silence of both directions together is bounded, and so is
+//! the tunnel's life.
+
+use std::cell::Cell;
+use std::io;
+
+use crate::io::deadline::Expired;
+use crate::io::join::both;
+use crate::io::{Buffer, Expiry, Guard, Stream, clock};
+use crate::limits::{AWAKE_NS, BUFFER_SMALL, LINGER_NS};
+use crate::respond::failure::Failure;
+use crate::stats::Passed;
+use crate::upstream::Connection;
+
+use super::account::{Account, Tunnelled};
+use super::way::Way;
+
+/// Passes bytes on until both sides have ended. What is given is why one was cut off, if it was.
+pub(super) async fn run(
+    way: &Way<'_, '_>,
+    target: &Connection,
+    account: &mut Account,
+) -> Option<Failure> {
+    let core = &way.request.connection.core;
+    let now = clock::now_ns();
+    let tunnel = Tunnel {
+        way,
+        target,
+        ends_ns: now.saturating_add(way.rules.tunnel_total_ns),
+        bytes_in: Cell::new(0),
+        bytes_out: Cell::new(0),
+        down_ended: Cell::new(false),
+        cut: Cell::new(None),
+    };
+    core.stats.tunnels.up();
+    tunnel.touch();
+    // What the client sent behind its head has waited for this.
+    let early = &way.buf[way.head.len..];
+    let mut first = Buffer::empty();
+    if !early.is_empty() {
+        first = Buffer::fitting(early.len());
+        first.append(early);
+        tunnel.count_in(early.len());
+    }
+    both(tunnel.pass_up(first), tunnel.pass_down()).await;
+    core.stats.tunnels.down();
+    tunnel.conclude(now, account)
+}
+
+/// A tunnel while it lives.
+struct Tunnel<'a> {
+    way: &'a Way<'a, 'a>,
+    target: &'a Connection,
+    /// When its life is over, nanoseconds.
+    ends_ns: u64,
+    bytes_in: Cell<u64>,
+    bytes_out: Cell<u64>,
+    /// The target has said all it had to say.
+    down_ended: Cell<bool>,
+    /// Why it was cut off: the first reason is the true one.
+    cut: Cell<Option<Failure>>,
+}
+
+impl Tunnel<'_> {
+    /// From the client to the target.
+    async fn pass_up(&self, mut piece: Buffer) {
+        let (client, target) = (self.client(), &self.target.stream);
+        let mut source = self.source(client);
+        loop {
+            // Nobody reads from the client meanwhile, so nobody else would see that it is gone. But
+            // with both of its directions at an end it looks like that, too.
+            let watched = if self.down_ended.get() { -1 } else { client.fd() };
+            self.target.guard.watch_partner(watched);
+            let written = self.write(target, &mut piece, |_| {}).await;
+            self.target.guard.watch_partner(-1);
+            if written.is_err() {
+                return self.cut_off(Failure::ResponseIncomplete);
+            }
+            match self.read(&mut source, &mut piece).await {
+                Ok(0) => return self.end(target),
+                Ok(n) => self.count_in(n),
+                Err(_) => return self.cut_off(Failure::ClientGone),
+            }
+        }
+    }
+
+    /// From the target to the client.
+    async fn pass_down(&self) {
+        let (client, target) = (self.client(), &self.target.stream);
+        let mut source = self.source(target);
+        let mut piece = Buffer::empty();
+        loop {
+            match self.read(&mut source, &mut piece).await {
+                Ok(0) => {
+                    self.down_ended.set(true);
+                    self.target.guard.watch_partner(-1);
+                    return self.end(client);
+                }
+                Ok(_) => {}
+                Err(_) => return self.cut_off(Failure::ResponseIncomplete),
+            }
+            let count = |n| self.count_out(n);
+            if self.write(client, &mut piece, count).await.is_err() {
+                return self.cut_off(Failure::ClientGone);
+            }
+        }
+    }
+
+    fn source<'s>(&self, stream: &'s Stream) -> Source<'s> {
+        let pause = self.way.request.connection.core.watch.guard(stream.fd());
+        Source { stream, pause, filled: false }
+    }
+
+    /// Reads a piece; 0 is the end.
+    async fn read(&self, source: &mut Source<'_>, piece: &mut Buffer) -> io::Result<usize> {
+        let n = source.read(piece).await?;
+        clock::now_ns();
+        self.touch();
+        Ok(n)
+    }
+
+    async fn write(
+        &self,
+        to: &Stream,
+        piece: &mut Buffer,
+        count: impl Fn(usize),
+    ) -> io::Result<()> {
+        while !piece.is_empty() || to.owes() {
+            let before = piece.len();
+            let (result, back) = to.write(std::mem::take(piece)).await;
+            *piece = back;
+            result?;
+            count(before - piece.len());
+            self.touch();
+        }
+        Ok(())
+    }
+
+    fn client(&self) -> &Stream {
+        &self.way.request.connection.stream
+    }
+
+    fn guards(&self) -> [&Guard; 2] {
+        [&self.way.request.connection.guard, &self.target.guard]
+    }
+
+    /// Something moved: both directions have time again. Not where time was over already, since
+    /// arming would forget that.
+    fn touch(&self) {
+        if self.expired().is_some() || self.cut.get().is_some() {
+            return;
+        }
+        let at = clock::coarse_ns().saturating_add(self.way.rules.tunnel_ns).min(self.ends_ns);
+        for guard in self.guards() {
+            guard.arm(at, Expiry::ShutBoth);
+        }
+    }
+
+    fn expired(&self) -> Option<Failure> {
+        self.guards().into_iter().find_map(Guard::expired).map(|why| match why {
+            Expired::Deadline => Failure::TunnelTimeout,
+            Expired::PartnerGone => Failure::ClientGone,
+        })
+    }
+
+    /// One side has said all it had to say; the other learns of it.
+    fn end(&self, other: &Stream) {
+        match self.expired() {
+            Some(why) => self.cut_off(why),
+            None => other.shut_write(),
+        }
+    }
+
+    /// Ends the other direction too: its reading now, and a write that nobody takes soon.
+    fn cut_off(&self, why: Failure) {
+        if self.cut.get().is_some() {
+            return;
+        }
+        self.cut.set(Some(self.expired().unwrap_or(why)));
+        self.client().shut_read();
+        self.target.stream.shut_read();
+        for guard in self.guards() {
+            guard.arm(clock::coarse_ns().saturating_add(LINGER_NS), Expiry::ShutBoth);
+        }
+    }
+
+    fn count_in(&self, n: usize) {
+        self.bytes_in.set(self.bytes_in.get() + n as u64);
+        self.publish(n as u64, 0);
+    }
+
+    fn count_out(&self, n: usize) {
+        self.bytes_out.set(self.bytes_out.get() + n as u64);
+        self.publish(0, n as u64);
+    }
+
+    fn publish(&self, bytes_in: u64, bytes_out: u64) {
+        let r = self.way.request;
+        let (listener, route) = (r.listener.id, r.route_id());
+        r.connection.core.stats.passed(&Passed { listener, route, bytes_in, bytes_out });
+    }
+
+    fn conclude(&self, since_ns: u64, account: &mut Account) -> Option<Failure> {
+        let (counted_in, counted_out) = (self.bytes_in.get(), self.bytes_out.get());
+        account.content_in += counted_in;
+        account.content_out += counted_out;
+        account.bytes_out += counted_out;
+        account.tunnel = Some(Tunnelled { since_ns, counted_in, counted_out });
+        let cut = self.cut.get();
+        if cut == Some(Failure::ClientGone) {
+            // The target must not take what it got for all there was.
+            self.target.stream.reset_on_close();
+        }
+        cut
+    }
+}
+
+/// The reading end of a direction.
+struct Source<'a> {
+    stream: &'a Stream,
+    pause: Guard,
+    /// The last piece took all the room there was.
+    filled: bool,
+}
+
+impl Source<'_> {
+    /// Reads a piece; after some silence it goes on waiting without a buffer.
+    async fn read(&mut self, piece: &mut Buffer) -> io::Result<usize> {
+        let mut buffer = std::mem::take(piece);
+        loop {
+            if self.filled && buffer.capacity() <= BUFFER_SMALL {
+                buffer = Buffer::medium();
+            } else if buffer.capacity() == 0 {
+                buffer = Buffer::small();
+            }
+            let awake_until = clock::coarse_ns().saturating_add(AWAKE_NS);
+            self.pause.arm(awake_until, Expiry::PauseRead);
+            let (result, back) = self.stream.read_or_cancel(buffer, &self.pause).await;
+            self.pause.disarm();
+            match result {
+                Err(e) if e.raw_os_error() == Some(libc::ECANCELED) => {
+                    drop(back);
+                    (buffer, self.filled) = (Buffer::empty(), false);
+                    self.pause.forget_canceller();
+                    self.stream.readable().await?;
+                }
+                Err(e) => return Err(e),
+                Ok(n) => {
+                    self.filled = back.is_full();
+                    *piece = back;
+                    return Ok(n);
+                }
+            }
+        }
+    }
+}

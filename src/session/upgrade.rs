@@ -1,0 +1,57 @@
+//! Whether a request may become a tunnel, and whether its answer made it one.
+
+use crate::http::upgrade::{self, WEBSOCKET};
+use crate::http::{Bad, ResponseHead};
+use crate::io::Buffer;
+use crate::limits::BUFFER_SMALL;
+use crate::respond::failure::Failure;
+use crate::snapshot::Action;
+
+use super::scratch::Scratch;
+use super::task::Request;
+use super::way::Way;
+
+/// Goes with a 426 (RFC 6455 section 4.4, RFC 9110 section 15.5.22).
+const WHAT_WE_SPEAK: &[u8] =
+    b"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n";
+
+/// Notes what the request asks to switch to, where its route allows that. Where it does not, the
+/// request goes on as a plain one (RFC 9110 section 7.8).
+pub(super) fn note(r: &mut Request<'_>, s: &mut Scratch) {
+    let Some(asked) = upgrade::asked(&s.head, s.input.data()) else { return };
+    let snapshot = r.snapshot;
+    let Action::Forward(rules) = &snapshot.routes[r.route.unwrap_or_default()].action else {
+        return;
+    };
+    let mut allowed = rules.upgrades.iter().map(|protocol| &**protocol);
+    r.upgrade = allowed.find(|protocol| protocol.as_bytes().eq_ignore_ascii_case(asked));
+    // The head stays at hand as long as the tunnel lives: in no more memory than it needs.
+    if r.upgrade.is_some() && s.input.capacity() > BUFFER_SMALL {
+        let mut input = Buffer::fitting(s.input.len());
+        input.append(s.input.data());
+        s.input = input;
+    }
+}
+
+/// Checks what the protocol demands of a request.
+pub(super) fn check(r: &mut Request<'_>, s: &Scratch) -> Result<(), Failure> {
+    if r.upgrade != Some(WEBSOCKET) {
+        return Ok(());
+    }
+    upgrade::check_websocket(&s.head, s.input.data()).map_err(|bad| {
+        if bad == Bad::OtherWebsocketVersion {
+            r.limit_fields.extend_from_slice(WHAT_WE_SPEAK);
+        }
+        Failure::BadRequest(bad)
+    })
+}
+
+/// Checks that a 101 grants what the request asked for.
+pub(super) fn check_answer(
+    way: &Way<'_, '_>,
+    response: &ResponseHead,
+    buf: &[u8],
+) -> Result<(), Bad> {
+    let asked = way.request.upgrade.ok_or(Bad::UnexpectedUpgrade)?;
+    upgrade::check_answer(asked, (way.head, way.buf), (response, buf))
+}
