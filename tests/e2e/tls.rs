@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use rustls::{ClientConfig, HandshakeKind, ProtocolVersion, version};
 
+use crate::harness::websocket::{frame, switching_then};
 use crate::harness::{BOTH, Client, Driver, Gateway, Made, Signer, Upstream, forward_all};
 
 both_drivers!(
@@ -27,6 +28,9 @@ both_drivers!(
     a_target_gets_our_certificate,
     verification_can_be_switched_off,
     an_idle_connection_costs_little,
+    a_tunnel_goes_through,
+    a_proxy_header_goes_before_tls,
+    a_proxy_header_comes_before_tls,
 );
 
 struct World {
@@ -376,4 +380,73 @@ fn an_idle_connection_costs_little(driver: Driver) {
         let each = world.gateway.resident().saturating_sub(before) / CONNECTIONS as u64;
         each < 12 * 1024
     });
+}
+
+fn a_tunnel_goes_through(driver: Driver) {
+    const MUCH: usize = 1 << 20;
+    let upstream = switching_then(|peer| {
+        assert_eq!(peer.exactly(9), frame("one"));
+        peer.send(b"two");
+        let bytes = peer.exactly(MUCH);
+        peer.send(bytes);
+        peer.wait_closed();
+    });
+    let world = world_with(driver, upstream, "strict_host = false");
+    let mut client = world.connect();
+    client.open_tunnel("/chat");
+    client.send(frame("one"));
+    assert_eq!(client.exactly(3), b"two");
+    let sent: Vec<u8> = (0..MUCH).map(|i| (i * 7 + i / 251) as u8).collect();
+    client.send(&sent);
+    assert!(client.exactly(MUCH) == sent, "other bytes came back");
+    drop(client);
+    world.gateway.wait_stats("it is over", |s| s.number("/gateway/tunnels") == 0);
+}
+
+fn a_proxy_header_goes_before_tls(driver: Driver) {
+    let signer = Signer::new();
+    let own = signer.certify(&["app.internal"]);
+    let server = signer.server(&own);
+    let upstream = Upstream::new(move |peer| {
+        let header = peer.proxy_header().expect("a header");
+        assert!(header.starts_with(b"PROXY TCP4 127.0.0.1 127.0.0.1 "), "{header:?}");
+        assert!(peer.begin_tls(&server));
+        peer.serve(crate::harness::ok("safe").as_bytes());
+    });
+    let text = format!(
+        "{WEB}[upstreams.app]\ntargets = [\"{}\"]\nproxy_protocol = \"v1\"\n\
+         tls = {{ roots = \"ca.pem\", server_name = \"app.internal\" }}\n\
+         [[routes]]\nname = \"all\"\npath = \"/*\"\nupstream = \"app\"\n",
+        upstream.address
+    );
+    let gateway = Gateway::with(driver, text).file("ca.pem", signer.pem()).start();
+    let mut client = gateway.connect();
+    for _ in 0..3 {
+        client.send(GET);
+        assert_eq!(client.response().expect(200).text(), "safe");
+    }
+    assert_eq!(upstream.connections(), 1);
+}
+
+fn a_proxy_header_comes_before_tls(driver: Driver) {
+    let signer = Signer::new();
+    let own = signer.certify(&["a.example"]);
+    let upstream = Upstream::saying("ok");
+    let text = format!(
+        "{WEB}trusted_proxies = [\"127.0.0.1\"]\nproxy_protocol = \"v1\"\n[listeners.tls]\n\
+         certificates = [{{ certificate = \"a.pem\", key = \"a.key\" }}]\n{}",
+        forward_all(&upstream.address)
+    );
+    let gateway = Gateway::with(driver, text)
+        .file("a.pem", own.certificate.as_str())
+        .file("a.key", own.key.as_str())
+        .start();
+    let header = b"PROXY TCP4 192.0.2.7 192.0.2.8 1234 443\r\n";
+    let mut client =
+        Client::connect_tls_behind(gateway.web(), header, &signer.client(BOTH), "a.example");
+    client.send(GET);
+    client.response().expect(200);
+    let head = upstream.only_request().head;
+    assert_eq!(head.value("x-forwarded-for"), Some("192.0.2.7"));
+    assert_eq!(head.value("x-forwarded-proto"), Some("https"));
 }

@@ -59,6 +59,7 @@ both_drivers!(
     a_target_that_comes_back_is_used_again,
     no_target_left_is_a_failure_that_ends,
     upstreams_can_be_chosen_by_route,
+    retries_are_a_share_of_requests,
 );
 
 fn an_ipv6_target(driver: Driver) {
@@ -512,5 +513,36 @@ fn upstreams_can_be_chosen_by_route(driver: Driver) {
     for _ in 0..3 {
         assert_eq!(client.get("/a/").expect(200).text(), "target 0");
         assert_eq!(client.get("/b/").expect(200).text(), "target 1");
+    }
+}
+
+/// Every second request meets the target that refuses, and wants to be tried on the other.
+fn retries_are_a_share_of_requests(driver: Driver) {
+    const REQUESTS: u64 = 80;
+    for (budget, enough) in [(0, false), (100, true)] {
+        let (upstream, refusing) = (Upstream::saying("ok"), Refusing::new());
+        let gateway = Gateway::start(
+            driver,
+            format!(
+                "[server]\nworkers = 1\n[upstreams.app]\ntargets = [\"{}\", \"{}\"]\nretries = 1\n\
+                 retry_budget = {budget}\nskip_after_failure = \"0s\"\n\
+                 [[routes]]\nname = \"all\"\npath = \"/*\"\nupstream = \"app\"\n",
+                upstream.address, refusing.address
+            ),
+        );
+        let mut client = gateway.connect();
+        let refused = (0..REQUESTS).filter(|_| {
+            client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+            client.response().status == 502
+        });
+        let refused = refused.count() as u64;
+        let stats = gateway.stats();
+        let retries = stats.upstream("app", "/retries");
+        // A second try takes a turn of its own, so it is about half of them.
+        assert!(retries + refused >= REQUESTS / 3);
+        assert_eq!(stats.upstream("app", "/retries_over_budget"), refused);
+        // A few a second are always allowed.
+        assert!(retries > 0);
+        assert_eq!(refused == 0, enough, "{refused} refused with a budget of {budget} percent");
     }
 }

@@ -98,6 +98,21 @@ impl Client {
             .map(|link| Self { wire: Wire::new(Link::Tls(link.into())) })
     }
 
+    /// The same after these bytes.
+    #[track_caller]
+    pub fn connect_tls_behind(
+        address: SocketAddr,
+        first: &[u8],
+        tls: &Arc<ClientConfig>,
+        name: &str,
+    ) -> Self {
+        let mut stream = TcpStream::connect_timeout(&address, PATIENCE).expect("a connection");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        stream.write_all(first).expect("the gateway takes the bytes");
+        let link = TlsLink::client(stream, tls, name).expect("a handshake with the gateway");
+        Self { wire: Wire::new(Link::Tls(link.into())) }
+    }
+
     /// The TLS that was agreed on.
     pub fn tls(&self) -> &TlsLink {
         match &self.wire.link {

@@ -359,7 +359,7 @@ impl Peer {
     }
 
     /// Begins TLS as its server; whether that came to something.
-    fn begin_tls(&mut self, config: &Arc<ServerConfig>) -> bool {
+    pub fn begin_tls(&mut self, config: &Arc<ServerConfig>) -> bool {
         let Link::Tcp(stream) = &self.wire.link else { return false };
         let stream = stream.try_clone().expect("a second handle");
         match TlsLink::server(stream, config) {
