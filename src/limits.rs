@@ -382,6 +382,8 @@ pub const TLS_PIECE: usize = 64 * 1024;
 pub const TLS_RECORD: usize = 16 * 1024 + 256 + 5;
 /// Encrypted bytes that may be owed when more are added: what one small write left, and tickets.
 pub const TLS_OWED: usize = 4 * 1024;
+/// Reads' worth of tickets and the like that an idle connection to a target may have got unasked.
+pub const TLS_UNASKED: usize = 4;
 /// Bytes asked for a splice pipe (Linux lets a user have some 64 MiB of them by default).
 pub const PIPE_BYTES: usize = 1024 * 1024;
 /// Spare pipes that a core keeps.

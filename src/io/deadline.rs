@@ -228,6 +228,13 @@ impl Guard {
         self.watch.entries.borrow_mut()[self.index as usize].partner = partner;
     }
 
+    /// Whether the last armed deadline passed and was to cancel a read.
+    pub(super) fn was_cancelled(&self) -> bool {
+        let entry = &self.watch.entries.borrow()[self.index as usize];
+        let cancels = matches!(entry.expiry, Expiry::CancelRead | Expiry::PauseRead);
+        cancels && entry.expired.is_some()
+    }
+
     /// Why the last armed deadline ended an operation, if it did.
     pub fn expired(&self) -> Option<Expired> {
         self.watch.entries.borrow()[self.index as usize].expired

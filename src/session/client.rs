@@ -85,6 +85,11 @@ impl Connection {
         result.is_ok() && self.guard.expired().is_none()
     }
 
+    /// Whether nothing that the client sent would be destroyed by closing.
+    pub(super) fn is_at_its_end(&self) -> bool {
+        self.client_closes || !self.stream.has_unread()
+    }
+
     /// Ends our side and reads what still comes, within bounds, so that the client can read its
     /// answer before a reset destroys it.
     pub(super) async fn linger(&mut self) {

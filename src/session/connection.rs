@@ -42,12 +42,13 @@ pub async fn serve(core: Rc<Core>, listener: Rc<ListenerState>, stream: Stream, 
         match after {
             After::Sleep => {
                 if !connection.sleep().await {
+                    connection.stream.say_end();
                     break;
                 }
             }
             // Closing while bytes are unread would be a reset, and destroy the last answer.
-            After::Close if connection.client_closes || !connection.stream.has_unread() => {
-                connection.stream.say_end();
+            // (With TLS a client that says no more requests come says so once more, by an alert.)
+            After::Close if connection.stream.tls().is_none() && connection.is_at_its_end() => {
                 break;
             }
             After::Close | After::Linger => {

@@ -21,18 +21,21 @@ impl Connection {
             return false;
         }
         self.core.handshakes.set(under_way + 1);
-        let agreed = Box::pin(self.handshake(tls)).await;
+        let result = Box::pin(self.handshake(tls)).await;
         self.core.handshakes.set(self.core.handshakes.get() - 1);
-        agreed
+        if matches!(result, Err(HandshakeError::NotTls)) {
+            Box::pin(self.refuse_plain_http()).await;
+        }
+        result.is_ok()
     }
 
-    async fn handshake(&mut self, tls: &Tls) -> bool {
+    async fn handshake(&mut self, tls: &Tls) -> Result<(), HandshakeError> {
         self.guard.arm(clock::now_ns().saturating_add(tls.handshake_ns), Expiry::ShutBoth);
         let result = self.stream.accept_tls(tls.config.clone()).await;
         self.guard.disarm();
         self.silent_since_ns = clock::now_ns();
         let stats = self.core.stats.listener(self.listener.id);
-        match result {
+        match &result {
             Ok(()) => {
                 let agreed = self.stream.tls();
                 self.server_name = agreed.and_then(|tls| tls.server_name());
@@ -40,17 +43,13 @@ impl Connection {
                 if agreed.is_some_and(|tls| tls.is_resumed()) {
                     stats.handshakes_resumed.up();
                 }
-                true
             }
             Err(error) => {
                 stats.handshakes_failed.up();
-                self.tell_refusal(&error);
-                if matches!(error, HandshakeError::NotTls) {
-                    self.refuse_plain_http().await;
-                }
-                false
+                self.tell_refusal(error);
             }
         }
+        result
     }
 
     /// At debug level: what clients do wrong is no news, and scanners do it all day.

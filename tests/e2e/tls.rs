@@ -1,6 +1,8 @@
 //! TLS on both sides: what is agreed on, what is refused, and that HTTP is the same above it.
 
+use std::io::Write;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use rustls::{ClientConfig, HandshakeKind, ProtocolVersion, version};
 
@@ -29,6 +31,9 @@ both_drivers!(
     verification_can_be_switched_off,
     an_idle_connection_costs_little,
     a_tunnel_goes_through,
+    silence_is_ended_in_due_form,
+    half_a_record_does_not_stretch_the_time,
+    a_client_that_has_ended_gets_its_whole_answer,
     a_proxy_header_goes_before_tls,
     a_proxy_header_comes_before_tls,
 );
@@ -449,4 +454,75 @@ fn a_proxy_header_comes_before_tls(driver: Driver) {
     let head = upstream.only_request().head;
     assert_eq!(head.value("x-forwarded-for"), Some("192.0.2.7"));
     assert_eq!(head.value("x-forwarded-proto"), Some("https"));
+}
+
+const SHORT: &str =
+    "[[listeners]]\nname = \"web\"\nlisten = \"127.0.0.1:0\"\nidle_timeout = \"1500ms\"\n";
+
+/// A gateway that does not wait long for the next request.
+fn impatient(driver: Driver, signer: &Signer, upstream: &Upstream) -> Gateway {
+    let own = signer.certify(&["a.example"]);
+    let text = format!(
+        "{SHORT}[listeners.tls]\ncertificates = [{{ certificate = \"a.pem\", key = \"a.key\" }}]\n{}",
+        forward_all(&upstream.address)
+    );
+    Gateway::with(driver, text).file("a.pem", own.certificate).file("a.key", own.key).start()
+}
+
+fn silence_is_ended_in_due_form(driver: Driver) {
+    let (signer, upstream) = (Signer::new(), Upstream::saying("ok"));
+    let gateway = impatient(driver, &signer, &upstream);
+    let mut client = Client::connect_tls(gateway.web(), &signer.client(BOTH), "a.example");
+    client.send(GET);
+    client.response().expect(200);
+    // rustls fails where the peer closed without saying so.
+    client.expect_closed();
+}
+
+/// Bytes that are no content yet come while a read is about to be cancelled.
+fn half_a_record_does_not_stretch_the_time(driver: Driver) {
+    let (signer, upstream) = (Signer::new(), Upstream::saying("ok"));
+    let gateway = impatient(driver, &signer, &upstream);
+    let tls = signer.client(BOTH);
+    std::thread::scope(|scope| {
+        for _ in 0..16 {
+            scope.spawn(|| {
+                let mut client = Client::connect_tls(gateway.web(), &tls, "a.example");
+                client.send(GET);
+                client.response().expect(200);
+                let mut record = client.record(&[b'x'; 16_000]);
+                record.truncate(15_000);
+                let began = Instant::now();
+                for byte in record {
+                    if began.elapsed() > Duration::from_millis(1300)
+                        || client.tls().socket().write_all(&[byte]).is_err()
+                    {
+                        break;
+                    }
+                    std::thread::park_timeout(Duration::from_micros(200));
+                }
+                client.expect_ended();
+            });
+        }
+    });
+    gateway.wait_stats("all are gone", |s| s.listener("web", "/connections/open") == 0);
+}
+
+fn a_client_that_has_ended_gets_its_whole_answer(driver: Driver) {
+    const MUCH: usize = 3 << 20;
+    let body = vec![b'x'; MUCH];
+    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {MUCH}\r\n\r\n");
+    let answer = [head.as_bytes(), &body].concat();
+    for only in [&version::TLS12, &version::TLS13] {
+        let world = world_with(driver, Upstream::answering(answer.clone()), "");
+        let tls = world.signer.client(&[only]);
+        let mut client = Client::connect_tls(world.gateway.web(), &tls, "a.example");
+        client.send("GET / HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n");
+        world.upstream.wait_for_request(1);
+        client.say_end();
+        world.gateway.wait_stats("the answer has gone out", |s| {
+            s.route("all", "/requests") == 1 || s.number("/gateway/bytes_out") > 0
+        });
+        assert_eq!(client.response().expect(200).body.len(), MUCH);
+    }
 }

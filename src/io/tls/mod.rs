@@ -25,7 +25,7 @@ use self::state::{State, Waits};
 use super::buffer::Buffer;
 use super::deadline::Guard;
 use super::raw::RawStream;
-use crate::limits::TLS_OWED;
+use crate::limits::{TLS_OWED, TLS_UNASKED};
 
 /// TLS on one connection.
 pub struct Tls {
@@ -34,6 +34,8 @@ pub struct Tls {
     server_name: RefCell<Option<Box<str>>>,
     /// The last read filled its buffer: the next takes a larger one.
     large: Cell<bool>,
+    /// A write is pending.
+    writing: Cell<bool>,
 }
 
 /// Why there is no TLS.
@@ -74,7 +76,7 @@ impl Tls {
 
     fn new(state: State) -> Self {
         let (state, server_name) = (RefCell::new(state), RefCell::default());
-        Self { state, server_name, large: Cell::new(false) }
+        Self { state, server_name, large: Cell::new(false), writing: Cell::new(false) }
     }
 
     /// Takes part in the handshake to its end.
@@ -143,9 +145,17 @@ impl Tls {
                 Ok(None) => {}
                 Err(error) => {
                     self.state.borrow_mut().alert();
-                    self.send_now(raw);
+                    // In the middle of another record nobody could read it.
+                    if !self.writing.get() {
+                        self.send_now(raw);
+                    }
                     return (Err(io::Error::new(io::ErrorKind::InvalidData, error)), buffer);
                 }
+            }
+            // A cancellation may have come between two reads of the wire, when there was none to cancel;
+            // the next would have no deadline.
+            if guard.is_some_and(Guard::was_cancelled) {
+                return (Err(io::Error::from_raw_os_error(libc::ECANCELED)), buffer);
             }
             if let Err(error) = self.fetch(raw, guard).await {
                 return (Err(error), buffer);
@@ -201,7 +211,9 @@ impl Tls {
             }
             std::mem::take(state.outgoing())
         };
+        self.writing.set(true);
         let (result, rest) = raw.write(out).await;
+        self.writing.set(false);
         out = rest;
         let mut state = self.state.borrow_mut();
         if !out.is_empty() {
@@ -217,7 +229,10 @@ impl Tls {
         if out.is_empty() {
             return Ok(());
         }
-        raw.write_all(out).await.0
+        self.writing.set(true);
+        let (result, _) = raw.write_all(out).await;
+        self.writing.set(false);
+        result
     }
 
     pub(super) fn owes(&self) -> bool {
@@ -226,7 +241,8 @@ impl Tls {
 
     /// Whether nothing has come that an idle connection would not bring: tickets come unasked.
     pub(super) fn is_quiet(&self, raw: &RawStream) -> bool {
-        loop {
+        // More than a few tickets is not what an idle connection brings.
+        for _ in 0..TLS_UNASKED {
             let mut buffer = self.state.borrow().room_for_more(false);
             match raw.receive_now(&mut buffer) {
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return !self.has_content(),
@@ -235,10 +251,11 @@ impl Tls {
             }
             let mut state = self.state.borrow_mut();
             state.add(buffer);
-            if state.advance(&mut Buffer::empty()).is_err() {
+            if state.advance(&mut Buffer::empty()).is_err() || state.has_content() {
                 return false;
             }
         }
+        false
     }
 
     pub(super) fn has_content(&self) -> bool {

@@ -113,6 +113,30 @@ impl Client {
         Self { wire: Wire::new(Link::Tls(link.into())) }
     }
 
+    /// Says that no more content comes, by TLS.
+    pub fn say_end(&mut self) {
+        if let Link::Tls(link) = &mut self.wire.link {
+            link.say_end().expect("the gateway takes the alert");
+        }
+    }
+
+    /// Bytes of TLS that stand for this content, not sent.
+    pub fn record(&mut self, content: &[u8]) -> Vec<u8> {
+        match &mut self.wire.link {
+            Link::Tls(link) => link.record(content),
+            _ => panic!("a plain connection"),
+        }
+    }
+
+    /// Fails unless the gateway ends the connection, however it does that.
+    #[track_caller]
+    pub fn expect_ended(&mut self) {
+        match self.wire.rest() {
+            Err(Broken::TimedOut) => panic!("the connection goes on"),
+            Ok(_) | Err(_) => {}
+        }
+    }
+
     /// The TLS that was agreed on.
     pub fn tls(&self) -> &TlsLink {
         match &self.wire.link {

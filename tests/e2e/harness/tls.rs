@@ -152,6 +152,25 @@ impl TlsLink {
         Self { connection: connection.into(), socket }.shake()
     }
 
+    /// Says that no more content comes.
+    pub fn say_end(&mut self) -> io::Result<()> {
+        self.connection.send_close_notify();
+        self.connection.write_tls(&mut self.socket).map(drop)
+    }
+
+    /// Bytes that stand for this content, not sent.
+    pub fn record(&mut self, content: &[u8]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        self.connection.writer().write_all(content).expect("room");
+        self.connection.write_tls(&mut bytes).expect("memory");
+        bytes
+    }
+
+    /// The socket below.
+    pub fn socket(&self) -> &TcpStream {
+        &self.socket
+    }
+
     fn shake(mut self) -> io::Result<Self> {
         while self.connection.is_handshaking() {
             self.connection.complete_io(&mut self.socket)?;
