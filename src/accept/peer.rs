@@ -20,6 +20,8 @@ pub struct Introduction {
     pub authority: Option<Box<str>>,
     /// The client spoke TLS to the proxy.
     pub tls: bool,
+    /// The proxy said whose connection it is: if its own, then its forwarding fields are its own too.
+    pub named: bool,
 }
 
 impl From<SocketAddr> for Peer {

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::config::HostPolicy;
+use crate::config::{HostPolicy, SendProxyProtocol};
 use crate::http::Framing;
 use crate::io::{Buffer, clock};
 use crate::limits::{CONTENT_APART, HEAD_ROOM};
@@ -210,6 +210,10 @@ impl<'a> Way<'a, '_> {
         let now = clock::coarse_ns();
         // A kept connection that turned out dead would be no reason to ask for a tunnel twice.
         let fresh = fresh || self.request.upgrade.is_some();
+        if self.request.upgrade.is_some() || self.group.proxy_protocol == SendProxyProtocol::Off {
+            // It would be held for as long as this request takes, and of no use to it.
+            self.request.connection.introduced.take();
+        }
         if !fresh && let Some(kept) = self.reuse(target, now) {
             stats.reused.up();
             return Ok(kept);

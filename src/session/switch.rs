@@ -8,7 +8,7 @@ use crate::respond::head::Content;
 use super::account::Account;
 use super::exchange::{Broken, Done, Download};
 use super::task::Fate;
-use super::tunnel;
+use super::tunnel::{self, Ended};
 
 impl Download<'_, '_, '_> {
     /// Passes the 101 on, and then whatever both sides say, to their ends.
@@ -28,12 +28,12 @@ impl Download<'_, '_, '_> {
         self.write_reply(reply).await?;
         account.bytes_out += head + early;
         account.content_out += early;
-        let cut = tunnel::run(self.way, self.connection, account).await;
+        let Ended { cut, whole } = tunnel::run(self.way, self.connection, account).await;
         account.failure = cut;
         if cut == Some(Failure::ResponseIncomplete) {
             self.way.request.connection.core.stats.target(self.target.id).failures.up();
         }
-        let whole = matches!(cut, None | Some(Failure::TunnelTimeout));
+        let whole = whole && matches!(cut, None | Some(Failure::TunnelTimeout));
         Ok(Done { fate: if whole { Fate::Close } else { Fate::Reset }, reusable: false })
     }
 }

@@ -132,9 +132,11 @@ pub(super) fn begin<'a>(
         s.head.clear();
     }
     let buf = s.input.data();
+    // Whom a proxy in front cannot name is not that proxy, though it has its address.
+    let unnamed = c.introduction.as_ref().is_some_and(|introduction| !introduction.named);
     let client = client::client_address(
         c.peer.ip(),
-        &listener.trusted_proxies,
+        if unnamed { &[] } else { &listener.trusted_proxies },
         listener.client_address_from,
         &s.head.fields,
         buf,

@@ -19,12 +19,16 @@ use crate::upstream::Connection;
 use super::account::{Account, Tunnelled};
 use super::way::Way;
 
-/// Passes bytes on until both sides have ended. What is given is why one was cut off, if it was.
-pub(super) async fn run(
-    way: &Way<'_, '_>,
-    target: &Connection,
-    account: &mut Account,
-) -> Option<Failure> {
+/// How a tunnel ended.
+pub(super) struct Ended {
+    /// Why it was cut off, if it was.
+    pub(super) cut: Option<Failure>,
+    /// All that was taken from one side reached the other.
+    pub(super) whole: bool,
+}
+
+/// Passes bytes on until both sides have ended.
+pub(super) async fn run(way: &Way<'_, '_>, target: &Connection, account: &mut Account) -> Ended {
     let core = &way.request.connection.core;
     let now = clock::now_ns();
     let tunnel = Tunnel {
@@ -35,6 +39,7 @@ pub(super) async fn run(
         bytes_out: Cell::new(0),
         down_ended: Cell::new(false),
         cut: Cell::new(None),
+        lost: Cell::new(false),
     };
     core.stats.tunnels.up();
     tunnel.touch();
@@ -63,6 +68,8 @@ struct Tunnel<'a> {
     down_ended: Cell<bool>,
     /// Why it was cut off: the first reason is the true one.
     cut: Cell<Option<Failure>>,
+    /// Bytes that were taken from one side did not all reach the other.
+    lost: Cell<bool>,
 }
 
 impl Tunnel<'_> {
@@ -131,8 +138,10 @@ impl Tunnel<'_> {
     ) -> io::Result<()> {
         while !piece.is_empty() || to.owes() {
             let before = piece.len();
+            self.patient(to);
             let (result, back) = to.write(std::mem::take(piece)).await;
             *piece = back;
+            self.lost.set(self.lost.get() || result.is_err());
             result?;
             count(before - piece.len());
             self.touch();
@@ -160,6 +169,17 @@ impl Tunnel<'_> {
         }
     }
 
+    /// The reader of what is written may read though the kernel does not say so yet.
+    fn patient(&self, to: &Stream) {
+        if self.expired().is_some() || self.cut.get().is_some() {
+            return;
+        }
+        let [client, target] = self.guards();
+        let guard = if std::ptr::eq(to, self.client()) { client } else { target };
+        let silence = self.way.rules.tunnel_ns;
+        guard.arm_write(clock::coarse_ns().saturating_add(silence), silence, self.ends_ns);
+    }
+
     fn expired(&self) -> Option<Failure> {
         self.guards().into_iter().find_map(Guard::expired).map(|why| match why {
             Expired::Deadline => Failure::TunnelTimeout,
@@ -169,6 +189,10 @@ impl Tunnel<'_> {
 
     /// One side has said all it had to say; the other learns of it.
     fn end(&self, other: &Stream) {
+        // A reading that was shut because of the other direction is no end.
+        if self.cut.get().is_some() {
+            return;
+        }
         match self.expired() {
             Some(why) => self.cut_off(why),
             None => other.shut_write(),
@@ -204,18 +228,18 @@ impl Tunnel<'_> {
         r.connection.core.stats.passed(&Passed { listener, route, bytes_in, bytes_out });
     }
 
-    fn conclude(&self, since_ns: u64, account: &mut Account) -> Option<Failure> {
+    fn conclude(&self, since_ns: u64, account: &mut Account) -> Ended {
         let (counted_in, counted_out) = (self.bytes_in.get(), self.bytes_out.get());
         account.content_in += counted_in;
         account.content_out += counted_out;
         account.bytes_out += counted_out;
         account.tunnel = Some(Tunnelled { since_ns, counted_in, counted_out });
         let cut = self.cut.get();
-        if cut == Some(Failure::ClientGone) {
+        if self.lost.get() || cut == Some(Failure::ClientGone) {
             // The target must not take what it got for all there was.
             self.target.stream.reset_on_close();
         }
-        cut
+        Ended { cut, whole: !self.lost.get() }
     }
 }
 

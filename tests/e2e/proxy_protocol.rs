@@ -304,7 +304,10 @@ fn the_clients_own_word_counts_only_where_it_is_trusted(driver: Driver) {
     assert_eq!(ask(V1), "192.0.2.7", "the proxy is trusted, its client is not");
     let trusted = b"PROXY TCP4 127.0.0.1 198.51.100.9 1 443\r\n";
     assert_eq!(ask(trusted), "203.0.113.5, 127.0.0.1");
-    assert_eq!(ask(b"PROXY UNKNOWN\r\n"), "203.0.113.5, 127.0.0.1");
+    // It is not the proxy that speaks, though its address is all that is known.
+    assert_eq!(ask(b"PROXY UNKNOWN\r\n"), "127.0.0.1");
+    let own = [&b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0"[..]].concat();
+    assert_eq!(ask(&own), "203.0.113.5, 127.0.0.1");
 }
 
 fn the_access_log_has_client_and_proxy(driver: Driver) {

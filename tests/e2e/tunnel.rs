@@ -31,6 +31,7 @@ both_drivers!(
     a_tunnel_goes_on_while_the_gateway_drains,
     the_drain_deadline_ends_tunnels,
     a_tunnel_has_one_record,
+    a_tunnel_that_is_cut_does_not_look_whole,
 );
 
 fn frames_pass_both_ways_byte_by_byte(driver: Driver) {
@@ -380,4 +381,22 @@ fn a_tunnel_has_one_record(driver: Driver) {
     let record: serde_json::Value = serde_json::from_str(&line).expect("JSON");
     assert_eq!(record["status"], 101, "{line}");
     assert_eq!((&record["bytes_in"], &record["bytes_out"]), (&5.into(), &5.into()), "{line}");
+}
+
+fn a_tunnel_that_is_cut_does_not_look_whole(driver: Driver) {
+    let (gate, seen) = (Gate::new(), Gate::new());
+    let (held, saw) = (gate.clone(), seen.clone());
+    let upstream = switching_then(move |peer| {
+        held.wait();
+        assert_eq!(peer.drain(), Err(Broken::Reset));
+        saw.open();
+    });
+    let gateway = Gateway::before_with(driver, &upstream, "timeouts = { tunnel = \"1s\" }");
+    let mut client = gateway.connect();
+    client.open_tunnel("/");
+    let taken = client.send_until_stopped(&[b'x'; 64 * 1024], ENDLESS);
+    assert!(taken < ENDLESS, "nobody stopped the client");
+    gateway.wait_stats("time is over", |s| s.number("/gateway/tunnels") == 0);
+    gate.open();
+    seen.wait();
 }

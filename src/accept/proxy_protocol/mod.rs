@@ -33,9 +33,11 @@ pub struct Header<'a> {
 /// Whose connection it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Addresses {
-    /// The proxy's own (LOCAL, a health check), or one that it cannot name (UNKNOWN, or a client
-    /// that has no IP address): the transport's addresses count.
+    /// The proxy's own (LOCAL, a health check): the transport's addresses count.
     Transport,
+    /// One that the proxy cannot name (UNKNOWN, or a client that has no IP address). The transport's
+    /// addresses count, but it is not the proxy that speaks.
+    Unnamed,
     /// A client's.
     Proxied {
         /// The client.

@@ -50,7 +50,7 @@ mod tests {
     fn a_listener_may_take_one_version_only() {
         assert_eq!(parse(b"P", Accept::V2), Err(Bad::Missing));
         assert_eq!(parse(b"\r", Accept::V1), Err(Bad::Missing));
-        let header = Header { addresses: Addresses::Transport, tlvs: Tlvs::default(), len: 15 };
+        let header = Header { addresses: Addresses::Unnamed, tlvs: Tlvs::default(), len: 15 };
         assert_eq!(parse(b"PROXY UNKNOWN\r\n", Accept::V1), Ok(Some(header)));
     }
 }

@@ -103,7 +103,7 @@ impl Refused {
 
 fn introduced(header: &Header<'_>, transport: SocketAddr) -> Peer {
     let (address, destination) = match header.addresses {
-        Addresses::Transport => (transport, None),
+        Addresses::Transport | Addresses::Unnamed => (transport, None),
         Addresses::Proxied { source, destination } => (source, Some(destination)),
     };
     let introduction = Introduction {
@@ -111,6 +111,7 @@ fn introduced(header: &Header<'_>, transport: SocketAddr) -> Peer {
         destination,
         authority: header.tlvs.authority.map(Box::from),
         tls: header.tlvs.tls.is_some_and(|tls| tls.used),
+        named: header.addresses != Addresses::Unnamed,
     };
     Peer { address, introduction: Some(Box::new(introduction)) }
 }

@@ -25,7 +25,7 @@ fn addresses(said: &str) -> Option<Addresses> {
         ("TCP4", pairs) => proxied::<Ipv4Addr>(pairs),
         ("TCP6", pairs) => proxied::<Ipv6Addr>(pairs),
         // What else the line says is to be ignored.
-        ("UNKNOWN", _) => Some(Addresses::Transport),
+        ("UNKNOWN", _) => Some(Addresses::Unnamed),
         _ => None,
     }
 }
@@ -76,7 +76,7 @@ mod tests {
     #[test]
     fn an_unknown_client_keeps_the_transport_address() {
         for line in ["PROXY UNKNOWN\r\n", "PROXY UNKNOWN ::1 ::1 1 2\r\n", "PROXY UNKNOWN ?\r\n"] {
-            assert_eq!(read(line), Ok(Some(Addresses::Transport)), "{line:?}");
+            assert_eq!(read(line), Ok(Some(Addresses::Unnamed)), "{line:?}");
         }
     }
 
@@ -123,7 +123,7 @@ mod tests {
     #[test]
     fn a_line_has_at_most_107_bytes() {
         let line = |fill: usize| format!("PROXY UNKNOWN {}\r\n", "x".repeat(fill));
-        assert_eq!(read(&line(91)), Ok(Some(Addresses::Transport)));
+        assert_eq!(read(&line(91)), Ok(Some(Addresses::Unnamed)));
         assert_eq!(line(91).len(), PROXY_V1_MAX);
         assert_eq!(read(&line(92)), Err(Bad::TooLong));
         assert_eq!(read(&line(92)[..PROXY_V1_MAX]), Err(Bad::TooLong));

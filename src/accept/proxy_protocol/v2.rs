@@ -28,7 +28,8 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Option<Header<'_>>, Bad> {
     let Some(header) = bytes.get(..len) else { return Ok(None) };
     let (addresses, tlvs) = header[FIXED..].split_at(family.bytes());
     let tlvs = if local { Tlvs::default() } else { tlv::read(header, tlvs)? };
-    Ok(Some(Header { addresses: family.addresses(addresses), tlvs, len }))
+    let addresses = if local { Addresses::Transport } else { family.addresses(addresses) };
+    Ok(Some(Header { addresses, tlvs, len }))
 }
 
 #[derive(Clone, Copy)]
@@ -70,7 +71,7 @@ impl Family {
             Self::Inet6 => pair::<16>(block),
             Self::Unspecified | Self::Other(_) => None,
         };
-        pair.map_or(Addresses::Transport, |(source, destination)| Addresses::Proxied {
+        pair.map_or(Addresses::Unnamed, |(source, destination)| Addresses::Proxied {
             source,
             destination,
         })
@@ -125,17 +126,20 @@ mod tests {
     }
 
     #[test]
-    fn the_proxys_own_and_clients_without_address_keep_the_transport_address() {
-        for bytes in [
+    fn the_proxys_own_and_clients_without_address_are_told_apart() {
+        let own = [
             header(0x20, 0x00, &[]),
             // Whatever else stands there.
             header(0x20, 0x11, &V4),
             header(0x20, 0xff, &[9; 40]),
-            header(0x21, 0x00, &[]),
-            header(0x21, 0x12, &V4),
-            header(0x21, 0x31, &[b'/'; 216]),
-        ] {
+        ];
+        for bytes in own {
             assert_eq!(read(&bytes), Ok(Some(Addresses::Transport)), "{bytes:?}");
+        }
+        for bytes in
+            [header(0x21, 0x00, &[]), header(0x21, 0x12, &V4), header(0x21, 0x31, &[b'/'; 216])]
+        {
+            assert_eq!(read(&bytes), Ok(Some(Addresses::Unnamed)), "{bytes:?}");
         }
     }
 

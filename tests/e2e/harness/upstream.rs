@@ -451,6 +451,11 @@ impl Peer {
         self.resets = true;
     }
 
+    /// Reads to end of file and keeps nothing.
+    pub fn drain(&mut self) -> Result<(), Broken> {
+        self.wire.drain()
+    }
+
     /// Waits until the gateway ends the connection; gives what it sent before.
     pub fn wait_closed(&mut self) -> Vec<u8> {
         let rest = match self.wire.rest() {
