@@ -61,7 +61,8 @@ async fn echo(uri: Uri, headers: HeaderMap) -> Json<Value> {
 /// # Errors
 /// Where the system has no random numbers.
 pub fn certificate(listen: SocketAddr) -> Result<Files, rcgen::Error> {
-    let names = ["localhost".to_owned(), "127.0.0.1".to_owned(), listen.ip().to_string()];
+    let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), listen.ip().to_string()];
+    names.dedup();
     let mut params = CertificateParams::new(names)?;
     params.not_before = SystemTime::now().into();
     params.not_after = (SystemTime::now() + DEMO_CERTIFICATE).into();
