@@ -6,6 +6,7 @@ use std::sync::Arc;
 use libfuzzer_sys::fuzz_target;
 use tollgate::config::{self, Settings, Severity};
 use tollgate::control::compile::{Material, Plan};
+use tollgate::control::tls::{InForce, Targets};
 use tollgate::stats::Registry;
 
 /// Compiles settings as a reload does, without sockets or addresses of DNS names.
@@ -13,7 +14,8 @@ fn compile(settings: &Settings) {
     let plan = Plan::new(settings, &Default::default());
     let Ok(ids) = Registry::default().assign(&plan.names(), &[]) else { return };
     let sockets = vec![Arc::default(); settings.listeners.len()];
-    let material = Material { generation: 1, ids: &ids, sockets, max_connections: 1 };
+    let tls = InForce { listeners: vec![None; sockets.len()], targets: Targets::default() };
+    let material = Material { generation: 1, ids: &ids, sockets, tls, max_connections: 1 };
     if let Ok(snapshot) = plan.compile(material) {
         assert_eq!(snapshot.routes.len(), settings.routes.len());
         assert_eq!(snapshot.listeners.len(), settings.listeners.len());
