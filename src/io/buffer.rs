@@ -150,8 +150,11 @@ impl Buffer {
         &mut self.bytes.spare_capacity_mut()[..free]
     }
 
-    /// Takes `n` bytes that were written to the start of [`Buffer::free_mut`] into the data.
-    pub(super) fn received(&mut self, n: usize) {
+    /// Takes `n` bytes at the start of [`Buffer::free_mut`] into the data.
+    ///
+    /// # Safety
+    /// They must have been written.
+    pub(super) unsafe fn received(&mut self, n: usize) {
         debug_assert!(n <= self.free());
         let len = self.bytes.len();
         // SAFETY: the caller says that so many bytes behind the data were written.
@@ -275,7 +278,7 @@ pub(super) struct Room(pub(super) Buffer);
 // the operation owns this value (the vector is not touched until it is given back).
 unsafe impl IoBufMut for Room {
     fn write_ptr(&mut self) -> *mut u8 {
-        self.0.bytes.spare_capacity_mut().as_mut_ptr().cast()
+        self.0.free_mut().as_mut_ptr().cast()
     }
 
     fn bytes_total(&mut self) -> usize {
@@ -283,9 +286,8 @@ unsafe impl IoBufMut for Room {
     }
 
     unsafe fn set_init(&mut self, n: usize) {
-        let len = self.0.bytes.len();
-        // SAFETY: the caller says that `n` bytes behind the data were written.
-        unsafe { self.0.bytes.set_len(len + n) };
+        // SAFETY: the caller says the same.
+        unsafe { self.0.received(n) };
     }
 }
 

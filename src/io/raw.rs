@@ -159,20 +159,26 @@ impl RawStream {
         }
     }
 
+    /// Runs an operation, and counts it as pending until it has ended: for ever, if it is dropped.
+    async fn counted<T>(&self, operation: impl Future<Output = T>) -> T {
+        self.pending.set(self.pending.get() + 1);
+        let output = operation.await;
+        self.pending.set(self.pending.get() - 1);
+        output
+    }
+
     /// Runs an operation. On the epoll driver one that need not wait completes at once, so a peer
     /// that is faster than we are would keep its task running for ever: after some of those in a
     /// row the task pauses, and the others, and the tick, have their turn.
     async fn paced<T>(&self, operation: impl Future<Output = T>) -> T {
-        self.pending.set(self.pending.get() + 1);
         let mut operation = pin!(operation);
         let mut waited = false;
-        let output = poll_fn(|cx| {
+        let polled = poll_fn(|cx| {
             let poll = operation.as_mut().poll(cx);
             waited |= poll.is_pending();
             poll
-        })
-        .await;
-        self.pending.set(self.pending.get() - 1);
+        });
+        let output = self.counted(polled).await;
         let inline = if waited { 0 } else { self.inline.get() + 1 };
         self.inline.set(inline);
         if inline >= INLINE_MAX {
@@ -187,13 +193,10 @@ impl RawStream {
     /// # Errors
     /// What the driver says; the connection is then of no more use.
     pub(super) async fn writable(&self) -> io::Result<()> {
-        self.pending.set(self.pending.get() + 1);
-        let result = match self.kind() {
-            Kind::Tcp(s) => s.writable(false).await,
-            Kind::Unix(s) => s.writable(false).await,
-        };
-        self.pending.set(self.pending.get() - 1);
-        result
+        match self.kind() {
+            Kind::Tcp(s) => self.counted(s.writable(false)).await,
+            Kind::Unix(s) => self.counted(s.writable(false)).await,
+        }
     }
 
     /// Waits until a read would not block, holding no buffer.
@@ -202,12 +205,10 @@ impl RawStream {
     /// What the driver says; the connection is then of no more use.
     pub(super) async fn readable(&self) -> io::Result<()> {
         loop {
-            self.pending.set(self.pending.get() + 1);
             let result = match self.kind() {
-                Kind::Tcp(s) => s.readable(false).await,
-                Kind::Unix(s) => s.readable(false).await,
+                Kind::Tcp(s) => self.counted(s.readable(false)).await,
+                Kind::Unix(s) => self.counted(s.readable(false)).await,
             };
-            self.pending.set(self.pending.get() - 1);
             if !is_cancelled(&result) {
                 return result;
             }
@@ -251,7 +252,8 @@ impl RawStream {
     /// Takes what has come, without waiting.
     pub(super) fn receive_now(&self, buffer: &mut Buffer) -> io::Result<usize> {
         let n = receive_now(self.fd, buffer.free_mut())?;
-        buffer.received(n);
+        // SAFETY: the call wrote so many bytes there.
+        unsafe { buffer.received(n) };
         Ok(n)
     }
 
@@ -286,8 +288,5 @@ fn is_cancelled<T>(result: &io::Result<T>) -> bool {
 
 /// A plain timeout: only for what is thrown away when it passes.
 async fn timeout<T>(within: Duration, work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
-    match monoio::time::timeout(within, work).await {
-        Ok(result) => result,
-        Err(_) => Err(io::ErrorKind::TimedOut.into()),
-    }
+    super::timeout(within, work).await.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
 
-use crate::harness::{Authority, Builder, Client, Driver, Gateway, Pair, Upstream};
+use crate::harness::{Builder, Client, Driver, Gateway, Pair, Signer, Upstream};
 
 fn files() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
@@ -93,8 +93,8 @@ fn with_certificates(mut builder: Builder, tls: &Table) -> Builder {
         builder = builder.file(&format!("{folder}/test.key"), pair.key.as_str());
     }
     if let Some(asked) = tls.get("client_certificates").and_then(Value::as_table) {
-        let authority = Authority::new();
-        builder = builder.file(text(asked, "ca").expect("a name"), authority.certificate.as_str());
+        let authority = Signer::new();
+        builder = builder.file(text(asked, "ca").expect("a name"), authority.pem());
         if let Some(list) = text(asked, "crl") {
             builder = builder.file(list, authority.empty_list());
         }
@@ -106,7 +106,7 @@ fn with_certificates(mut builder: Builder, tls: &Table) -> Builder {
 fn with_target_certificates(mut builder: Builder, tls: &Table) -> Builder {
     let pair = Pair::new(&["gateway.example"]);
     if let Some(roots) = text(tls, "roots") {
-        builder = builder.file(roots, Authority::new().certificate);
+        builder = builder.file(roots, Signer::new().pem());
     }
     if let (Some(certificate), Some(key)) = (text(tls, "certificate"), text(tls, "key")) {
         builder = builder.file(certificate, pair.certificate).file(key, pair.key);

@@ -66,7 +66,7 @@ fn clients(
 }
 
 /// A path; an empty one where there is none, or one that is no good.
-fn path(
+pub(super) fn path(
     written: Option<String>,
     place: &Place<'_>,
     kind: &str,

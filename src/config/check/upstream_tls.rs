@@ -1,7 +1,6 @@
 //! `[upstreams.NAME.tls]`. Whether the files are any good is for whoever reads them.
 
-use std::path::PathBuf;
-
+use super::tls::path;
 use crate::config::diagnostic::Report;
 use crate::config::document::Place;
 use crate::config::file;
@@ -23,8 +22,8 @@ pub(super) fn upstream_tls(
     let identity = match (written.certificate, written.key) {
         (None, None) => None,
         (Some(certificate), Some(key)) => Some((
-            path(certificate, &place.key("certificate"), report),
-            path(key, &place.key("key"), report),
+            path(Some(certificate), &place.key("certificate"), "file", report),
+            path(Some(key), &place.key("key"), "file", report),
         )),
         (Some(_), None) => {
             report.error(&place.key("certificate").trail, "its key is missing", "write `key` too");
@@ -37,7 +36,7 @@ pub(super) fn upstream_tls(
         }
     };
     UpstreamTls {
-        roots: written.roots.map(|name| path(name, &place.key("roots"), report)),
+        roots: written.roots.map(|name| path(Some(name), &place.key("roots"), "file", report)),
         server_name: written
             .server_name
             .filter(|name| is_name(name, &place.key("server_name"), report)),
@@ -54,13 +53,4 @@ fn is_name(name: &str, place: &Place<'_>, report: &mut Report<'_>) -> bool {
         report.error(&place.trail, format!("{name:?} is no name that a certificate has"), help);
     }
     good
-}
-
-/// A path; an empty one where it is no good.
-fn path(written: String, place: &Place<'_>, report: &mut Report<'_>) -> PathBuf {
-    if written.is_empty() || written.contains('\0') {
-        report.error(&place.trail, "this is not a path of a file", "write the file's name");
-        return PathBuf::new();
-    }
-    written.into()
 }

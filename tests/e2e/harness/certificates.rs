@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use rcgen::{CertificateParams, Issuer, KeyPair};
+use rcgen::{CertificateParams, KeyPair};
 
 /// A certificate and its key, PEM.
 pub struct Pair {
@@ -27,38 +27,6 @@ impl Pair {
     }
 }
 
-/// Signs clients' certificates.
-pub struct Authority {
-    pub certificate: String,
-    issuer: Issuer<'static, KeyPair>,
-}
-
-impl Authority {
-    pub fn new() -> Self {
-        let key = KeyPair::generate().expect("a key");
-        let mut params = CertificateParams::new(Vec::new()).expect("no names");
-        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-        params.key_usages =
-            vec![rcgen::KeyUsagePurpose::CrlSign, rcgen::KeyUsagePurpose::KeyCertSign];
-        let certificate = params.self_signed(&key).expect("a certificate").pem();
-        Self { certificate, issuer: Issuer::new(params, key) }
-    }
-
-    /// A list that revokes nothing.
-    pub fn empty_list(&self) -> String {
-        let list = rcgen::CertificateRevocationListParams {
-            this_update: SystemTime::now().into(),
-            next_update: (SystemTime::now() + Duration::from_secs(86_400)).into(),
-            crl_number: 1.into(),
-            issuing_distribution_point: None,
-            revoked_certs: Vec::new(),
-            key_identifier_method: rcgen::KeyIdMethod::Sha256,
-        };
-        let list = list.signed_by(&self.issuer).expect("a list");
-        list.pem().expect("PEM")
-    }
-}
-
-fn owned(names: &[&str]) -> Vec<String> {
+pub fn owned(names: &[&str]) -> Vec<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
 }

@@ -16,7 +16,7 @@ pub mod websocket;
 mod wire;
 
 pub use admin::Stats;
-pub use certificates::{Authority, Pair};
+pub use certificates::Pair;
 pub use client::{Client, Response};
 pub use confined::may_replace_hosts;
 pub use gate::{Gate, eventually, pass};

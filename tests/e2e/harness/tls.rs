@@ -4,9 +4,11 @@ use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose,
 };
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -15,6 +17,8 @@ use rustls::{
     ClientConfig, ClientConnection, Connection, RootCertStore, ServerConfig, ServerConnection,
     Stream, SupportedProtocolVersion, version,
 };
+
+use super::certificates::owned;
 
 /// Both versions of TLS.
 pub const BOTH: &[&SupportedProtocolVersion] = &[&version::TLS13, &version::TLS12];
@@ -39,6 +43,7 @@ impl Signer {
     pub fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).expect("no names");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::CrlSign, KeyUsagePurpose::KeyCertSign];
         params.distinguished_name.push(DnType::CommonName, "Test Authority");
         let key = KeyPair::generate().expect("a key");
         let certificate = params.self_signed(&key).expect("a certificate");
@@ -52,8 +57,7 @@ impl Signer {
 
     /// The same, changed before it is signed.
     pub fn certify_with(&self, names: &[&str], change: impl Fn(&mut CertificateParams)) -> Made {
-        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        let mut params = CertificateParams::new(names).expect("names");
+        let mut params = CertificateParams::new(owned(names)).expect("names");
         params.extended_key_usages =
             vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         change(&mut params);
@@ -70,6 +74,20 @@ impl Signer {
     /// Its own certificate, PEM.
     pub fn pem(&self) -> String {
         self.certificate.pem()
+    }
+
+    /// A list that revokes nothing, PEM.
+    pub fn empty_list(&self) -> String {
+        let list = CertificateRevocationListParams {
+            this_update: SystemTime::now().into(),
+            next_update: (SystemTime::now() + Duration::from_secs(86_400)).into(),
+            crl_number: 1.into(),
+            issuing_distribution_point: None,
+            revoked_certs: Vec::new(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        let list = list.signed_by(&self.issuer).expect("a list");
+        list.pem().expect("PEM")
     }
 
     fn roots(&self) -> RootCertStore {
