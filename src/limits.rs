@@ -384,6 +384,9 @@ pub const TLS_RECORD: usize = 16 * 1024 + 256 + 5;
 pub const TLS_OWED: usize = 4 * 1024;
 /// Reads' worth of tickets and the like that an idle connection to a target may have got unasked.
 pub const TLS_UNASKED: usize = 4;
+/// Bytes that a connection of many streams gathers before it makes its streams wait: two of the
+/// largest pieces that they hand over.
+pub const GATHERED_MAX: usize = 64 * 1024;
 /// Bytes asked for a splice pipe (Linux lets a user have some 64 MiB of them by default).
 pub const PIPE_BYTES: usize = 1024 * 1024;
 /// Spare pipes that a core keeps.
@@ -463,3 +466,41 @@ pub const PROXY_HEADER_MAX: usize = 4096;
 pub const PROXY_AUTHORITY_MAX: usize = 255;
 /// Bytes of a connection's name in a header: the specification's own bound.
 pub const PROXY_UNIQUE_ID_MAX: usize = 128;
+
+// HTTP/2
+
+/// Streams that a client may have open on a connection, by default: what browsers and NGINX's users
+/// are used to.
+pub const H2_STREAMS: u32 = 128;
+/// Most streams that may be configured.
+pub const H2_STREAMS_MAX: u32 = 10_000;
+/// Streams that a connection to a target has open at most, by default, where the target allows more.
+pub const H2_UPSTREAM_STREAMS: u32 = 100;
+/// Content of one stream that a peer may send before we took any: the protocol's own default.
+pub const H2_STREAM_WINDOW: u32 = 64 * 1024 - 1;
+/// Content of all streams of a connection that a peer may send before we took any. It bounds the
+/// memory that a peer can fill: one stream that nobody reads must not stop the others.
+pub const H2_CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// The same of one stream's answer from a target: what the gateway holds for a client that reads
+/// slower than its target sends.
+pub const H2_UPSTREAM_STREAM_WINDOW: u32 = 128 * 1024;
+/// Content of all streams from a target: a hundred that nobody reads leave room for others.
+pub const H2_UPSTREAM_CONNECTION_WINDOW: u32 = 16 * 1024 * 1024;
+/// Content of one stream that waits to be sent, whatever window its reader gave.
+pub const H2_SEND_BUFFER: usize = 64 * 1024;
+/// Longest field block taken in decoded form is this many times `max_head`: what is only a little too
+/// large gets a 431 of ours, with its record; what is larger the protocol's machine refuses.
+pub const H2_HEAD_FACTOR: usize = 2;
+/// Debt (see `http::h2::frames`) at which a peer is not listened to any more.
+pub const H2_DEBT_MAX: u64 = 10_000;
+/// A reset of a stream: with what the request before it paid, 200 at once, as of a page that is left
+/// while its pictures load.
+pub const H2_COST_RESET: u64 = 150;
+/// A frame that is to be answered, or an empty one: 100 at once.
+pub const H2_COST_CONTROL: u64 = 100;
+/// A frame that is only noted: 1,000 at once.
+pub const H2_COST_SMALL: u64 = 10;
+/// What a second pays: 10 frames that are answered, 100 others.
+pub const H2_PAID_PER_SECOND: u64 = 1_000;
+/// How long a connection that was told to go away is given to take that in.
+pub const H2_LAST_WORDS_NS: u64 = 1_000_000_000;

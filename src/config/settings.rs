@@ -179,6 +179,31 @@ pub struct Listener {
     pub http: HttpBounds,
     /// How it speaks TLS; `None`: it does not.
     pub tls: Option<Tls>,
+    /// The protocols it speaks, the best first.
+    pub protocols: Vec<HttpProtocol>,
+    /// Streams of an HTTP/2 connection open at once.
+    pub max_streams: u32,
+}
+
+/// A protocol of HTTP, by its name in ALPN (RFC 7301).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum HttpProtocol {
+    /// HTTP/1.1 and HTTP/1.0 (RFC 9112).
+    #[serde(rename = "http/1.1")]
+    Http1,
+    /// HTTP/2 (RFC 9113).
+    #[serde(rename = "h2")]
+    Http2,
+}
+
+impl HttpProtocol {
+    /// Its name in ALPN.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Http1 => "http/1.1",
+            Self::Http2 => "h2",
+        }
+    }
 }
 
 /// Bounds and policy of the HTTP/1.1 parser.
@@ -303,6 +328,10 @@ pub struct Upstream {
     pub tls: Option<UpstreamTls>,
     /// Which PROXY header its connections begin with.
     pub proxy_protocol: SendProxyProtocol,
+    /// How its targets are spoken to.
+    pub protocol: HttpProtocol,
+    /// Streams of an HTTP/2 connection open at once.
+    pub max_streams: u32,
 }
 
 /// One address of an upstream.

@@ -11,7 +11,9 @@ use rustls::pki_types::ServerName;
 
 use super::tls::{InForce, SnapshotTls, Targets};
 use crate::config::upstream_tls::UpstreamTls;
-use crate::config::{self, Balance, HostMatch, LimitKey, PathMatch, Settings, TargetAddress};
+use crate::config::{
+    self, Balance, HostMatch, HttpProtocol, LimitKey, PathMatch, Settings, TargetAddress,
+};
 use crate::policy::limit::Rule;
 use crate::policy::transform::{Edits, Forward as ForwardFields, Names, PathRewrite, Redirect};
 use crate::route::Table;
@@ -197,6 +199,8 @@ fn compile_group(
         max_response_head: upstream.max_response_head,
         tls: tls.cloned(),
         proxy_protocol: upstream.proxy_protocol,
+        http2: upstream.protocol == HttpProtocol::Http2,
+        max_streams: usize::try_from(upstream.max_streams).unwrap_or(usize::MAX),
     })
 }
 
@@ -247,6 +251,9 @@ fn compile_listener(
         max_requests: listener.max_requests.unwrap_or(u64::MAX),
         http: listener.http,
         tls,
+        http1: listener.protocols.contains(&HttpProtocol::Http1),
+        http2: listener.protocols.contains(&HttpProtocol::Http2),
+        max_streams: listener.max_streams,
     }
 }
 

@@ -1,6 +1,6 @@
 //! The one message type: heads whose parts are ranges into the buffer they arrived in.
 //!
-//! Version-neutral: HTTP/2 will write its fields into such a buffer too. Policies, routing,
+//! Version-neutral: HTTP/2 has its fields written into such a buffer too. Policies, routing,
 //! logging and emission know these types only.
 
 /// A range of bytes in the message's buffer. Heads are bounded far below 4 GiB (`limits.rs`).
@@ -93,6 +93,7 @@ pub enum Version {
     Http10,
     #[default]
     Http11,
+    Http2,
 }
 
 /// Request methods. `Other` keeps its text in [`RequestHead::method_span`].
@@ -130,7 +131,8 @@ pub enum Framing {
     None,
     /// That many bytes (0 is possible where Content-Length said so).
     Length(u64),
-    /// Chunked, ended by the last chunk and trailers.
+    /// Of unknown length, and its end is told apart from a cut: chunked, ended by the last chunk and
+    /// trailers (or the content of a stream of HTTP/2, RFC 9113 section 8.1).
     Chunked,
     /// Ends with the connection; responses only.
     UntilClose,

@@ -6,8 +6,11 @@
 //! then completes, and whoever awaited it asks [`Guard::expired`] why.
 
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::os::fd::RawFd;
+use std::pin::pin;
 use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
 
 use monoio::io::{CancelHandle, Canceller};
 
@@ -27,6 +30,9 @@ pub enum Expiry {
     CloseIdle,
     /// As `CancelRead`, for a connection that waits for more of what it is in.
     PauseRead,
+    /// Whoever waits in [`Guard::unless_expired`] is woken. For one of many streams on a connection,
+    /// whose socket is not its own; what it waits for may be dropped.
+    Wake,
 }
 
 /// Why an operation ended early.
@@ -38,15 +44,38 @@ pub enum Expired {
     PartnerGone,
 }
 
+/// The other side of an exchange, which may be gone while this side is waited for.
+#[derive(Debug, Clone, Default)]
+pub enum Partner {
+    /// There is none.
+    #[default]
+    Nobody,
+    /// A connection.
+    Socket(RawFd),
+    /// A stream: set once it is gone.
+    Stream(Rc<Cell<bool>>),
+}
+
+impl Partner {
+    fn is_gone(&self) -> bool {
+        match self {
+            Self::Nobody => false,
+            Self::Socket(fd) => peer_is_gone(*fd),
+            Self::Stream(gone) => gone.get(),
+        }
+    }
+}
+
 const NEVER: u64 = u64::MAX;
 
 struct Entry {
     fd: RawFd,
-    partner: RawFd,
+    partner: Partner,
     expiry: Expiry,
     expired: Option<Expired>,
     patience: Option<Patience>,
     canceller: Option<Canceller>,
+    waker: Option<Waker>,
 }
 
 /// A write may wait for long although its reader reads: the kernel reports room only when much of
@@ -80,15 +109,21 @@ impl Watch {
         Rc::default()
     }
 
+    /// An unarmed entry for a stream, which has no descriptor of its own: it can only be woken.
+    pub fn stream_guard(self: &Rc<Self>) -> Guard {
+        self.guard(-1)
+    }
+
     /// An unarmed entry for a connection's descriptor.
     pub fn guard(self: &Rc<Self>, fd: RawFd) -> Guard {
         let entry = Entry {
             fd,
-            partner: -1,
+            partner: Partner::Nobody,
             expiry: Expiry::ShutBoth,
             expired: None,
             patience: None,
             canceller: None,
+            waker: None,
         };
         let index = if let Some(index) = self.free.borrow_mut().pop() {
             self.entries.borrow_mut()[index as usize] = entry;
@@ -147,8 +182,7 @@ impl Watch {
     }
 
     fn partner_gone(&self, index: usize) -> bool {
-        let fd = self.entries.borrow()[index].partner;
-        fd >= 0 && peer_is_gone(fd)
+        self.entries.borrow()[index].partner.is_gone()
     }
 
     fn expire(&self, index: usize, why: Expired) {
@@ -165,11 +199,22 @@ impl Watch {
                 let fresh = canceller.map(Canceller::cancel);
                 self.entries.borrow_mut()[index].canceller = fresh;
             }
+            Expiry::Wake => {
+                let waker = entry.waker.take();
+                drop(entries);
+                if let Some(waker) = waker {
+                    waker.wake();
+                }
+            }
         }
     }
 
-    /// Ends the reads of every connection that waits for a request; used when draining.
+    /// Ends the reads of every connection that waits for a request, and wakes whoever waits to be
+    /// woken; used when draining.
     pub fn shut_idle(&self) {
+        let waits = |entry: &mut Entry| entry.waker.take();
+        let wakers: Vec<Waker> = self.entries.borrow_mut().iter_mut().filter_map(waits).collect();
+        wakers.into_iter().for_each(Waker::wake);
         let mut at = self.at.borrow_mut();
         let entries = self.entries.borrow();
         for (due, entry) in at.iter_mut().zip(entries.iter()) {
@@ -223,8 +268,8 @@ impl Guard {
         self.watch.at.borrow_mut()[self.index as usize] = NEVER;
     }
 
-    /// While armed, a reset of the connection behind `partner` counts as expiry too; −1: none.
-    pub fn watch_partner(&self, partner: RawFd) {
+    /// While armed, that `partner` is gone (its connection reset) counts as expiry too.
+    pub fn watch_partner(&self, partner: Partner) {
         self.watch.entries.borrow_mut()[self.index as usize].partner = partner;
     }
 
@@ -238,6 +283,29 @@ impl Guard {
     /// Why the last armed deadline ended an operation, if it did.
     pub fn expired(&self) -> Option<Expired> {
         self.watch.entries.borrow()[self.index as usize].expired
+    }
+
+    /// Waits for `work`; `None`: the deadline passed, as [`Self::expired`] says, and it was dropped.
+    /// For what is armed with [`Expiry::Wake`].
+    pub async fn unless_expired<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        let mut work = pin!(work);
+        poll_fn(|cx| match work.as_mut().poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending => self.poll_expired(cx).map(|_| None),
+        })
+        .await
+    }
+
+    /// Ready once the deadline has passed.
+    pub fn poll_expired(&self, cx: &mut Context<'_>) -> Poll<Expired> {
+        let entry = &mut self.watch.entries.borrow_mut()[self.index as usize];
+        if let Some(expired) = entry.expired {
+            return Poll::Ready(expired);
+        }
+        if !entry.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            entry.waker = Some(cx.waker().clone());
+        }
+        Poll::Pending
     }
 
     /// The handle by which [`Expiry::CancelRead`] and [`Expiry::PauseRead`] reach a read.
@@ -255,8 +323,12 @@ impl Guard {
 impl Drop for Guard {
     fn drop(&mut self) {
         self.disarm();
-        self.watch.entries.borrow_mut()[self.index as usize].canceller = None;
-        self.watch.entries.borrow_mut()[self.index as usize].partner = -1;
+        {
+            let entry = &mut self.watch.entries.borrow_mut()[self.index as usize];
+            entry.canceller = None;
+            entry.partner = Partner::Nobody;
+            entry.waker = None;
+        }
         self.watch.free.borrow_mut().push(self.index);
     }
 }

@@ -1,5 +1,5 @@
 //! Streams, buffers, deadlines and the driver: the only room, beside `worker`, that knows the
-//! ring. It knows nothing of HTTP.
+//! ring. It knows nothing of HTTP's messages.
 //!
 //! Invariants:
 //! - A deadline never drops a pending operation on a connection that lives on: it shuts the
@@ -14,6 +14,8 @@ pub mod driver;
 pub mod join;
 pub mod listener;
 pub mod memory;
+pub mod multiplexed;
+pub mod polled;
 mod raw;
 mod socket;
 pub mod splice;
@@ -21,7 +23,7 @@ pub mod stream;
 pub mod tls;
 
 pub use buffer::Buffer;
-pub use deadline::{Expiry, Guard, Watch};
+pub use deadline::{Expiry, Guard, Partner, Watch};
 pub use driver::Driver;
 pub use listener::Listener;
 pub use stream::Stream;

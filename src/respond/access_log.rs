@@ -10,6 +10,8 @@ pub use clock::Clock;
 
 use escape::{combined_value, json_value};
 
+use crate::http::Version;
+
 /// What is known of a request when it is over. Text is as received; empty where there is none.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Record<'a> {
@@ -27,8 +29,8 @@ pub struct Record<'a> {
     pub path: &'a [u8],
     /// Query without `?`.
     pub query: Option<&'a [u8]>,
-    /// The minor version of HTTP/1.
-    pub minor_version: u8,
+    /// The request's version.
+    pub version: Version,
     /// Status sent to the client; 0: none was.
     pub status: u16,
     /// Bytes of request content received.
@@ -75,6 +77,9 @@ pub fn write_json(record: &Record<'_>, clock: &Clock, out: &mut Vec<u8>) {
     object.text(b",\"host\":\"", record.host);
     object.text(b",\"path\":\"", record.path);
     object.text(b",\"query\":\"", record.query.unwrap_or(b""));
+    if record.version == Version::Http2 {
+        object.text(b",\"version\":\"", b"2");
+    }
     object.number(b",\"status\":", u64::from(record.status));
     object.number(b",\"bytes_in\":", record.bytes_in);
     object.number(b",\"bytes_out\":", record.bytes_out);
@@ -126,8 +131,11 @@ fn request_line(record: &Record<'_>, out: &mut Vec<u8>) {
         out.push(b'?');
         combined_value(query, out);
     }
-    out.extend_from_slice(b" HTTP/1.");
-    number(u64::from(record.minor_version), out);
+    out.extend_from_slice(match record.version {
+        Version::Http10 => b" HTTP/1.0",
+        Version::Http11 => b" HTTP/1.1",
+        Version::Http2 => b" HTTP/2.0",
+    });
 }
 
 fn or_dash(text: &[u8], out: &mut Vec<u8>) {
@@ -182,7 +190,7 @@ mod tests {
             host: b"api.example.com",
             path: b"/orders/42",
             query: Some(b"full=1"),
-            minor_version: 1,
+            version: Version::Http11,
             status: 200,
             bytes_in: 0,
             bytes_out: 1024,

@@ -50,6 +50,8 @@ pub enum Failure {
     BadCertificate,
     /// The target and we agreed on no TLS.
     NoTls,
+    /// The target does not speak HTTP/2.
+    NoHttp2,
     /// Connecting took too long.
     ConnectTimeout,
     /// No descriptor or port left for an upstream connection.
@@ -124,6 +126,7 @@ impl Failure {
         "connect_failed",
         "bad_certificate",
         "no_tls",
+        "no_http2",
         "connect_timeout",
         "no_descriptors",
         "closed_early",
@@ -309,6 +312,14 @@ impl Failure {
                 "no_tls",
                 "The service can't be reached securely",
                 "tls_protocol_error",
+                Upstream,
+                false,
+            ),
+            Self::NoHttp2 => m(
+                502,
+                "no_http2",
+                "The upstream does not speak HTTP/2",
+                "http_protocol_error",
                 Upstream,
                 false,
             ),

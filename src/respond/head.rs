@@ -18,18 +18,28 @@ pub enum Content {
     Chunked,
     /// Until the connection is closed (HTTP/1.0 clients).
     UntilClose,
+    /// Until its stream ends (HTTP/2).
+    Streamed,
 }
 
 impl Content {
+    /// Whether the head is all there is.
+    pub fn is_none(self) -> bool {
+        matches!(self, Self::None(_))
+    }
+
     /// The framing for a client of `version` (RFC 9112 section 6.3).
     pub fn of(head: &ResponseHead, version: Version) -> Self {
         match (head.framing, version) {
             // RFC 9110 section 8.6: no length in a 204.
             (Framing::None, _) if head.status == 204 => Self::None(None),
             (Framing::None, _) => Self::None(head.content_length),
+            // The end of the stream says it.
+            (Framing::Length(0), Version::Http2) => Self::None(head.content_length),
             (Framing::Length(n), _) => Self::Length(n),
             (_, Version::Http11) => Self::Chunked,
             (_, Version::Http10) => Self::UntilClose,
+            (_, Version::Http2) => Self::Streamed,
         }
     }
 }
@@ -82,7 +92,7 @@ impl Outgoing<'_, '_> {
             }
         }
         match self.content {
-            Content::None(None) | Content::UntilClose => {}
+            Content::None(None) | Content::UntilClose | Content::Streamed => {}
             Content::None(Some(n)) | Content::Length(n) => encode::content_length(out, n),
             Content::Chunked => out.extend_from_slice(encode::CHUNKED),
         }

@@ -7,6 +7,7 @@ use crate::respond::failure::Failure;
 use crate::respond::own::{self, Asker, Manner, Own};
 use crate::snapshot::Fixed;
 
+use super::downstream::Downstream;
 use super::scratch::{Scratch, Upload};
 use super::task::{Fate, PathParameters, Request};
 
@@ -132,7 +133,11 @@ fn compose(
     let mut date = wall.date.borrow_mut();
     let close = fate != Fate::Keep;
     // To one whose version is not known, HTTP/1.1 is spoken.
-    let version = if s.head.len == 0 { Version::Http11 } else { s.head.version };
+    let version = match s.head.len {
+        0 if r.stream.is_some() => Version::Http2,
+        0 => Version::Http11,
+        _ => s.head.version,
+    };
     let seconds = wall.of(r.account.began_ns) / 1_000_000_000;
     let manner = Manner { method: s.head.method, version, close, date: date.at(seconds) };
     let mut out = Buffer::small();
@@ -141,10 +146,20 @@ fn compose(
 }
 
 async fn send(r: &mut Request<'_>, out: Buffer, fate: Fate) -> Fate {
-    let c = r.connection;
+    let content = own::content_len(out.data());
     r.account.bytes_out += out.len() as u64;
-    r.account.content_out += own::content_len(out.data()) as u64;
-    c.guard.arm(clock::coarse_ns().saturating_add(r.listener.idle_ns), Expiry::ShutBoth);
-    let (result, _) = c.stream.write_all(out).await;
-    if result.is_ok() { fate } else { Fate::Reset }
+    r.account.content_out += content as u64;
+    let at = clock::coarse_ns().saturating_add(r.listener.idle_ns);
+    let sent = match r.downstream() {
+        Downstream::Connection(c) => {
+            c.guard.arm(at, Expiry::ShutBoth);
+            c.stream.write_all(out).await.0.is_ok()
+        }
+        Downstream::Stream(stream) => {
+            stream.guard.arm(at, Expiry::Wake);
+            let head = out.len() - content;
+            stream.answer_with(out, head).await.is_ok()
+        }
+    };
+    if sent { fate } else { Fate::Reset }
 }

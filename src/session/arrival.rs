@@ -18,7 +18,13 @@ pub(super) enum Arrival {
     End,
     /// Something that is no request, or too slow to be one.
     Refused(Failure),
+    /// The beginning of HTTP/2, in the scratch.
+    Http2,
 }
+
+/// What a client begins with that knows without asking that HTTP/2 is spoken here (RFC 9113 section
+/// 3.4). No request of HTTP/1.1 begins so.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Waits for the next request's head.
 pub(super) async fn head(c: &mut Connection, s: &mut Scratch) -> Arrival {
@@ -34,6 +40,9 @@ pub(super) async fn head(c: &mut Connection, s: &mut Scratch) -> Arrival {
                     return Arrival::Request;
                 }
                 Ok(false) => {}
+                Err(_) if listener.http2 && c.requests.get() == 0 && is_preface(s) => {
+                    return Arrival::Http2;
+                }
                 Err(bad) => return Arrival::Refused(Failure::BadRequest(bad)),
             }
             let since = *first_byte_ns.get_or_insert_with(clock::coarse_ns);
@@ -41,7 +50,7 @@ pub(super) async fn head(c: &mut Connection, s: &mut Scratch) -> Arrival {
             s.input.reserve(BUFFER_SMALL);
         } else {
             // A connection that was just accepted may still bring its first request.
-            if c.core.draining.get() && c.requests > 0 {
+            if c.core.draining.get() && c.requests.get() > 0 {
                 return Arrival::End;
             }
             if s.input.capacity() == 0 {
@@ -72,4 +81,12 @@ pub(super) async fn head(c: &mut Connection, s: &mut Scratch) -> Arrival {
             _ => return Arrival::End,
         }
     }
+}
+
+/// Whether what came is the preface's beginning, and what follows it. That it is no request shows in
+/// its version.
+fn is_preface(s: &Scratch) -> bool {
+    let come = s.input.data();
+    let n = come.len().min(PREFACE.len());
+    come[..n] == PREFACE[..n]
 }

@@ -27,7 +27,7 @@ pub(super) struct Connection {
     /// The name that TLS was begun for.
     pub(super) server_name: Option<Box<str>>,
     /// Requests begun.
-    pub(super) requests: u64,
+    pub(super) requests: Cell<u64>,
     /// When it fell silent, nanoseconds.
     pub(super) silent_since_ns: u64,
     /// The client said that its last request is the last.
@@ -47,13 +47,15 @@ pub(super) enum After {
     Linger,
     /// Close it by a reset: an answer was cut short, and must not look whole.
     Reset,
+    /// The client speaks HTTP/2, as these bytes of it say.
+    Http2(Buffer),
 }
 
 impl Connection {
     /// Until when it may stay silent: a new connection has as long as a head may take.
     pub(super) fn silent_until_ns(&self) -> u64 {
         let settings = self.listener.settings();
-        let within = if self.requests == 0 { settings.header_ns } else { settings.idle_ns };
+        let within = if self.requests.get() == 0 { settings.header_ns } else { settings.idle_ns };
         self.silent_since_ns.saturating_add(within)
     }
 

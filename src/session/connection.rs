@@ -8,12 +8,13 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use crate::accept::Peer;
-use crate::io::{Stream, clock};
+use crate::io::{Buffer, Stream, clock};
 
 use crate::policy::transform::AddressText;
 
 use super::client::{After, Connection};
 use super::core::{Core, ListenerState};
+use super::h2;
 use super::request;
 
 /// Serves a connection until it ends.
@@ -29,13 +30,16 @@ pub async fn serve(core: Rc<Core>, listener: Rc<ListenerState>, stream: Stream, 
         introduction: peer.introduction,
         introduced: Cell::default(),
         server_name: None,
-        requests: 0,
+        requests: Cell::new(0),
         silent_since_ns: clock::coarse_ns(),
         client_closes: false,
         reads_large: false,
     };
     if !connection.begin().await {
         return;
+    }
+    if connection.begins_in_http2() {
+        return Box::pin(h2::serve(connection, Buffer::empty())).await;
     }
     loop {
         let after = Box::pin(awake(&mut connection)).await;
@@ -55,6 +59,7 @@ pub async fn serve(core: Rc<Core>, listener: Rc<ListenerState>, stream: Stream, 
                 Box::pin(connection.linger()).await;
                 break;
             }
+            After::Http2(early) => return Box::pin(h2::serve(connection, early)).await,
             After::Reset => {
                 connection.stream.reset_on_close();
                 break;

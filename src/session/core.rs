@@ -137,7 +137,7 @@ impl Core {
         if !Arc::ptr_eq(newest, &current) {
             *current = Rc::new(Arc::clone(newest));
             // Ids that it no longer has may come to stand for something else.
-            self.upstreams.pool.borrow_mut().retain(|target| newest.targets.contains(&target));
+            self.upstreams.retain(|target| newest.targets.contains(&target));
         }
         current.clone()
     }

@@ -1,23 +1,22 @@
-//! One request and its answer over one upstream connection.
+//! One request and its answer, over what carries them to one target and back.
 
-use crate::http::h1::{Asked, BodyReader, Scan, parse_response};
-use crate::http::{Framing, Known, ResponseHead, Version, first};
+use crate::http::h1::BodyReader;
+use crate::http::h2::encode;
+use crate::http::{Framing, ResponseHead};
 use crate::io::deadline::Expired;
 use crate::io::join::until_second;
-use crate::io::{Buffer, Expiry, clock, splice};
-use crate::limits::{
-    BUFFER_MEDIUM, BUFFER_SMALL, HEAD_ROOM, MAX_INTERIM, RESPONSE_CHUNK_EXTENSION, SPLICE_MIN,
-};
+use crate::io::{Buffer, Expiry, Partner, clock};
 use crate::respond::failure::Failure;
-use crate::respond::head::{self, Content, Outgoing};
 use crate::upstream::retry::Sent;
-use crate::upstream::{Connection, Target};
+use crate::upstream::stream::Lost;
+use crate::upstream::{Carrier, Connection, Target, TargetStream};
 
 use super::account::Account;
-use super::pump::{End, Pump, Stop, Wire};
+use super::download::Download;
+use super::downstream::Downstream;
+use super::pump::{End, Outlet, Pump, Stop, Wire};
 use super::scratch::Upload;
 use super::task::Fate;
-use super::upgrade;
 use super::way::{Progress, Way};
 
 /// The buffers of an exchange.
@@ -49,7 +48,7 @@ impl Broken {
     }
 
     /// While the answer was on its way.
-    fn during(failure: Failure, begun: bool) -> Self {
+    pub(super) fn during(failure: Failure, begun: bool) -> Self {
         Self { failure, sent: Sent::ResponseBegun, begun }
     }
 }
@@ -58,33 +57,34 @@ impl Broken {
 pub(super) async fn run(
     way: &Way<'_, '_>,
     x: &mut Exchange<'_>,
-    connection: Connection,
+    carrier: Carrier,
     upload: Upload,
     target: &Target,
     account: &mut Account,
 ) -> Result<Fate, Broken> {
-    let core = &way.request.connection.core;
-    connection.guard.watch_partner(way.request.connection.stream.fd());
-    let result = match upload {
-        Upload::Stream => Box::pin(duplex(way, x, &connection, target, account)).await,
-        Upload::None | Upload::Whole(_) => {
-            simplex(way, x, &connection, upload, target, account).await
+    carrier.guard().watch_partner(way.request.downstream().partner());
+    let result = match (&carrier, upload) {
+        (Carrier::Connection(connection), Upload::None | Upload::Whole(_)) => {
+            simplex(way, x, connection, &carrier, upload, target, account).await
         }
+        _ => Box::pin(duplex(way, x, &carrier, upload, target, account)).await,
     };
-    connection.guard.watch_partner(-1);
+    carrier.guard().watch_partner(Partner::Nobody);
+    let core = &way.request.connection.core;
     match result {
         Ok(done) => {
-            let current = core.snapshot();
-            let known = current.targets.contains(&connection.target);
-            if done.reusable && x.answer.is_empty() && known {
-                way.keep(connection);
+            if let Carrier::Connection(connection) = carrier {
+                let known = core.snapshot().targets.contains(&connection.target);
+                if done.reusable && x.answer.is_empty() && known {
+                    way.keep(connection);
+                }
             }
             *x.answer = Buffer::empty();
             Ok(done.fate)
         }
         Err(broken) => {
             *x.answer = Buffer::empty();
-            if broken.sent != Sent::OnReused {
+            if !matches!(broken.sent, Sent::OnReused | Sent::Refused) {
                 core.stats.target(target.id).failures.up();
             }
             Err(broken)
@@ -104,6 +104,7 @@ async fn simplex(
     way: &Way<'_, '_>,
     x: &mut Exchange<'_>,
     connection: &Connection,
+    carrier: &Carrier,
     upload: Upload,
     target: &Target,
     account: &mut Account,
@@ -118,13 +119,12 @@ async fn simplex(
         .arm(now.saturating_add(way.rules.first_byte_ns).min(way.total_at_ns), Expiry::ShutBoth);
     let result = send(way, x, connection, upload).await;
     if result.is_err() {
-        return Err(lost(way, connection, false));
+        return Err(lost(way, carrier, false));
     }
     let progress = Progress::default();
     progress.uploaded.set(true);
     let large = core.upstreams.answers_large(target.id);
-    let mut download =
-        Download { way, connection, target, progress: &progress, alone: true, large };
+    let mut download = Download { way, carrier, target, progress: &progress, alone: true, large };
     download.run(x.answer, x.reply, x.response, account).await
 }
 
@@ -157,58 +157,79 @@ async fn send(
     result
 }
 
-/// The content is streamed while the answer may already come.
+/// The content is sent while the answer may already come.
 async fn duplex(
     way: &Way<'_, '_>,
     x: &mut Exchange<'_>,
-    connection: &Connection,
+    carrier: &Carrier,
+    upload: Upload,
     target: &Target,
     account: &mut Account,
 ) -> Result<Done, Broken> {
     let client = way.request.connection;
     let (progress, nobody) = (Progress::default(), Progress::default());
     // Each direction has deadlines of its own.
-    let from_guard = client.core.watch.guard(client.stream.fd());
-    let to_guard = client.core.watch.guard(connection.stream.fd());
-    let listener = way.request.listener;
-    let announced = match way.head.framing {
-        Framing::Length(n) => n,
-        _ => 0,
+    let downstream = way.request.downstream();
+    let from_guard = match downstream {
+        Downstream::Connection(connection) => client.core.watch.guard(connection.stream.fd()),
+        Downstream::Stream(_) => client.core.watch.stream_guard(),
     };
+    let to_guard = match carrier {
+        Carrier::Connection(connection) => client.core.watch.guard(connection.stream.fd()),
+        Carrier::Stream(_) => client.core.watch.stream_guard(),
+    };
+    let side = match carrier {
+        Carrier::Connection(connection) => Outlet::Socket(&connection.stream),
+        Carrier::Stream(stream) => {
+            Outlet::Stream(begin_stream(way, x, stream, upload == Upload::None)?)
+        }
+    };
+    let listener = way.request.listener;
     let mut pump = Pump {
         from: End {
-            stream: &client.stream,
+            side: downstream.inlet(),
             guard: &from_guard,
             idle_ns: way.rules.idle_ns,
             min_rate: listener.body_min_rate,
             grace_ns: listener.body_grace_ns,
             total_at_ns: way.total_at_ns,
-            expiry: Expiry::ShutRead,
+            expiry: downstream.expiry_of_reading(),
         },
         to: End {
-            stream: &connection.stream,
+            side,
             guard: &to_guard,
             idle_ns: way.rules.idle_ns,
             min_rate: 0,
             grace_ns: 0,
             total_at_ns: way.total_at_ns,
-            expiry: Expiry::ShutBoth,
+            expiry: expiry(carrier),
         },
-        reader: way.body_reader(),
-        wire: if way.head.framing == Framing::Chunked { Wire::Chunked } else { Wire::Plain },
-        may_splice: false,
+        reader: body_reader(way, upload),
+        wire: match carrier {
+            Carrier::Stream(_) => Wire::Streamed,
+            Carrier::Connection(_) if way.head.framing == Framing::Chunked => Wire::Chunked,
+            Carrier::Connection(_) => Wire::Plain,
+        },
+        may_splice: None,
         limit: way.request.route().max_body,
-        announced,
+        announced: match way.head.framing {
+            Framing::Length(n) => n,
+            _ => 0,
+        },
         begun: &nobody.begun,
         passed: 0,
         written: 0,
     };
     let large = client.core.upstreams.answers_large(target.id);
-    let mut download =
-        Download { way, connection, target, progress: &progress, alone: false, large };
+    let mut download = Download { way, carrier, target, progress: &progress, alone: false, large };
+    let mut whole = whole_content(way, x, upload);
+    let body = if upload == Upload::Stream { &mut *x.body } else { &mut whole };
     let halves = {
         let upload = async {
-            let result = pump.run(x.body, x.out).await;
+            let result = match upload {
+                Upload::None => Ok(()),
+                _ => pump.run(body, x.out).await,
+            };
             if result == Err(Stop::ReaderSlow) {
                 progress.target_slow.set(true);
             }
@@ -217,11 +238,11 @@ async fn duplex(
             }
             if result.is_ok() && !progress.answered.get() {
                 let at = clock::coarse_ns().saturating_add(way.rules.first_byte_ns);
-                connection.guard.arm(at.min(way.total_at_ns), Expiry::ShutBoth);
+                carrier.guard().arm(at.min(way.total_at_ns), expiry(carrier));
             }
             result
         };
-        connection.guard.arm(way.total_at_ns, Expiry::ShutBoth);
+        carrier.guard().arm(way.total_at_ns, expiry(carrier));
         let download = download.run(x.answer, x.reply, x.response, account);
         until_second(upload, download, |r| r.is_err_and(Stop::is_senders)).await
     };
@@ -251,6 +272,51 @@ async fn duplex(
     }
 }
 
+/// Sends the head that is in `out`.
+fn begin_stream<'s>(
+    way: &Way<'_, '_>,
+    x: &mut Exchange<'_>,
+    stream: &'s TargetStream,
+    ended: bool,
+) -> Result<&'s crate::io::multiplexed::Outbound, Broken> {
+    let head = encode::request(x.out.data(), stream.is_secure())
+        .map_err(|bad| Broken::before(Failure::BadRequest(bad)))?;
+    *x.out = Buffer::empty();
+    let refused = Broken { failure: Failure::ClosedEarly, sent: Sent::Refused, begun: false };
+    stream.request(head, ended).map_err(|_| refused)?;
+    debug_assert!(way.head.len > 0);
+    stream.upload().ok_or(refused)
+}
+
+/// Content that is at hand and may have to be sent again: a copy.
+fn whole_content(way: &Way<'_, '_>, x: &Exchange<'_>, upload: Upload) -> Buffer {
+    let mut whole = Buffer::empty();
+    if let Upload::Whole(n) = upload {
+        whole = Buffer::fitting(n);
+        match x.body.is_empty() {
+            true => whole.append(&way.buf[way.head.len..way.head.len + n]),
+            false => whole.append(x.body.data()),
+        }
+    }
+    whole
+}
+
+/// Reads the request's content from the client.
+fn body_reader(way: &Way<'_, '_>, upload: Upload) -> BodyReader {
+    match way.request.stream {
+        Some(_) if upload == Upload::Stream => BodyReader::streamed(),
+        _ => way.body_reader(),
+    }
+}
+
+/// What a deadline does to what waits for the target.
+pub(super) fn expiry(carrier: &Carrier) -> Expiry {
+    match carrier {
+        Carrier::Connection(_) => Expiry::ShutBoth,
+        Carrier::Stream(_) => Expiry::Wake,
+    }
+}
+
 /// What it means that the client's content stopped.
 fn upload_failure(stop: Stop, way: &Way<'_, '_>) -> Failure {
     match stop {
@@ -262,258 +328,29 @@ fn upload_failure(stop: Stop, way: &Way<'_, '_>) -> Failure {
     }
 }
 
-/// The connection ended before an answer: who ended it, and may the request be sent again?
-fn lost(way: &Way<'_, '_>, connection: &Connection, answered: bool) -> Broken {
-    let failure = match connection.guard.expired() {
+/// What was carried ended before an answer: who ended it, and may the request be sent again?
+pub(super) fn lost(way: &Way<'_, '_>, carrier: &Carrier, answered: bool) -> Broken {
+    let failure = match carrier.guard().expired() {
         Some(Expired::PartnerGone) => return Broken::during(Failure::ClientGone, false),
         Some(Expired::Deadline) if clock::coarse_ns() >= way.total_at_ns => Failure::TotalTimeout,
         Some(Expired::Deadline) => Failure::FirstByteTimeout,
         None if answered => Failure::ResponseIncomplete,
         None => {
-            let sent = if connection.reused { Sent::OnReused } else { Sent::OnFresh };
+            let sent = if carrier.reused() { Sent::OnReused } else { Sent::OnFresh };
             return Broken { failure: Failure::ClosedEarly, sent, begun: false };
         }
     };
     Broken::during(failure, false)
 }
 
-/// The answer's way from the target to the client.
-pub(super) struct Download<'a, 'w, 'v> {
-    pub(super) way: &'a Way<'w, 'v>,
-    pub(super) connection: &'a Connection,
-    pub(super) target: &'a Target,
-    progress: &'a Progress,
-    /// Nothing else is pending on either connection.
-    alone: bool,
-    /// The target's last answer was a large one.
-    large: bool,
-}
-
-impl Download<'_, '_, '_> {
-    async fn run(
-        &mut self,
-        answer: &mut Buffer,
-        reply: &mut Buffer,
-        response: &mut ResponseHead,
-        account: &mut Account,
-    ) -> Result<Done, Broken> {
-        let sent_ns = clock::coarse_ns();
-        self.read_head(answer, reply, response).await?;
-        self.progress.answered.set(true);
-        account.response_ns = clock::coarse_ns().saturating_sub(sent_ns);
-        account.status = response.status;
-        let core = &self.way.request.connection.core;
-        core.stats.target(self.target.id).record(response.status, account.response_ns);
-        if let Framing::Length(n) = response.framing {
-            // What a medium buffer can't hold is read at once; still more is spliced.
-            let medium = (BUFFER_MEDIUM - 2 * HEAD_ROOM) as u64;
-            let large = n > medium && n <= medium + SPLICE_MIN;
-            core.upstreams.note_answer(self.target.id, large);
-        }
-        if response.status == 101 {
-            return Box::pin(self.switch(answer, reply, response, account)).await;
-        }
-        let content = Content::of(response, self.way.head.version);
-        let close = self.way.last
-            || self.way.request.is_unwelcome()
-            || !self.progress.uploaded.get()
-            || content == Content::UntilClose;
-        *reply = Buffer::small();
-        self.encode(answer, reply, response, content, close);
-        answer.consume(response.len);
-        let mut pump = self.pump(response, content);
-        let result = pump.run(answer, reply).await;
-        let (written, passed) = (pump.written, pump.passed);
-        account.bytes_out += written;
-        account.content_out += passed;
-        if let Err(stop) = result {
-            return Err(Broken::during(self.failure(stop), self.progress.begun.get()));
-        }
-        let refused = self.way.request.upgrade.is_some();
-        Ok(Done {
-            fate: match close {
-                true if refused => Fate::Linger,
-                true => Fate::Close,
-                false => Fate::Keep,
-            },
-            // Who refuses an upgrade and who only says so can't be told apart.
-            reusable: response.keep_alive && response.framing != Framing::UntilClose && !refused,
-        })
-    }
-
-    /// Writes a head that stands for itself.
-    pub(super) async fn write_reply(&mut self, reply: &mut Buffer) -> Result<(), Broken> {
-        let client = self.way.request.connection;
-        let at = clock::coarse_ns().saturating_add(self.way.rules.idle_ns);
-        client.guard.arm(at.min(self.way.total_at_ns), Expiry::ShutBoth);
-        self.progress.begun.set(true);
-        let (result, _) = client.stream.write_all(std::mem::take(reply)).await;
-        client.guard.disarm();
-        result.map_err(|_| Broken::during(Failure::ClientGone, true))
-    }
-
-    /// Reads up to the final head; interim answers are passed on as they come.
-    async fn read_head(
-        &mut self,
-        answer: &mut Buffer,
-        reply: &mut Buffer,
-        response: &mut ResponseHead,
-    ) -> Result<(), Broken> {
-        let mut scan = Scan::default();
-        let mut interim = 0;
-        loop {
-            if !answer.is_empty() {
-                let max = self.way.group.max_response_head;
-                let upgrade = self.way.request.upgrade.is_some();
-                let to = Asked { method: self.way.head.method, upgrade };
-                let parsed = parse_response(answer.data_mut(), &mut scan, max, to, response);
-                match parsed {
-                    Ok(true) if response.status >= 200 => return Ok(()),
-                    Ok(true) if response.status == 101 => {
-                        return upgrade::check_answer(self.way, response, answer.data())
-                            .map_err(|bad| Broken::during(Failure::BadResponse(bad), false));
-                    }
-                    Ok(true) => {
-                        interim += 1;
-                        if interim > MAX_INTERIM {
-                            let bad = crate::http::Bad::HeadTooLarge;
-                            return Err(Broken::during(
-                                Failure::BadResponse(bad),
-                                self.progress.begun.get(),
-                            ));
-                        }
-                        self.pass_interim(answer, reply, response).await?;
-                        answer.consume(response.len);
-                        scan = Scan::default();
-                        continue;
-                    }
-                    Ok(false) => answer.reserve(BUFFER_SMALL),
-                    Err(bad) => {
-                        return Err(Broken::during(
-                            Failure::BadResponse(bad),
-                            self.progress.begun.get(),
-                        ));
-                    }
-                }
-            }
-            if answer.capacity() == 0 {
-                *answer = if self.large { Buffer::large() } else { Buffer::medium() };
-                answer.set_headroom(HEAD_ROOM);
-            }
-            let (result, back) = self.connection.stream.read(std::mem::take(answer)).await;
-            *answer = back;
-            clock::now_ns();
-            match result {
-                Ok(n) if n > 0 => {}
-                _ => {
-                    let answered = !answer.is_empty() || interim > 0;
-                    let mut broken = lost(self.way, self.connection, answered);
-                    broken.begun = self.progress.begun.get();
-                    return Err(broken);
-                }
-            }
-        }
-    }
-
-    /// Passes a 1xx answer on; HTTP/1.0 clients know none (RFC 9110 section 15.2).
-    async fn pass_interim(
-        &mut self,
-        answer: &Buffer,
-        reply: &mut Buffer,
-        response: &ResponseHead,
-    ) -> Result<(), Broken> {
-        if self.way.head.version == Version::Http10 {
-            return Ok(());
-        }
-        *reply = Buffer::small();
-        let edits = self.way.request.route().response_edits();
-        head::interim(response, answer.data(), edits, reply.writer());
-        self.write_reply(reply).await?;
-        // It went out whole, so a final answer may follow, whoever makes it.
-        self.progress.begun.set(false);
-        Ok(())
-    }
-
-    pub(super) fn encode(
-        &self,
-        answer: &Buffer,
-        reply: &mut Buffer,
-        response: &ResponseHead,
-        content: Content,
-        close: bool,
-    ) {
-        let wall = &self.way.request.connection.core.wall;
-        let mut date = wall.date.borrow_mut();
-        let dated = first(&response.fields, Known::Date).is_some();
-        let seconds = wall.of(clock::coarse_ns()) / 1_000_000_000;
-        Outgoing {
-            date: (!dated).then(|| date.at(seconds)),
-            head: response,
-            buf: answer.data(),
-            content,
-            version: self.way.head.version,
-            upgrade: self.way.request.upgrade.filter(|_| response.status == 101),
-            close,
-            edits: self.way.request.route().response_edits(),
-            values: self.way.values,
-            location: &self.way.location(self.target),
-            forward: &self.way.rules.forward,
-            fields: &self.way.request.limit_fields,
-        }
-        .encode(reply.writer());
-    }
-
-    fn pump(&self, response: &ResponseHead, content: Content) -> Pump<'_> {
-        let client = self.way.request.connection;
-        let listener = self.way.request.listener;
-        let announced = match response.framing {
-            Framing::Length(n) => n,
-            _ => 0,
-        };
-        Pump {
-            from: End {
-                stream: &self.connection.stream,
-                guard: &self.connection.guard,
-                idle_ns: self.way.rules.idle_ns,
-                min_rate: 0,
-                grace_ns: 0,
-                total_at_ns: self.way.total_at_ns,
-                expiry: Expiry::ShutBoth,
-            },
-            to: End {
-                stream: &client.stream,
-                guard: &client.guard,
-                idle_ns: self.way.rules.idle_ns,
-                min_rate: listener.body_min_rate,
-                grace_ns: listener.body_grace_ns,
-                total_at_ns: self.way.total_at_ns,
-                expiry: Expiry::ShutBoth,
-            },
-            reader: BodyReader::new(response.framing, RESPONSE_CHUNK_EXTENSION),
-            wire: if content == Content::Chunked { Wire::Chunked } else { Wire::Plain },
-            may_splice: self.alone
-                && matches!(content, Content::Length(_))
-                && splice::is_useful()
-                && client.stream.tls().is_none()
-                && self.connection.stream.tls().is_none(),
-            limit: u64::MAX,
-            announced,
-            begun: &self.progress.begun,
-            passed: 0,
-            written: 0,
-        }
-    }
-
-    /// What it means that the answer's content stopped.
-    fn failure(&self, stop: Stop) -> Failure {
-        let gone = self.connection.guard.expired() == Some(Expired::PartnerGone);
-        match stop {
-            _ if gone => Failure::ClientGone,
-            Stop::SenderBad(bad) => Failure::BadResponse(bad),
-            Stop::SenderSlow if clock::coarse_ns() >= self.way.total_at_ns => Failure::TotalTimeout,
-            Stop::SenderSlow => Failure::ResponseTimeout,
-            Stop::ReaderClosed | Stop::ReaderSlow | Stop::TooLarge => Failure::ClientGone,
-            Stop::SenderClosed => Failure::ResponseIncomplete,
-        }
-    }
+/// The same of a stream, whose target may have said that it did nothing.
+pub(super) fn lost_stream(
+    way: &Way<'_, '_>,
+    carrier: &Carrier,
+    why: Lost,
+    answered: bool,
+) -> Broken {
+    let broken = lost(way, carrier, answered);
+    let refused = why == Lost::Refused && broken.failure == Failure::ClosedEarly;
+    if refused { Broken { sent: Sent::Refused, ..broken } } else { broken }
 }

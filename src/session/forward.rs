@@ -14,7 +14,7 @@ use crate::upstream::balance::Tried;
 use crate::upstream::emit::Outgoing;
 use crate::upstream::key::hash_of;
 use crate::upstream::retry::{Sent, may_retry};
-use crate::upstream::{ConnectError, Connection, Target};
+use crate::upstream::{Carrier, ConnectError, Connection, Target, TargetStream};
 
 use super::account::Account;
 use super::exchange::{self, Broken, Exchange};
@@ -129,7 +129,7 @@ impl<'a> Way<'a, '_> {
                 return Err(broken.failure);
             }
             // A kept connection that died says nothing against its target.
-            fresh = broken.sent == Sent::OnReused && !fresh;
+            fresh = matches!(broken.sent, Sent::OnReused | Sent::Refused) && !fresh;
             if !fresh {
                 if account.retries >= self.group.retries {
                     return Err(broken.failure);
@@ -183,16 +183,18 @@ impl<'a> Way<'a, '_> {
         fresh: bool,
         account: &mut Account,
     ) -> Result<Fate, Broken> {
-        let connection = self.connect(target, fresh).await?;
-        account.reused = connection.reused;
+        let carrier = self.carrier(target, fresh).await?;
+        account.reused = carrier.reused();
         let core = &self.request.connection.core;
         core.upstreams.reached(target.id);
         let _busy = Busy::enter(core, self.group.id, target.id);
         core.stats.target(target.id).requests.up();
         *exchange.out = Buffer::fitting(self.length(upload));
-        self.introduce(&connection, exchange.out);
+        if let Carrier::Connection(connection) = &carrier {
+            self.introduce(connection, exchange.out);
+        }
         self.encode(target, exchange.out);
-        exchange::run(self, exchange, connection, upload, target, account).await
+        exchange::run(self, exchange, carrier, upload, target, account).await
     }
 
     /// What the head and, where it is at hand, the content will take.
@@ -202,6 +204,44 @@ impl<'a> Way<'a, '_> {
             _ => 0,
         };
         self.head.len + HEAD_ROOM + content
+    }
+
+    async fn carrier(&self, target: &Target, fresh: bool) -> Result<Carrier, Broken> {
+        match self.group.http2 {
+            true => Box::pin(self.stream(target)).await.map(Carrier::Stream),
+            false => self.connect(target, fresh).await.map(Carrier::Connection),
+        }
+    }
+
+    async fn stream(&self, target: &Target) -> Result<TargetStream, Broken> {
+        let core = &self.request.connection.core;
+        let stats = core.stats.target(target.id);
+        let now = clock::coarse_ns();
+        let (within, left) = self.time_to_connect(now)?;
+        match core.upstreams.stream(target, self.group, within.min(left), now).await {
+            Ok((stream, made)) => {
+                if made {
+                    stats.connects.up();
+                } else {
+                    stats.reused.up();
+                }
+                Ok(stream)
+            }
+            Err(error) => {
+                stats.connect_failures.up();
+                Err(unconnected(error, left < within))
+            }
+        }
+    }
+
+    /// How long connecting may take, and how long is left for all.
+    fn time_to_connect(&self, now_ns: u64) -> Result<(Duration, Duration), Broken> {
+        let within = self.rules.connect_ns.map_or(self.group.connect_timeout, Duration::from_nanos);
+        let left = Duration::from_nanos(self.total_at_ns.saturating_sub(now_ns));
+        match left.is_zero() {
+            true => Err(Broken::before(Failure::TotalTimeout)),
+            false => Ok((within, left)),
+        }
     }
 
     async fn connect(&self, target: &Target, fresh: bool) -> Result<Connection, Broken> {
@@ -218,11 +258,7 @@ impl<'a> Way<'a, '_> {
             stats.reused.up();
             return Ok(kept);
         }
-        let within = self.rules.connect_ns.map_or(self.group.connect_timeout, Duration::from_nanos);
-        let left = Duration::from_nanos(self.total_at_ns.saturating_sub(now));
-        if left.is_zero() {
-            return Err(Broken::before(Failure::TotalTimeout));
-        }
+        let (within, left) = self.time_to_connect(now)?;
         let connected =
             core.upstreams.connect(target, self.group, self.preface(), within.min(left), now).await;
         clock::now_ns();
@@ -233,14 +269,7 @@ impl<'a> Way<'a, '_> {
             }
             Err(error) => {
                 stats.connect_failures.up();
-                Err(Broken::before(match error {
-                    ConnectError::Failed => Failure::ConnectFailed,
-                    ConnectError::BadCertificate => Failure::BadCertificate,
-                    ConnectError::NoTls => Failure::NoTls,
-                    ConnectError::TimedOut if left < within => Failure::TotalTimeout,
-                    ConnectError::TimedOut => Failure::ConnectTimeout,
-                    ConnectError::NoDescriptors => Failure::NoDescriptors,
-                }))
+                Err(unconnected(error, left < within))
             }
         }
     }
@@ -258,6 +287,7 @@ impl<'a> Way<'a, '_> {
             buf: self.buf,
             path: self.path,
             upgrade: self.request.upgrade,
+            http2: self.group.http2,
             host,
             edits: self.rules.request_edits.as_ref(),
             values: self.values,
@@ -266,6 +296,19 @@ impl<'a> Way<'a, '_> {
         }
         .encode(out.writer());
     }
+}
+
+/// What it means that there is no connection. `total`: the time for all was the shorter one.
+fn unconnected(error: ConnectError, total: bool) -> Broken {
+    Broken::before(match error {
+        ConnectError::Failed => Failure::ConnectFailed,
+        ConnectError::BadCertificate => Failure::BadCertificate,
+        ConnectError::NoTls => Failure::NoTls,
+        ConnectError::NoHttp2 => Failure::NoHttp2,
+        ConnectError::TimedOut if total => Failure::TotalTimeout,
+        ConnectError::TimedOut => Failure::ConnectTimeout,
+        ConnectError::NoDescriptors => Failure::NoDescriptors,
+    })
 }
 
 /// Counts a request at a target while it is there.

@@ -93,6 +93,16 @@ impl Connection {
         }
     }
 
+    /// Whether its first byte is one of HTTP/2: by what TLS agreed on, or since nothing else is spoken
+    /// here.
+    pub(super) fn begins_in_http2(&self) -> bool {
+        let settings = self.listener.settings();
+        match self.stream.tls().and_then(|tls| tls.protocol()) {
+            Some(protocol) => protocol == b"h2",
+            None => !settings.http1,
+        }
+    }
+
     /// Whether a request for this host may come over this connection (RFC 9110 section 7.4): one
     /// that was opened for another name may have another's certificate and rules.
     pub(super) fn is_for(&self, host: &[u8]) -> bool {

@@ -1,7 +1,7 @@
 //! What a finished request leaves behind: counters, and a record for the access log.
 
 use crate::config::AccessLogFormat;
-use crate::http::{Known, Version, first};
+use crate::http::{Known, first};
 use crate::io::clock;
 use crate::policy::transform::AddressText;
 use crate::respond::access_log::{Record, write_combined, write_json};
@@ -95,7 +95,7 @@ fn record(r: &Request<'_>, s: &Scratch, now: u64, lasted_ns: u64) {
         host: s.head.host.of(buf),
         path: s.head.path.of(buf),
         query: s.head.query.map(|q| q.of(buf)),
-        minor_version: u8::from(s.head.version == Version::Http11),
+        version: s.head.version,
         status: account.status,
         bytes_in: account.content_in,
         bytes_out: account.content_out,
@@ -109,7 +109,7 @@ fn record(r: &Request<'_>, s: &Scratch, now: u64, lasted_ns: u64) {
         referer: field(Known::Referer),
         failure: account.failure.map_or(&[][..], |f| f.meaning().name.as_bytes()),
         retries: account.retries,
-        reused: r.connection.requests > 1,
+        reused: r.connection.requests.get() > 1,
         upstream_reused: account.reused,
     };
     let mut clock = core.wall.log.borrow_mut();

@@ -7,8 +7,10 @@
 //! - A request takes one snapshot and keeps it to its log line.
 //! - Nothing goes upstream without a [`crate::policy::Permit`].
 //! - An upstream connection is kept only when both messages on it were consumed whole.
-//! - Once a byte of an answer is out, a failure resets the connection: a truncated message must
-//!   not look whole.
+//! - Once a byte of an answer is out, a failure resets the connection, or its stream: a truncated
+//!   message must not look whole.
+//! - A request goes the same way whatever its version, and its target's: where it came from is a
+//!   [`downstream::Downstream`], what carries it a [`crate::upstream::Carrier`].
 
 mod account;
 mod answers;
@@ -16,8 +18,11 @@ mod arrival;
 mod client;
 pub mod connection;
 pub mod core;
+mod download;
+mod downstream;
 mod exchange;
 mod forward;
+mod h2;
 mod handshake;
 mod introduce;
 mod journal;

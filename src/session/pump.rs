@@ -1,12 +1,15 @@
-//! Streams one message's content from one connection to another: decoded, checked, and framed
-//! anew, a buffer at a time. A slow reader stops the fast writer, since nothing is read before the
-//! last piece was written.
+//! Streams one message's content from one side to the other: decoded, checked, and framed anew, a
+//! buffer at a time. A slow reader stops the fast writer, since nothing is read before the last piece
+//! was written.
 
 use std::cell::Cell;
+use std::io;
 
 use crate::http::Bad;
 use crate::http::h1::BodyReader;
 use crate::http::h1::encode::{CHUNK_PREFIX_MAX, chunk_prefix, last_chunk};
+use crate::http::h2::{decode, encode};
+use crate::io::multiplexed::{Inbound, Outbound};
 use crate::io::splice::Pipe;
 use crate::io::{Buffer, Expiry, Guard, Stream, buffer, clock};
 use crate::limits::{BUFFER_LARGE, BUFFER_MEDIUM, BUFFER_SMALL, BUFFERS_EASY};
@@ -18,6 +21,36 @@ pub(super) enum Wire {
     Plain,
     /// As chunks.
     Chunked,
+    /// As a stream, whose end is told apart from a cut.
+    Streamed,
+}
+
+/// Where content comes from.
+#[derive(Clone, Copy)]
+pub(super) enum Inlet<'a> {
+    /// A connection.
+    Socket(&'a Stream),
+    /// A stream of one.
+    Stream(&'a Inbound),
+}
+
+impl Inlet<'_> {
+    /// Reads behind the buffer's data; 0 is the end.
+    async fn read(self, buffer: Buffer, guard: &Guard) -> (io::Result<usize>, Buffer) {
+        match self {
+            Self::Socket(stream) => stream.read(buffer).await,
+            Self::Stream(stream) => stream.read(buffer, guard).await,
+        }
+    }
+}
+
+/// Where content goes.
+#[derive(Clone, Copy)]
+pub(super) enum Outlet<'a> {
+    /// A connection.
+    Socket(&'a Stream),
+    /// A stream of one.
+    Stream(&'a Outbound),
 }
 
 /// Why content stopped.
@@ -44,9 +77,9 @@ impl Stop {
     }
 }
 
-/// One end of a pump: a connection, and how slow it may be.
-pub(super) struct End<'a> {
-    pub(super) stream: &'a Stream,
+/// One end of a pump, and how slow it may be.
+pub(super) struct End<'a, S> {
+    pub(super) side: S,
     pub(super) guard: &'a Guard,
     /// Longest wait for one operation, nanoseconds.
     pub(super) idle_ns: u64,
@@ -58,7 +91,7 @@ pub(super) struct End<'a> {
     pub(super) expiry: Expiry,
 }
 
-impl End<'_> {
+impl<S> End<'_, S> {
     /// Arms the deadline of one operation. `waited_ns` is the time this end has been waited for
     /// so far and `moved` what it moved, so that a trickle ends when its average falls below the
     /// rate.
@@ -70,7 +103,11 @@ impl End<'_> {
     /// The same for a write, whose reader may read though the kernel does not say so yet.
     pub(super) fn arm_write(&self, pace: &Pace) {
         let at = clock::coarse_ns().saturating_add(self.idle_ns);
-        self.guard.arm_write(at, self.idle_ns, self.hard_at(pace));
+        match self.expiry {
+            // A stream's reader says so by its window.
+            Expiry::Wake => self.guard.arm(at.min(self.hard_at(pace)), Expiry::Wake),
+            _ => self.guard.arm_write(at, self.idle_ns, self.hard_at(pace)),
+        }
     }
 
     /// When the whole exchange's time is over, or the slowest rate is missed.
@@ -103,12 +140,12 @@ impl Pace {
 
 /// A message's content on its way.
 pub(super) struct Pump<'a> {
-    pub(super) from: End<'a>,
-    pub(super) to: End<'a>,
+    pub(super) from: End<'a, Inlet<'a>>,
+    pub(super) to: End<'a, Outlet<'a>>,
     pub(super) reader: BodyReader,
     pub(super) wire: Wire,
-    /// Nothing else is pending on either connection, and the length is known.
-    pub(super) may_splice: bool,
+    /// The two plain connections, where nothing else is pending on either and the length is known.
+    pub(super) may_splice: Option<[&'a Stream; 2]>,
     /// Payload bytes allowed.
     pub(super) limit: u64,
     /// Payload bytes the head announced; 0 where it did not say.
@@ -139,22 +176,20 @@ impl Pump<'_> {
                 self.frame(input, piece.data, piece.done);
                 input.put_in_front(out.data());
                 out.clear();
-                self.write(input, &mut writing).await?;
+                self.pass(input, piece.done, &mut writing).await?;
             } else {
                 self.append(out, &input.data()[..piece.data], piece.done);
                 input.consume(piece.consumed);
-                if !out.is_empty() {
-                    self.write(out, &mut writing).await?;
-                }
+                self.pass(out, piece.done, &mut writing).await?;
             }
             if piece.done {
                 return Ok(());
             }
             // Without descriptors for a pipe it is copied.
-            if self.can_splice()
+            if let Some(both) = self.can_splice()
                 && let Ok(pipe) = Pipe::take()
             {
-                return self.splice(pipe).await;
+                return self.splice(both, pipe).await;
             }
             self.read(input, &mut reading).await?;
         }
@@ -168,7 +203,7 @@ impl Pump<'_> {
     /// Copies a small piece behind what waits in `out`.
     fn append(&self, out: &mut Buffer, payload: &[u8], done: bool) {
         match self.wire {
-            Wire::Plain => out.append(payload),
+            Wire::Plain | Wire::Streamed => out.append(payload),
             Wire::Chunked => {
                 if !payload.is_empty() {
                     let mut prefix = [0; CHUNK_PREFIX_MAX];
@@ -186,7 +221,7 @@ impl Pump<'_> {
 
     /// Frames a large piece where it lies.
     fn frame(&self, piece: &mut Buffer, len: usize, done: bool) {
-        if self.wire == Wire::Plain {
+        if self.wire != Wire::Chunked {
             return;
         }
         let n = chunk_prefix(piece.prefix_mut(), len);
@@ -202,37 +237,94 @@ impl Pump<'_> {
         out.append_with(|bytes| last_chunk(bytes, fields, buf));
     }
 
+    /// Passes a framed piece on. `done`: it is the last.
+    async fn pass(&mut self, out: &mut Buffer, done: bool, pace: &mut Pace) -> Result<(), Stop> {
+        match self.to.side {
+            Outlet::Socket(_) if out.is_empty() => Ok(()),
+            Outlet::Socket(stream) => self.write(stream, out, pace).await,
+            Outlet::Stream(stream) => self.hand_over(stream, out, done, pace).await,
+        }
+    }
+
     /// Writes a piece, part by part: each part that the reader takes gives it time for the next.
-    async fn write(&mut self, out: &mut Buffer, pace: &mut Pace) -> Result<(), Stop> {
+    async fn write(
+        &mut self,
+        stream: &Stream,
+        out: &mut Buffer,
+        pace: &mut Pace,
+    ) -> Result<(), Stop> {
         self.begun.set(true);
-        while !out.is_empty() || self.to.stream.owes() {
+        while !out.is_empty() || stream.owes() {
             let began = clock::coarse_ns();
             let before = out.len();
             self.to.arm_write(pace);
-            let (result, back) = self.to.stream.write(std::mem::take(out)).await;
+            let (result, back) = stream.write(std::mem::take(out)).await;
             *out = back;
-            match result {
-                Ok(n) => {
-                    self.written += (before - out.len()) as u64;
-                    pace.add(began, n);
-                }
-                Err(_) if self.to.guard.expired().is_some() => return Err(Stop::ReaderSlow),
-                Err(_) => return Err(Stop::ReaderClosed),
-            }
+            self.account_for(result, before - out.len(), began, pace)?;
         }
         self.to.guard.disarm();
         Ok(())
+    }
+
+    /// The same to a stream, which is told of the end, too.
+    async fn hand_over(
+        &mut self,
+        stream: &Outbound,
+        out: &mut Buffer,
+        done: bool,
+        pace: &mut Pace,
+    ) -> Result<(), Stop> {
+        let (trailers, buf) = self.reader.trailers();
+        let trailers = if done && !trailers.is_empty() {
+            Some(encode::trailers(trailers, buf).map_err(Stop::SenderBad)?)
+        } else {
+            None
+        };
+        let last = done && trailers.is_none();
+        while !out.is_empty() || last && !stream.is_ended() {
+            let began = clock::coarse_ns();
+            let before = out.len();
+            self.to.arm_write(pace);
+            let (result, back) = stream.write(std::mem::take(out), last, self.to.guard).await;
+            *out = back;
+            self.account_for(result, before - out.len(), began, pace)?;
+        }
+        self.to.guard.disarm();
+        trailers
+            .map_or(Ok(()), |trailers| stream.end_with(trailers))
+            .map_err(|_| Stop::ReaderClosed)
+    }
+
+    fn account_for(
+        &mut self,
+        result: io::Result<usize>,
+        taken: usize,
+        began_ns: u64,
+        pace: &mut Pace,
+    ) -> Result<(), Stop> {
+        match result {
+            Ok(n) => {
+                self.written += taken as u64;
+                pace.add(began_ns, n);
+                Ok(())
+            }
+            Err(_) if self.to.guard.expired().is_some() => Err(Stop::ReaderSlow),
+            Err(_) => Err(Stop::ReaderClosed),
+        }
     }
 
     async fn read(&mut self, input: &mut Buffer, pace: &mut Pace) -> Result<(), Stop> {
         self.make_room(input, pace);
         let began = clock::coarse_ns();
         self.from.arm(pace);
-        let (result, back) = self.from.stream.read(std::mem::take(input)).await;
+        let (result, back) = self.from.side.read(std::mem::take(input), self.from.guard).await;
         *input = back;
         match result {
             Ok(0) | Err(_) if self.from.guard.expired().is_some() => Err(Stop::SenderSlow),
-            Ok(0) => self.reader.end_of_stream().map_err(|_| Stop::SenderClosed),
+            Ok(0) => {
+                self.take_trailers()?;
+                self.reader.end_of_stream().map_err(|_| Stop::SenderClosed)
+            }
             Ok(n) => {
                 self.from.guard.disarm();
                 pace.add(began, n);
@@ -241,6 +333,15 @@ impl Pump<'_> {
             }
             Err(_) => Err(Stop::SenderClosed),
         }
+    }
+
+    /// Those of a stream come apart from its content.
+    fn take_trailers(&mut self) -> Result<(), Stop> {
+        let Inlet::Stream(stream) = self.from.side else { return Ok(()) };
+        let Some(trailers) = stream.take_trailers() else { return Ok(()) };
+        let mut section = Vec::new();
+        decode::trailers(&trailers, &mut section);
+        self.reader.take_trailers(&section).map_err(Stop::SenderBad)
     }
 
     /// Gives the next read a buffer that fits: a large one as soon as the content fills what it

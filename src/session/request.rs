@@ -11,11 +11,12 @@ use crate::stats::prefetch;
 
 use super::arrival::{self, Arrival};
 use super::client::{After, Connection};
+use super::h2::ClientStream;
 use super::scratch::{Scratch, Upload};
 use super::task::{Fate, Request, begin};
 use super::{answers, forward, journal, upgrade};
 
-/// Serves one request. `None`: the next one may come.
+/// Serves one request of a connection that has one at a time. `None`: the next one may come.
 pub(super) async fn serve(c: &mut Connection, s: &mut Scratch) -> Option<After> {
     // 1, 2: a head arrives.
     let refused = match arrival::head(c, s).await {
@@ -23,26 +24,10 @@ pub(super) async fn serve(c: &mut Connection, s: &mut Scratch) -> Option<After> 
         Arrival::Silence => return Some(After::Sleep),
         Arrival::End => return Some(After::Close),
         Arrival::Refused(failure) => Some(failure),
+        Arrival::Http2 => return Some(After::Http2(std::mem::take(&mut s.input))),
     };
-    c.requests += 1;
-    let snapshot = c.core.snapshot();
-    // Its listener's settings are those of the same snapshot, unless it was removed.
-    let kept = c.listener.settings();
-    let listener = snapshot.listener(c.listener.id).unwrap_or(&kept);
-    c.core.stats.in_flight.up();
-    // Looked up first, so that what is found is fetched from memory while the request is begun.
-    let found = look_up(c, s, &snapshot, refused.is_none());
-    let mut request = begin(c, s, &snapshot, listener, refused.is_none());
-    let outcome = match refused {
-        Some(failure) => Err(failure),
-        None => run(&mut request, s, found).await,
-    };
-    let fate = match outcome {
-        Ok(fate) => fate,
-        Err(failure) => answers::failure(&mut request, s, failure).await,
-    };
-    journal::finish(&request, s);
-    c.core.stats.in_flight.down();
+    c.requests.set(c.requests.get() + 1);
+    let fate = whole(c, None, s, refused).await;
     take_off(s);
     c.client_closes = !s.head.keep_alive && s.input.is_empty();
     c.guard.disarm();
@@ -53,6 +38,45 @@ pub(super) async fn serve(c: &mut Connection, s: &mut Scratch) -> Option<After> 
         Fate::Linger => Some(After::Linger),
         Fate::Reset => Some(After::Reset),
     }
+}
+
+/// Serves the request of a stream, whose head is in the scratch unless it was `refused`.
+pub(super) async fn serve_stream(
+    c: &Connection,
+    stream: &ClientStream,
+    s: &mut Scratch,
+    refused: Option<Failure>,
+) -> Fate {
+    whole(c, Some(stream), s, refused).await
+}
+
+/// A request from its head to its record.
+#[inline(always)]
+async fn whole(
+    c: &Connection,
+    stream: Option<&ClientStream>,
+    s: &mut Scratch,
+    refused: Option<Failure>,
+) -> Fate {
+    let snapshot = c.core.snapshot();
+    // Its listener's settings are those of the same snapshot, unless it was removed.
+    let kept = c.listener.settings();
+    let listener = snapshot.listener(c.listener.id).unwrap_or(&kept);
+    c.core.stats.in_flight.up();
+    // Looked up first, so that what is found is fetched from memory while the request is begun.
+    let found = look_up(c, s, &snapshot, refused.is_none());
+    let mut request = begin(c, stream, s, &snapshot, listener, refused.is_none());
+    let outcome = match refused {
+        Some(failure) => Err(failure),
+        None => run(&mut request, s, found).await,
+    };
+    let fate = match outcome {
+        Ok(fate) => fate,
+        Err(failure) => answers::failure(&mut request, s, failure).await,
+    };
+    journal::finish(&request, s);
+    c.core.stats.in_flight.down();
+    fate
 }
 
 /// Stages 3 to 6.

@@ -1,12 +1,14 @@
 //! The answer that turns a request into a tunnel.
 
-use crate::http::ResponseHead;
+use crate::http::{Bad, ResponseHead};
 use crate::io::Buffer;
 use crate::respond::failure::Failure;
 use crate::respond::head::Content;
+use crate::upstream::Carrier;
 
 use super::account::Account;
-use super::exchange::{Broken, Done, Download};
+use super::download::Download;
+use super::exchange::{Broken, Done};
 use super::task::Fate;
 use super::tunnel::{self, Ended};
 
@@ -19,6 +21,10 @@ impl Download<'_, '_, '_> {
         response: &ResponseHead,
         account: &mut Account,
     ) -> Result<Done, Broken> {
+        // A stream knows no 101.
+        let Carrier::Connection(connection) = self.carrier else {
+            return Err(Broken::during(Failure::BadResponse(Bad::UnexpectedUpgrade), false));
+        };
         *reply = Buffer::small();
         self.encode(answer, reply, response, Content::None(None), false);
         answer.consume(response.len);
@@ -28,7 +34,7 @@ impl Download<'_, '_, '_> {
         self.write_reply(reply).await?;
         account.bytes_out += head + early;
         account.content_out += early;
-        let Ended { cut, whole } = tunnel::run(self.way, self.connection, account).await;
+        let Ended { cut, whole } = tunnel::run(self.way, connection, account).await;
         account.failure = cut;
         if cut == Some(Failure::ResponseIncomplete) {
             self.way.request.connection.core.stats.target(self.target.id).failures.up();

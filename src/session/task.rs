@@ -11,6 +11,8 @@ use crate::snapshot::{Listener, Route, Snapshot};
 
 use super::account::Account;
 use super::client::Connection;
+use super::downstream::Downstream;
+use super::h2::ClientStream;
 use super::scratch::Scratch;
 
 /// What becomes of the connection after an answer.
@@ -29,6 +31,8 @@ pub(super) enum Fate {
 /// One request on its way: what every stage may look at.
 pub(super) struct Request<'a> {
     pub(super) connection: &'a Connection,
+    /// The stream of it that this request has to itself.
+    pub(super) stream: Option<&'a ClientStream>,
     pub(super) snapshot: &'a Snapshot,
     pub(super) listener: &'a Listener,
     pub(super) client: client::Client,
@@ -41,7 +45,12 @@ pub(super) struct Request<'a> {
     pub(super) limit_fields: Vec<u8>,
 }
 
-impl Request<'_> {
+impl<'a> Request<'a> {
+    /// Where it came from, and where its answer goes.
+    pub(super) fn downstream(&self) -> Downstream<'a> {
+        self.stream.map_or(Downstream::Connection(self.connection), Downstream::Stream)
+    }
+
     /// The route it took; only asked after routing.
     pub(super) fn route(&self) -> &Route {
         &self.snapshot.routes[self.route.unwrap_or_default()]
@@ -56,7 +65,7 @@ impl Request<'_> {
     /// upgrade always is: what the client sends behind such a request it may have meant for a tunnel.
     pub(super) fn is_last(&self, s: &Scratch) -> bool {
         !s.head.keep_alive
-            || self.connection.requests >= self.listener.max_requests
+            || self.connection.requests.get() >= self.listener.max_requests
             || self.upgrade.is_some()
             || self.is_unwelcome()
     }
@@ -122,6 +131,7 @@ impl Parameters for PathParameters<'_> {
 /// What is known of a request once its head is there.
 pub(super) fn begin<'a>(
     c: &'a Connection,
+    stream: Option<&'a ClientStream>,
     s: &mut Scratch,
     snapshot: &'a Snapshot,
     listener: &'a Listener,
@@ -148,6 +158,7 @@ pub(super) fn begin<'a>(
     let head_in = if parsed { s.head.len } else { s.input.len() } as u64;
     Request {
         connection: c,
+        stream,
         snapshot,
         listener,
         client_text: if client.trusted { AddressText::of(client.addr) } else { c.peer_text },

@@ -10,7 +10,7 @@ use std::io;
 
 use crate::io::deadline::Expired;
 use crate::io::join::both;
-use crate::io::{Buffer, Expiry, Guard, Stream, clock};
+use crate::io::{Buffer, Expiry, Guard, Partner, Stream, clock};
 use crate::limits::{AWAKE_NS, BUFFER_SMALL, LINGER_NS};
 use crate::respond::failure::Failure;
 use crate::stats::Passed;
@@ -80,10 +80,11 @@ impl Tunnel<'_> {
         loop {
             // Nobody reads from the client meanwhile, so nobody else would see that it is gone. But
             // with both of its directions at an end it looks like that, too.
-            let watched = if self.down_ended.get() { -1 } else { client.fd() };
-            self.target.guard.watch_partner(watched);
+            if !self.down_ended.get() {
+                self.target.guard.watch_partner(Partner::Socket(client.fd()));
+            }
             let written = self.write(target, &mut piece, |_| {}).await;
-            self.target.guard.watch_partner(-1);
+            self.target.guard.watch_partner(Partner::Nobody);
             if written.is_err() {
                 return self.cut_off(Failure::ResponseIncomplete);
             }
@@ -104,7 +105,7 @@ impl Tunnel<'_> {
             match self.read(&mut source, &mut piece).await {
                 Ok(0) => {
                     self.down_ended.set(true);
-                    self.target.guard.watch_partner(-1);
+                    self.target.guard.watch_partner(Partner::Nobody);
                     return self.end(client);
                 }
                 Ok(_) => {}

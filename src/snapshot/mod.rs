@@ -83,6 +83,12 @@ pub struct Listener {
     pub http: HttpBounds,
     /// How it speaks TLS, where it does.
     pub tls: Option<Arc<Tls>>,
+    /// Whether HTTP/1.1 is spoken.
+    pub http1: bool,
+    /// Whether HTTP/2 is.
+    pub http2: bool,
+    /// Streams of an HTTP/2 connection open at once.
+    pub max_streams: u32,
 }
 
 /// How a listener speaks TLS; `None` in [`Listener::tls`]: it does not.

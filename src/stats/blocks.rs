@@ -182,6 +182,10 @@ pub struct ListenerStats {
     pub handshakes_failed: Counter,
     /// Connections refused because too many handshakes were under way.
     pub handshakes_refused: Counter,
+    /// Those of the open ones that speak HTTP/2.
+    pub http2_open: Gauge,
+    /// Connections told to calm down (ENHANCE_YOUR_CALM): too much beside content, or too slow.
+    pub http2_refused: Counter,
     /// Connections refused: no PROXY header, a bad one, or one from a peer that may send none.
     pub refused_proxy_protocol: Counter,
     /// Requests that all of the listener's (and the gateway's) rate limits admitted.
@@ -206,6 +210,7 @@ impl ListenerStats {
             &self.handshakes_resumed,
             &self.handshakes_failed,
             &self.handshakes_refused,
+            &self.http2_refused,
             &self.refused_proxy_protocol,
             &self.allowed,
             &self.limited,
@@ -213,6 +218,7 @@ impl ListenerStats {
         .into_iter()
         .for_each(Counter::zero);
         self.open.set(0);
+        self.http2_open.set(0);
         self.codes.zero();
         self.bad.zero();
     }

@@ -134,6 +134,8 @@ pub struct ListenerSum {
     pub handshakes_resumed: u64,
     pub handshakes_failed: u64,
     pub handshakes_refused: u64,
+    pub http2_open: u64,
+    pub http2_refused: u64,
     pub refused_proxy_protocol: u64,
     pub allowed: u64,
     pub limited: u64,
@@ -155,6 +157,8 @@ impl ListenerSum {
         self.handshakes_resumed += l.handshakes_resumed.value();
         self.handshakes_failed += l.handshakes_failed.value();
         self.handshakes_refused += l.handshakes_refused.value();
+        self.http2_open += l.http2_open.value();
+        self.http2_refused += l.http2_refused.value();
         self.refused_proxy_protocol += l.refused_proxy_protocol.value();
         self.allowed += l.allowed.value();
         self.limited += l.limited.value();

@@ -77,6 +77,8 @@ metrics! {
     LISTENER_REFUSED Counter "listener_connections_refused_total" ["listener" "reason"] "Connections refused, by reason (max_connections, per_client, no_descriptors, proxy_protocol)."
     LISTENER_BAD Counter "listener_bad_requests_total" ["listener" "reason"] "Requests refused as malformed, by reason."
     LISTENER_HANDSHAKES Counter "listener_tls_handshakes_total" ["listener" "result"] "TLS handshakes, by result (full, resumed, failed, refused: too many at once)."
+    LISTENER_HTTP2_CONNECTIONS Gauge "listener_http2_connections" ["listener"] "Connections open that speak HTTP/2."
+    LISTENER_HTTP2_REFUSED Counter "listener_http2_refused_total" ["listener"] "Connections told to calm down (ENHANCE_YOUR_CALM)."
     LISTENER_RECEIVED Counter "listener_received_bytes_total" ["listener"] "Bytes received."
     LISTENER_SENT Counter "listener_sent_bytes_total" ["listener"] "Bytes sent."
     LISTENER_LIMITS Counter "listener_limit_decisions_total" ["listener" "decision"] "Decisions of the listener's and the gateway's rate limits (allowed, limited)."

@@ -7,10 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::balance::{Picker, Tried};
-use super::group::{Address, Group, Target};
+use super::group::{Address, Destination, Group, Target};
 use super::health::Health;
 use super::pool::{Connection, Pool};
 use super::retry::Budget;
+use super::shared::SharedPool;
+use super::stream::TargetStream;
 use crate::io::tls::HandshakeError;
 use crate::io::{Buffer, Stream, Watch, clock, timeout};
 use crate::stats;
@@ -28,6 +30,8 @@ pub enum ConnectError {
     BadCertificate,
     /// No TLS could be agreed on.
     NoTls,
+    /// It does not speak HTTP/2.
+    NoHttp2,
 }
 
 /// Per upstream: what is remembered between requests.
@@ -41,6 +45,8 @@ pub struct Upstreams {
     watch: Rc<Watch>,
     /// Idle connections.
     pub pool: RefCell<Pool>,
+    /// Connections with many streams.
+    shared: Rc<SharedPool>,
     health: RefCell<Health>,
     by_upstream: RefCell<Vec<Option<State>>>,
     in_flight: RefCell<Vec<u32>>,
@@ -52,6 +58,7 @@ impl Upstreams {
     /// Nothing known yet.
     pub fn new(watch: Rc<Watch>) -> Self {
         Self {
+            shared: SharedPool::new(watch.clone()),
             watch,
             pool: RefCell::default(),
             health: RefCell::default(),
@@ -190,7 +197,7 @@ impl Upstreams {
         within: Duration,
         now_ns: u64,
     ) -> Result<Connection, ConnectError> {
-        match open(target, group, preface, within).await {
+        match open(&target.destination(group), preface, within).await {
             Ok(stream) => {
                 let guard = self.watch.guard(stream.fd());
                 Ok(Connection {
@@ -201,13 +208,42 @@ impl Upstreams {
                     tls: group.tls.clone(),
                 })
             }
-            Err(error) => {
-                if error != ConnectError::NoDescriptors {
-                    self.health.borrow_mut().fails(u64::from(target.id), now_ns, group.skip_ns);
-                }
-                Err(error)
-            }
+            Err(error) => Err(self.failed(target, group, error, now_ns)),
         }
+    }
+
+    /// A stream to a target that speaks HTTP/2. `true`: a connection was made for it.
+    ///
+    /// # Errors
+    /// Where the target can't be reached; its health has been told.
+    pub async fn stream(
+        &self,
+        target: &Target,
+        group: &Group,
+        within: Duration,
+        now_ns: u64,
+    ) -> Result<(TargetStream, bool), ConnectError> {
+        let stream = self.shared.stream(target, group, within).await;
+        stream.map_err(|error| self.failed(target, group, error, now_ns))
+    }
+
+    fn failed(
+        &self,
+        target: &Target,
+        group: &Group,
+        error: ConnectError,
+        now_ns: u64,
+    ) -> ConnectError {
+        if error != ConnectError::NoDescriptors {
+            self.health.borrow_mut().fails(u64::from(target.id), now_ns, group.skip_ns);
+        }
+        error
+    }
+
+    /// Only connections to targets for which `keep` holds are used again.
+    pub fn retain(&self, keep: impl Fn(u32) -> bool) {
+        self.pool.borrow_mut().retain(&keep);
+        self.shared.retain(keep);
     }
 
     /// The target took a connection.
@@ -231,20 +267,19 @@ impl Upstreams {
     }
 }
 
-/// Connects, and begins TLS where the group speaks it, all within the time.
-async fn open(
-    target: &Target,
-    group: &Group,
+/// Connects, and begins TLS where that is spoken, all within the time.
+pub(super) async fn open(
+    to: &Destination,
     preface: Buffer,
     within: Duration,
 ) -> Result<Stream, ConnectError> {
     let began = clock::now_ns();
-    let mut stream = match &target.address {
+    let mut stream = match &to.address {
         Address::Socket(address) => Stream::connect(*address, within).await,
         Address::Unix(path) => Stream::connect_unix(path, within).await,
     }
     .map_err(|error| ConnectError::of(&error))?;
-    if let (Some(config), Some(name)) = (&group.tls, &target.tls_name) {
+    if let Some((config, name)) = &to.tls {
         let left = within.saturating_sub(Duration::from_nanos(clock::now_ns() - began));
         let begins = async {
             stream.write_all(preface).await.0?;
@@ -260,6 +295,10 @@ impl ConnectError {
     fn of_tls(error: &HandshakeError) -> Self {
         match error {
             HandshakeError::Protocol(rustls::Error::InvalidCertificate(_)) => Self::BadCertificate,
+            HandshakeError::Protocol(
+                rustls::Error::NoApplicationProtocol
+                | rustls::Error::AlertReceived(rustls::AlertDescription::NoApplicationProtocol),
+            ) => Self::NoHttp2,
             HandshakeError::Protocol(_) | HandshakeError::NotTls => Self::NoTls,
             HandshakeError::Io(_) => Self::Failed,
         }

@@ -12,6 +12,8 @@ pub struct Outgoing<'a, 'v> {
     pub buf: &'a [u8],
     /// Canonical path, rewritten where the route says so.
     pub path: &'a [u8],
+    /// Whether it goes out in HTTP/2.
+    pub http2: bool,
     /// The protocol that it asks to switch to.
     pub upgrade: Option<&'a str>,
     /// Value of Host.
@@ -27,6 +29,15 @@ pub struct Outgoing<'a, 'v> {
 }
 
 impl Outgoing<'_, '_> {
+    /// gRPC's servers refuse requests that do not say so.
+    fn takes_trailers(&self) -> bool {
+        let mut said = self.head.fields.iter().filter(|field| field.known == Known::Te);
+        said.any(|field| {
+            let mut codings = field.value.of(self.buf).split(|b| *b == b',');
+            codings.any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
+        })
+    }
+
     /// Appends the head, the blank line included.
     pub fn encode(&self, out: &mut Vec<u8>) {
         let query = self.head.query.map(|q| q.of(self.buf));
@@ -39,6 +50,9 @@ impl Outgoing<'_, '_> {
         }
         if let Some(protocol) = self.upgrade {
             encode::upgrade(out, protocol);
+        }
+        if self.http2 && self.takes_trailers() {
+            encode::field(out, b"TE", b"trailers");
         }
         let max_forwards = max_forwards(self.head, self.buf);
         if let Some(left) = max_forwards {

@@ -43,6 +43,10 @@ pub struct Group {
     pub tls: Option<Arc<rustls::ClientConfig>>,
     /// Which PROXY header its connections begin with.
     pub proxy_protocol: SendProxyProtocol,
+    /// Whether its targets are spoken to in HTTP/2.
+    pub http2: bool,
+    /// Streams on one connection, where that is so.
+    pub max_streams: usize,
 }
 
 /// One address of a group.
@@ -60,6 +64,20 @@ pub struct Target {
     pub authority: String,
     /// The name that its certificate must be for, where TLS is spoken.
     pub tls_name: Option<ServerName<'static>>,
+}
+
+impl Target {
+    /// All it takes to connect to it as one of `group`.
+    pub(super) fn destination(&self, group: &Group) -> Destination {
+        let tls = group.tls.clone().zip(self.tls_name.clone());
+        Destination { address: self.address.clone(), tls }
+    }
+}
+
+/// Where to connect to, and how TLS is spoken there.
+pub(super) struct Destination {
+    pub(super) address: Address,
+    pub(super) tls: Option<(Arc<rustls::ClientConfig>, ServerName<'static>)>,
 }
 
 /// An address to connect to.

@@ -9,6 +9,8 @@ pub enum Sent {
     /// Not one byte of the request was written: the connection was refused, timed out, or was
     /// found closed before the write.
     Nothing,
+    /// The target says that it did nothing with the request (RFC 9113 section 8.7).
+    Refused,
     /// Bytes were written to a connection that had served others before, and it ended before any
     /// byte of a response. The target most likely closed it while the request was on its way
     /// (RFC 9112 section 9.3.1), but it may have acted on it.
@@ -23,7 +25,7 @@ pub enum Sent {
 /// client for this request is still there to be sent again.
 pub fn may_retry(sent: Sent, method: Method, body_replayable: bool) -> bool {
     let harmless = match sent {
-        Sent::Nothing => true,
+        Sent::Nothing | Sent::Refused => true,
         Sent::OnReused => method.is_idempotent(),
         Sent::OnFresh | Sent::ResponseBegun => false,
     };
@@ -86,6 +88,8 @@ mod tests {
     fn only_what_cannot_do_harm_is_sent_again() {
         let cases = [
             (Sent::Nothing, Method::Post, true, true),
+            (Sent::Refused, Method::Post, true, true),
+            (Sent::Refused, Method::Post, false, false),
             (Sent::Nothing, Method::Get, false, false),
             (Sent::OnReused, Method::Get, true, true),
             (Sent::OnReused, Method::Put, true, true),

@@ -10,7 +10,9 @@ use super::{Names, bytes, timeout, tls, words};
 use crate::config::diagnostic::Report;
 use crate::config::document::Place;
 use crate::config::file;
-use crate::config::settings::{AcceptProxyProtocol, Admin, HttpBounds, Listener, Route};
+use crate::config::settings::{
+    AcceptProxyProtocol, Admin, HttpBounds, HttpProtocol, Listener, Route,
+};
 use crate::config::units::Size;
 use crate::limits::{MAX_CHUNK_EXTENSION_LIMIT, MAX_HEAD_LEAST, MAX_HEAD_LIMIT, MAX_URI_LEAST};
 
@@ -38,6 +40,7 @@ pub(super) fn listeners(
 
 fn listener(written: file::Listener, place: &Place<'_>, report: &mut Report<'_>) -> Listener {
     proxy_protocol(&written, place, report);
+    let protocols = protocols(&written, &place.key("protocols"), report);
     let name = written.name.clone().unwrap_or_default();
     let scope = Scope { default_name: &name, parameters: &[], is_route: false };
     let limits = limit::limits(written.limits, &place.key("limits"), &scope, report);
@@ -54,9 +57,36 @@ fn listener(written: file::Listener, place: &Place<'_>, report: &mut Report<'_>)
         body_rate_grace: timeout(written.body_rate_grace, &place.key("body_rate_grace"), report),
         max_requests: written.max_requests,
         http: http(&written.http, &place.key("http"), report),
+        protocols,
+        max_streams: written.max_streams,
         tls: written.tls.map(|written| tls::tls(written, &place.key("tls"), report)),
         name,
     }
+}
+
+/// With TLS both are offered; without it nobody asks, so HTTP/2 is spoken where that was written.
+fn protocols(
+    written: &file::Listener,
+    place: &Place<'_>,
+    report: &mut Report<'_>,
+) -> Vec<HttpProtocol> {
+    let Some(protocols) = &written.protocols else {
+        return match written.tls {
+            Some(_) => vec![HttpProtocol::Http2, HttpProtocol::Http1],
+            None => vec![HttpProtocol::Http1],
+        };
+    };
+    if protocols.is_empty() {
+        let help = "write protocols = [\"h2\", \"http/1.1\"]";
+        report.error(&place.trail, "a listener without protocols can serve nothing", help);
+    }
+    for (position, protocol) in protocols.iter().enumerate() {
+        if protocols[..position].contains(protocol) {
+            let message = format!("{:?} stands here twice", protocol.name());
+            report.error(&place.item(position).trail, message, "remove one");
+        }
+    }
+    protocols.clone()
 }
 
 /// A header is believed from known proxies only: from anybody it would let every client choose its

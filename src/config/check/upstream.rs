@@ -10,7 +10,8 @@ use crate::config::diagnostic::Report;
 use crate::config::document::Place;
 use crate::config::file::{self, BalanceName};
 use crate::config::settings::{
-    Action, Balance, HashKey, Listener, Route, Target, TargetAddress, Upstream,
+    Action, Balance, HashKey, HttpProtocol, Listener, Route, SendProxyProtocol, Target,
+    TargetAddress, Upstream,
 };
 use crate::config::units::Size;
 use crate::limits::{MAX_HEAD_LEAST, MAX_HEAD_LIMIT, MAX_TARGETS, UNIX_PATH_MAX};
@@ -45,6 +46,11 @@ pub(super) fn upstream(
         _ => time("skip_after_failure", written.skip_after_failure),
     };
     let balance = balance(&written, &place, report);
+    if written.protocol == HttpProtocol::Http2 && written.proxy_protocol != SendProxyProtocol::Off {
+        let message = "a PROXY header names one client, and many share a connection of HTTP/2";
+        let help = "write protocol = \"http/1.1\", or remove `proxy_protocol`";
+        report.error(&place.key("proxy_protocol").trail, message, help);
+    }
     let upstream = Upstream {
         targets: targets(written.targets, &place.key("targets"), report),
         balance,
@@ -58,6 +64,8 @@ pub(super) fn upstream(
         max_response_head: bytes(head),
         tls: written.tls.map(|tls| upstream_tls(tls, &place.key("tls"), report)),
         proxy_protocol: written.proxy_protocol,
+        protocol: written.protocol,
+        max_streams: written.max_streams,
     };
     (name, upstream)
 }

@@ -4,7 +4,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Limit, Tls};
-use crate::config::settings::{AcceptProxyProtocol, ClientAddressField, EncodedSlash};
+use crate::config::settings::{
+    AcceptProxyProtocol, ClientAddressField, EncodedSlash, HttpProtocol,
+};
 use crate::config::units::{HumanDuration, Size};
 use crate::limits;
 
@@ -49,6 +51,14 @@ pub struct Listener {
     /// Requests on one connection before it is closed.
     #[schemars(range(min = 1), extend("x-default" = "no bound"))]
     pub max_requests: Option<u64>,
+    /// Which protocols are spoken, the best first: `"h2"` is HTTP/2, by ALPN where the listener speaks
+    /// TLS, and for clients that know so beforehand (h2c) where it does not. With `["h2"]` alone
+    /// nothing else is.
+    #[schemars(extend("x-default" = "`[\"h2\", \"http/1.1\"]` with TLS, else `[\"http/1.1\"]`"))]
+    pub protocols: Option<Vec<HttpProtocol>>,
+    /// Streams (requests) that a client may have open on an HTTP/2 connection.
+    #[schemars(range(min = 1, max = crate::limits::H2_STREAMS_MAX))]
+    pub max_streams: u32,
     /// Bounds on request heads, and how paths are read.
     pub http: Http,
     /// Speak TLS: `https://`. Without it the listener speaks plain HTTP.
@@ -71,6 +81,8 @@ impl Default for Listener {
             body_min_rate: limits::BODY_MIN_RATE,
             body_rate_grace: HumanDuration(limits::BODY_RATE_GRACE),
             max_requests: None,
+            protocols: None,
+            max_streams: limits::H2_STREAMS,
             http: Http::default(),
             tls: None,
         }

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::UpstreamTls;
-use crate::config::settings::SendProxyProtocol;
+use crate::config::settings::{HttpProtocol, SendProxyProtocol};
 use crate::config::units::{HumanDuration, Percent, Size};
 use crate::limits;
 
@@ -51,6 +51,13 @@ pub struct Upstream {
     /// connected from, and the one that it connected to. Such a connection belongs to one client's
     /// connection and is reused for nobody else; it ends when that client is silent for a second.
     pub proxy_protocol: SendProxyProtocol,
+    /// How the targets are spoken to: `"http/1.1"`, or `"h2"` (HTTP/2; with `tls` by ALPN, else h2c by
+    /// prior knowledge), whose connections are shared by the requests of a core.
+    pub protocol: HttpProtocol,
+    /// Streams (requests) on one HTTP/2 connection, where the target allows as many; a core makes
+    /// another connection for more.
+    #[schemars(range(min = 1, max = crate::limits::H2_STREAMS_MAX))]
+    pub max_streams: u32,
 }
 
 impl Default for Upstream {
@@ -69,6 +76,8 @@ impl Default for Upstream {
             max_response_head: Size(limits::MAX_HEAD),
             tls: None,
             proxy_protocol: SendProxyProtocol::Off,
+            protocol: HttpProtocol::Http1,
+            max_streams: limits::H2_UPSTREAM_STREAMS,
         }
     }
 }

@@ -161,6 +161,7 @@ fn listener(shown: &Shown<'_>, entry: &Entry) -> Value {
             "failed": sum.handshakes_failed,
             "refused": sum.handshakes_refused,
         },
+        "http2": { "open": sum.http2_open, "refused": sum.http2_refused },
         "limits": { "allowed": sum.allowed, "limited": sum.limited },
         "tls": shown.certificates(&entry.name).map(certificates),
     })

@@ -223,6 +223,8 @@ fn listeners(text: &mut Text, shown: &Shown<'_>) {
             ("refused", l.handshakes_refused),
         ]
     });
+    each(text, &n::LISTENER_HTTP2_CONNECTIONS, &all, |l| l.http2_open);
+    each(text, &n::LISTENER_HTTP2_REFUSED, &all, |l| l.http2_refused);
     each(text, &n::LISTENER_RECEIVED, &all, |l| l.bytes_in);
     each(text, &n::LISTENER_SENT, &all, |l| l.bytes_out);
     each_by(text, &n::LISTENER_LIMITS, &all, |l| [("allowed", l.allowed), ("limited", l.limited)]);

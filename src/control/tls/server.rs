@@ -17,9 +17,6 @@ use crate::snapshot;
 /// TLS as the snapshot has it.
 pub type SnapshotTls = Arc<snapshot::Tls>;
 
-/// What is offered by ALPN (RFC 7301), the best first.
-const PROTOCOLS: &[&[u8]] = &[b"http/1.1"];
-
 /// The keys of tickets and the sessions kept, for the whole life of the process: all workers share
 /// them, and a reload forgets nothing.
 ///
@@ -57,7 +54,7 @@ impl Resumption {
         let each = listeners.iter().zip(loaded).map(|(listener, loaded)| {
             let (Some(tls), Some(loaded)) = (&listener.tls, loaded) else { return Ok(None) };
             let scope = self.scope(loaded, &mut used)?;
-            config(tls, loaded, scope)
+            config(listener, tls, loaded, scope)
                 .map(Some)
                 .map_err(|why| format!("listener {:?}: tls: {why}", listener.name))
         });
@@ -79,7 +76,12 @@ impl Resumption {
     }
 }
 
-fn config(tls: &Tls, loaded: &Loaded, scope: Scope) -> Result<SnapshotTls, String> {
+fn config(
+    listener: &Listener,
+    tls: &Tls,
+    loaded: &Loaded,
+    scope: Scope,
+) -> Result<SnapshotTls, String> {
     let builder = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(versions(tls.min_version))
         .map_err(|e| e.to_string())?;
@@ -88,7 +90,8 @@ fn config(tls: &Tls, loaded: &Loaded, scope: Scope) -> Result<SnapshotTls, Strin
         None => builder.with_no_client_auth(),
     };
     let mut config = builder.with_cert_resolver(Arc::new(NotesName(loaded.names.clone())));
-    config.alpn_protocols = PROTOCOLS.iter().map(|name| name.to_vec()).collect();
+    // Offered by ALPN (RFC 7301), the best first.
+    config.alpn_protocols = listener.protocols.iter().map(|p| p.name().into()).collect();
     config.session_storage = scope.sessions;
     if tls.session_tickets {
         config.ticketer = scope.tickets;

@@ -16,7 +16,7 @@ use super::clients::roots;
 use super::files::Files;
 use super::provider;
 use crate::config::upstream_tls::UpstreamTls;
-use crate::config::{Remark, Settings, Severity, Step};
+use crate::config::{HttpProtocol, Remark, Settings, Severity, Step};
 use crate::limits::{TLS_BUNDLE_MAX, TLS_FILE_MAX};
 
 /// How TLS is spoken to the targets of each upstream that speaks it, by its name.
@@ -66,7 +66,7 @@ pub fn targets(settings: &Settings, files: &mut Files) -> (Targets, Vec<Remark>)
             let help = "write `roots` instead, with the authority that signed their certificates";
             remark(Severity::Warning, "danger_skip_verification", message.to_owned(), help);
         }
-        match one(tls, files) {
+        match one(tls, upstream.protocol, files) {
             Ok(one) => {
                 targets.insert(name.clone(), one);
             }
@@ -76,9 +76,9 @@ pub fn targets(settings: &Settings, files: &mut Files) -> (Targets, Vec<Remark>)
     (Targets(targets), remarks)
 }
 
-fn one(tls: &UpstreamTls, files: &mut Files) -> Result<One, Refused> {
+fn one(tls: &UpstreamTls, protocol: HttpProtocol, files: &mut Files) -> Result<One, Refused> {
     let mut hasher = DefaultHasher::new();
-    (tls.danger_skip_verification, &tls.server_name).hash(&mut hasher);
+    (tls.danger_skip_verification, &tls.server_name, protocol.name()).hash(&mut hasher);
     let builder = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(|e| ("roots", e.to_string()))?;
@@ -97,7 +97,7 @@ fn one(tls: &UpstreamTls, files: &mut Files) -> Result<One, Refused> {
             builder.with_client_auth_cert(chain, key).map_err(|e| ("certificate", e.to_string()))?
         }
     };
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![protocol.name().into()];
     Ok(One { identity: hasher.finish(), config: Arc::new(config) })
 }
 

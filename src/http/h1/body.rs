@@ -65,6 +65,23 @@ impl BodyReader {
         Self { state, left, extension: 0, excess: 0, max_extension, trailers: None }
     }
 
+    /// A reader of content that comes without framing of its own, as in a stream of HTTP/2.
+    pub fn streamed() -> Self {
+        Self::new(Framing::UntilClose, 0)
+    }
+
+    /// Takes a whole trailer section that came apart from the content.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn take_trailers(&mut self, section: &[u8]) -> Result<(), Bad> {
+        let trailers = self.trailers.get_or_insert_default();
+        for byte in section {
+            trailers.push(*byte)?;
+        }
+        Ok(())
+    }
+
     /// Takes content from the front of `buf` and moves its payload to the front.
     ///
     /// All of `buf` is consumed unless the content ends before; `buf[..data]` is payload.

@@ -120,6 +120,11 @@ impl Tls {
         self.server_name.borrow().clone()
     }
 
+    /// The protocol that was agreed on (RFC 7301), if any was.
+    pub fn protocol(&self) -> Option<Vec<u8>> {
+        self.state.borrow().agreed().alpn_protocol().map(<[u8]>::to_vec)
+    }
+
     /// Whether an earlier session was continued.
     pub fn is_resumed(&self) -> bool {
         self.state.borrow().agreed().handshake_kind() == Some(HandshakeKind::Resumed)

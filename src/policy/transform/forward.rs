@@ -36,7 +36,7 @@ pub struct Forward {
     sends: u64,
     /// What of a request does not pass as it is, by [`Trust`].
     replaced: [u64; 3],
-    /// Behind `Via: 1.`, the minor version and a space: the gateway's name and the line end.
+    /// Behind `Via: `, the version and a space: the gateway's name and the line end.
     via: Box<[u8]>,
 }
 
@@ -113,6 +113,7 @@ impl Forward {
             out.extend_from_slice(match version {
                 Version::Http10 => b"Via: 1.0 ",
                 Version::Http11 => b"Via: 1.1 ",
+                Version::Http2 => b"Via: 2.0 ",
             });
             out.extend_from_slice(&self.via);
         }

@@ -1,0 +1,196 @@
+//! What a peer sends beside content, weighed: each frame that makes work and carries nothing runs
+//! up a debt, which time, requests, content and what we send pay off (gRPC's clients ping with every
+//! message). A peer in too deep is not listened to any more.
+//!
+//! This stands in front of the protocol's own machine, which answers each such frame as it comes:
+//! resets of streams that were just opened (CVE-2023-44487), PING, SETTINGS, empty DATA, PRIORITY,
+//! CONTINUATION without end, windows opened byte by byte.
+
+use crate::limits::{
+    H2_COST_CONTROL, H2_COST_RESET, H2_COST_SMALL, H2_DEBT_MAX, H2_PAID_PER_SECOND,
+};
+
+/// Nanoseconds that pay for one point.
+const POINT_NS: u64 = 1_000_000_000 / H2_PAID_PER_SECOND;
+
+const HEADER: usize = 9;
+
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+
+const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
+const PING: u8 = 6;
+const GOAWAY: u8 = 7;
+
+const CONTINUATION: u8 = 9;
+
+const END_STREAM: u8 = 1;
+const END_HEADERS: u8 = 4;
+
+/// Follows the frames of one direction of a connection, however they are cut into reads.
+#[derive(Debug)]
+pub struct Frames {
+    /// Bytes of the connection preface still to come.
+    preface: usize,
+    header: [u8; HEADER],
+    /// How much of it has come.
+    have: usize,
+    /// Bytes of the frame's payload still to come.
+    left: usize,
+    /// Within a field block.
+    block: bool,
+    debt: u64,
+    paid_at_ns: u64,
+}
+
+impl Frames {
+    /// At the start of a connection, behind `preface` bytes of another form.
+    pub fn new(preface: usize, now_ns: u64) -> Self {
+        Self {
+            preface,
+            header: [0; HEADER],
+            have: 0,
+            left: 0,
+            block: false,
+            debt: 0,
+            paid_at_ns: now_ns,
+        }
+    }
+
+    /// Takes what has come. `sent` are the bytes that we sent since the last time. False: the debt is
+    /// too deep.
+    pub fn take(&mut self, mut bytes: &[u8], sent: u64, now_ns: u64) -> bool {
+        self.pay(sent, now_ns);
+        let skipped = self.preface.min(bytes.len());
+        self.preface -= skipped;
+        bytes = &bytes[skipped..];
+        while !bytes.is_empty() {
+            if self.left > 0 {
+                let n = self.left.min(bytes.len());
+                self.left -= n;
+                bytes = &bytes[n..];
+                continue;
+            }
+            let n = (HEADER - self.have).min(bytes.len());
+            self.header[self.have..self.have + n].copy_from_slice(&bytes[..n]);
+            self.have += n;
+            bytes = &bytes[n..];
+            if self.have == HEADER {
+                self.begin();
+            }
+        }
+        self.debt <= H2_DEBT_MAX
+    }
+
+    /// Whether something has begun and not ended that comes at once from those who mean well: a
+    /// frame without content, or a field block.
+    pub fn is_within(&self) -> bool {
+        let content = self.header[3] == DATA;
+        self.preface > 0 || self.have > 0 || self.left > 0 && !content || self.block
+    }
+
+    /// A byte sent pays a point.
+    fn pay(&mut self, sent: u64, now_ns: u64) {
+        let earned = now_ns.saturating_sub(self.paid_at_ns) / POINT_NS;
+        self.paid_at_ns += earned * POINT_NS;
+        self.debt = self.debt.saturating_sub(earned).saturating_sub(sent);
+    }
+
+    fn begin(&mut self) {
+        let [a, b, c, kind, flags, ..] = self.header;
+        self.have = 0;
+        self.left = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
+        match kind {
+            HEADERS | CONTINUATION => self.block = flags & END_HEADERS == 0,
+            _ => {}
+        }
+        let cost = match kind {
+            HEADERS => return self.pay_by_frame(),
+            DATA if self.left > 0 => return self.pay_by_frame(),
+            DATA if flags & END_STREAM != 0 => 0,
+            GOAWAY => 0,
+            RST_STREAM => H2_COST_RESET,
+            PING | SETTINGS | CONTINUATION | DATA => H2_COST_CONTROL,
+            // A kind that nobody knows is to be overlooked, which costs little.
+            _ => H2_COST_SMALL,
+        };
+        self.debt = self.debt.saturating_add(cost);
+    }
+
+    fn pay_by_frame(&mut self) {
+        self.debt = self.debt.saturating_sub(H2_COST_CONTROL);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PRIORITY: u8 = 2;
+    const WINDOW_UPDATE: u8 = 8;
+
+    fn frame(kind: u8, flags: u8, payload: usize) -> Vec<u8> {
+        let len = u32::try_from(payload).expect("small").to_be_bytes();
+        let mut bytes = vec![len[1], len[2], len[3], kind, flags, 0, 0, 0, 1];
+        bytes.resize(HEADER + payload, 0xff);
+        bytes
+    }
+
+    /// How many of a frame are taken at once, in pieces of `step` bytes.
+    fn taken(frame: &[u8], step: usize) -> usize {
+        let mut frames = Frames::new(0, 0);
+        let one = |_: &usize| frame.chunks(step).all(|piece| frames.take(piece, 0, 0));
+        (0..1_000_000).take_while(one).count()
+    }
+
+    #[test]
+    fn floods_are_noticed_however_they_are_cut() {
+        for step in [1, 7, 9, 1000] {
+            let within = |n: u64| 0..=usize::try_from(H2_DEBT_MAX / n).expect("small") + 1;
+            assert!(within(H2_COST_CONTROL).contains(&taken(&frame(PING, 0, 8), step)));
+            assert!(within(H2_COST_CONTROL).contains(&taken(&frame(SETTINGS, 0, 0), step)));
+            assert!(within(H2_COST_CONTROL).contains(&taken(&frame(DATA, 0, 0), step)));
+            assert!(within(H2_COST_RESET).contains(&taken(&frame(RST_STREAM, 0, 4), step)));
+            assert!(within(H2_COST_SMALL).contains(&taken(&frame(PRIORITY, 0, 5), step)));
+            assert!(within(H2_COST_SMALL).contains(&taken(&frame(WINDOW_UPDATE, 0, 4), step)));
+            assert!(within(H2_COST_SMALL).contains(&taken(&frame(0x77, 0, 0), step)));
+        }
+    }
+
+    #[test]
+    fn requests_and_content_run_up_no_debt() {
+        for bytes in
+            [frame(HEADERS, END_HEADERS, 20), frame(DATA, 0, 1), frame(DATA, END_STREAM, 0)]
+        {
+            assert_eq!(taken(&bytes, 64), 1_000_000);
+        }
+    }
+
+    #[test]
+    fn time_and_what_is_sent_pay() {
+        let ping = frame(PING, 0, 8);
+        let mut frames = Frames::new(0, 0);
+        assert!((0..10_000).all(|n| frames.take(&ping, 0, n * H2_COST_CONTROL * POINT_NS)));
+        let mut frames = Frames::new(0, 0);
+        assert!((0..10_000).all(|_| frames.take(&ping, H2_COST_CONTROL, 0)));
+    }
+
+    #[test]
+    fn a_request_does_not_pay_for_its_reset() {
+        let both = [frame(HEADERS, END_HEADERS, 20), frame(RST_STREAM, 0, 4)].concat();
+        let most = H2_DEBT_MAX / (H2_COST_RESET - H2_COST_CONTROL) + 1;
+        assert!(taken(&both, 64) <= usize::try_from(most).expect("small"));
+    }
+
+    #[test]
+    fn a_block_without_end_is_within() {
+        let mut frames = Frames::new(3, 0);
+        assert!(frames.is_within());
+        assert!(frames.take(b"PRI", 0, 0) && !frames.is_within());
+        assert!(frames.take(&frame(HEADERS, 0, 4), 0, 0) && frames.is_within());
+        assert!(frames.take(&frame(CONTINUATION, END_HEADERS, 4), 0, 0) && !frames.is_within());
+        assert!(frames.take(&frame(DATA, 0, 9)[..12], 0, 0) && !frames.is_within());
+        assert!(frames.take(&[0; 8], 0, 0) && frames.is_within());
+    }
+}

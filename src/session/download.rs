@@ -1,0 +1,388 @@
+//! The answer's way from the target to the client.
+
+use crate::http::h1::{Asked, BodyReader, Scan, parse_response};
+use crate::http::h2::decode;
+use crate::http::{Bad, Framing, Known, ResponseHead, Version, first};
+use crate::io::deadline::Expired;
+use crate::io::{Buffer, Expiry, Stream, clock, splice};
+use crate::limits::{
+    BUFFER_MEDIUM, BUFFER_SMALL, HEAD_ROOM, MAX_INTERIM, RESPONSE_CHUNK_EXTENSION, SPLICE_MIN,
+};
+use crate::respond::failure::Failure;
+use crate::respond::head::{self, Content, Outgoing};
+use crate::upstream::stream::Answer;
+use crate::upstream::{Carrier, Connection, Target, TargetStream};
+
+use super::account::Account;
+use super::downstream::Downstream;
+use super::exchange::{Broken, Done, expiry, lost, lost_stream};
+use super::h2::{ClientStream, Unsent};
+use super::pump::{End, Inlet, Outlet, Pump, Stop, Wire};
+use super::task::Fate;
+use super::upgrade;
+use super::way::{Progress, Way};
+
+/// The answer's way from the target to the client.
+pub(super) struct Download<'a, 'w, 'v> {
+    pub(super) way: &'a Way<'w, 'v>,
+    pub(super) carrier: &'a Carrier,
+    pub(super) target: &'a Target,
+    pub(super) progress: &'a Progress,
+    /// Nothing else is pending on either connection.
+    pub(super) alone: bool,
+    /// The target's last answer was a large one.
+    pub(super) large: bool,
+}
+
+impl Download<'_, '_, '_> {
+    pub(super) async fn run(
+        &mut self,
+        answer: &mut Buffer,
+        reply: &mut Buffer,
+        response: &mut ResponseHead,
+        account: &mut Account,
+    ) -> Result<Done, Broken> {
+        let sent_ns = clock::coarse_ns();
+        self.read_head(answer, reply, response).await?;
+        self.progress.answered.set(true);
+        account.response_ns = clock::coarse_ns().saturating_sub(sent_ns);
+        account.status = response.status;
+        let core = &self.way.request.connection.core;
+        core.stats.target(self.target.id).record(response.status, account.response_ns);
+        if let Framing::Length(n) = response.framing {
+            // What a medium buffer can't hold is read at once; still more is spliced.
+            let medium = (BUFFER_MEDIUM - 2 * HEAD_ROOM) as u64;
+            let large = n > medium && n <= medium + SPLICE_MIN;
+            core.upstreams.note_answer(self.target.id, large);
+        }
+        if response.status == 101 {
+            return Box::pin(self.switch(answer, reply, response, account)).await;
+        }
+        let content = Content::of(response, self.way.head.version);
+        let close = self.way.last
+            || self.way.request.is_unwelcome()
+            || !self.progress.uploaded.get()
+            || content == Content::UntilClose;
+        *reply = Buffer::small();
+        self.encode(answer, reply, response, content, close);
+        answer.consume(response.len);
+        let refused = self.way.request.upgrade.is_some();
+        let done = Done {
+            fate: match close {
+                true if refused => Fate::Linger,
+                true => Fate::Close,
+                false => Fate::Keep,
+            },
+            // Who refuses an upgrade and who only says so can't be told apart.
+            reusable: response.keep_alive && response.framing != Framing::UntilClose && !refused,
+        };
+        let outlet = match self.way.request.downstream() {
+            Downstream::Connection(client) => Outlet::Socket(&client.stream),
+            Downstream::Stream(stream) => {
+                let ended = content.is_none() && self.has_no_trailers();
+                account.bytes_out += reply.len() as u64;
+                self.begin_stream(stream, reply, ended)?;
+                match stream.answer().filter(|_| !ended) {
+                    Some(out) => Outlet::Stream(out),
+                    None => return Ok(done),
+                }
+            }
+        };
+        let mut pump = self.pump(response, content, outlet);
+        let result = pump.run(answer, reply).await;
+        let (written, passed) = (pump.written, pump.passed);
+        account.bytes_out += written;
+        account.content_out += passed;
+        if let Err(stop) = result {
+            return Err(Broken::during(self.failure(stop), self.progress.begun.get()));
+        }
+        Ok(done)
+    }
+
+    /// Content that is empty may yet be followed by trailers, from a stream.
+    fn has_no_trailers(&self) -> bool {
+        match self.carrier {
+            Carrier::Connection(_) => true,
+            Carrier::Stream(stream) => stream.download().is_at_end(),
+        }
+    }
+
+    /// Sends the answer's head, which leaves `reply` empty.
+    fn begin_stream(
+        &self,
+        stream: &ClientStream,
+        reply: &mut Buffer,
+        ended: bool,
+    ) -> Result<(), Broken> {
+        let head = std::mem::take(reply);
+        stream.head(head.data(), ended).map_err(unsent)?;
+        self.progress.begun.set(true);
+        Ok(())
+    }
+
+    /// Writes a head that stands for itself.
+    pub(super) async fn write_reply(&mut self, reply: &mut Buffer) -> Result<(), Broken> {
+        let client = match self.way.request.downstream() {
+            Downstream::Connection(client) => client,
+            Downstream::Stream(stream) => {
+                return stream.interim(std::mem::take(reply).data()).map_err(unsent);
+            }
+        };
+        let at = clock::coarse_ns().saturating_add(self.way.rules.idle_ns);
+        client.guard.arm(at.min(self.way.total_at_ns), Expiry::ShutBoth);
+        self.progress.begun.set(true);
+        let (result, _) = client.stream.write_all(std::mem::take(reply)).await;
+        client.guard.disarm();
+        result.map_err(|_| Broken::during(Failure::ClientGone, true))
+    }
+
+    /// Reads up to the final head; interim answers are passed on as they come.
+    async fn read_head(
+        &mut self,
+        answer: &mut Buffer,
+        reply: &mut Buffer,
+        response: &mut ResponseHead,
+    ) -> Result<(), Broken> {
+        match self.carrier {
+            Carrier::Connection(connection) => {
+                self.read_lines(connection, answer, reply, response).await
+            }
+            Carrier::Stream(stream) => {
+                Box::pin(self.read_fields(stream, answer, reply, response)).await
+            }
+        }
+    }
+
+    /// The same from a stream.
+    async fn read_fields(
+        &mut self,
+        stream: &TargetStream,
+        answer: &mut Buffer,
+        reply: &mut Buffer,
+        response: &mut ResponseHead,
+    ) -> Result<(), Broken> {
+        let mut interim = 0;
+        loop {
+            let answered = interim > 0;
+            let (head, ended) = match stream.answer().await {
+                Ok(Answer::Interim(head)) => (head, None),
+                Ok(Answer::Final(head, ended)) => (head, Some(ended)),
+                Err(why) => return Err(lost_stream(self.way, self.carrier, why, answered)),
+            };
+            clock::now_ns();
+            *answer = Buffer::small();
+            let (parts, ()) = head.into_parts();
+            let to = Asked { method: self.way.head.method, upgrade: false };
+            let max = self.way.group.max_response_head;
+            let mut read = Ok(());
+            let no_content = ended != Some(false);
+            answer.append_with(|buf| {
+                read = decode::response(&parts, no_content, max, to, buf, response);
+            });
+            read.map_err(|bad| self.bad(bad))?;
+            if ended.is_some() {
+                return Ok(());
+            }
+            interim += 1;
+            if interim > MAX_INTERIM {
+                return Err(self.bad(Bad::HeadTooLarge));
+            }
+            self.pass_interim(answer, reply, response).await?;
+        }
+    }
+
+    fn bad(&self, bad: Bad) -> Broken {
+        Broken::during(Failure::BadResponse(bad), self.progress.begun.get())
+    }
+
+    /// The same from a connection.
+    async fn read_lines(
+        &mut self,
+        connection: &Connection,
+        answer: &mut Buffer,
+        reply: &mut Buffer,
+        response: &mut ResponseHead,
+    ) -> Result<(), Broken> {
+        let mut scan = Scan::default();
+        let mut interim = 0;
+        loop {
+            if !answer.is_empty() {
+                let max = self.way.group.max_response_head;
+                let upgrade = self.way.request.upgrade.is_some();
+                let to = Asked { method: self.way.head.method, upgrade };
+                let parsed = parse_response(answer.data_mut(), &mut scan, max, to, response);
+                match parsed {
+                    Ok(true) if response.status >= 200 => return Ok(()),
+                    Ok(true) if response.status == 101 => {
+                        return upgrade::check_answer(self.way, response, answer.data())
+                            .map_err(|bad| Broken::during(Failure::BadResponse(bad), false));
+                    }
+                    Ok(true) => {
+                        interim += 1;
+                        if interim > MAX_INTERIM {
+                            return Err(self.bad(Bad::HeadTooLarge));
+                        }
+                        self.pass_interim(answer, reply, response).await?;
+                        answer.consume(response.len);
+                        scan = Scan::default();
+                        continue;
+                    }
+                    Ok(false) => answer.reserve(BUFFER_SMALL),
+                    Err(bad) => return Err(self.bad(bad)),
+                }
+            }
+            if answer.capacity() == 0 {
+                *answer = if self.large { Buffer::large() } else { Buffer::medium() };
+                answer.set_headroom(HEAD_ROOM);
+            }
+            let (result, back) = connection.stream.read(std::mem::take(answer)).await;
+            *answer = back;
+            clock::now_ns();
+            match result {
+                Ok(n) if n > 0 => {}
+                _ => {
+                    let answered = !answer.is_empty() || interim > 0;
+                    let mut broken = lost(self.way, self.carrier, answered);
+                    broken.begun = self.progress.begun.get();
+                    return Err(broken);
+                }
+            }
+        }
+    }
+
+    /// Passes a 1xx answer on; HTTP/1.0 clients know none (RFC 9110 section 15.2).
+    async fn pass_interim(
+        &mut self,
+        answer: &Buffer,
+        reply: &mut Buffer,
+        response: &ResponseHead,
+    ) -> Result<(), Broken> {
+        if self.way.head.version == Version::Http10 {
+            return Ok(());
+        }
+        *reply = Buffer::small();
+        let edits = self.way.request.route().response_edits();
+        head::interim(response, answer.data(), edits, reply.writer());
+        self.write_reply(reply).await?;
+        // It went out whole, so a final answer may follow, whoever makes it.
+        self.progress.begun.set(false);
+        Ok(())
+    }
+
+    pub(super) fn encode(
+        &self,
+        answer: &Buffer,
+        reply: &mut Buffer,
+        response: &ResponseHead,
+        content: Content,
+        close: bool,
+    ) {
+        let wall = &self.way.request.connection.core.wall;
+        let mut date = wall.date.borrow_mut();
+        let dated = first(&response.fields, Known::Date).is_some();
+        let seconds = wall.of(clock::coarse_ns()) / 1_000_000_000;
+        Outgoing {
+            date: (!dated).then(|| date.at(seconds)),
+            head: response,
+            buf: answer.data(),
+            content,
+            version: self.way.head.version,
+            upgrade: self.way.request.upgrade.filter(|_| response.status == 101),
+            close,
+            edits: self.way.request.route().response_edits(),
+            values: self.way.values,
+            location: &self.way.location(self.target),
+            forward: &self.way.rules.forward,
+            fields: &self.way.request.limit_fields,
+        }
+        .encode(reply.writer());
+    }
+
+    fn pump<'p>(
+        &'p self,
+        response: &ResponseHead,
+        content: Content,
+        outlet: Outlet<'p>,
+    ) -> Pump<'p> {
+        let downstream = self.way.request.downstream();
+        let listener = self.way.request.listener;
+        let inlet = match self.carrier {
+            Carrier::Connection(connection) => Inlet::Socket(&connection.stream),
+            Carrier::Stream(stream) => Inlet::Stream(stream.download()),
+        };
+        let announced = match response.framing {
+            Framing::Length(n) => n,
+            _ => 0,
+        };
+        Pump {
+            from: End {
+                side: inlet,
+                guard: self.carrier.guard(),
+                idle_ns: self.way.rules.idle_ns,
+                min_rate: 0,
+                grace_ns: 0,
+                total_at_ns: self.way.total_at_ns,
+                expiry: expiry(self.carrier),
+            },
+            to: End {
+                side: outlet,
+                guard: downstream.guard(),
+                idle_ns: self.way.rules.idle_ns,
+                min_rate: listener.body_min_rate,
+                grace_ns: listener.body_grace_ns,
+                total_at_ns: self.way.total_at_ns,
+                expiry: downstream.expiry_of_writing(),
+            },
+            reader: match self.carrier {
+                Carrier::Connection(_) => {
+                    BodyReader::new(response.framing, RESPONSE_CHUNK_EXTENSION)
+                }
+                Carrier::Stream(_) => BodyReader::streamed(),
+            },
+            wire: match (outlet, content) {
+                (Outlet::Stream(_), _) => Wire::Streamed,
+                (Outlet::Socket(_), Content::Chunked) => Wire::Chunked,
+                (Outlet::Socket(_), _) => Wire::Plain,
+            },
+            may_splice: self.splices(inlet, outlet, content),
+            limit: u64::MAX,
+            announced,
+            begun: &self.progress.begun,
+            passed: 0,
+            written: 0,
+        }
+    }
+
+    /// The two connections, where the kernel may move the content from one to the other.
+    fn splices<'s>(
+        &self,
+        inlet: Inlet<'s>,
+        outlet: Outlet<'s>,
+        content: Content,
+    ) -> Option<[&'s Stream; 2]> {
+        let (Inlet::Socket(from), Outlet::Socket(to)) = (inlet, outlet) else { return None };
+        let sized = self.alone && matches!(content, Content::Length(_)) && splice::is_useful();
+        (sized && from.tls().is_none() && to.tls().is_none()).then_some([from, to])
+    }
+
+    /// What it means that the answer's content stopped.
+    fn failure(&self, stop: Stop) -> Failure {
+        let gone = self.carrier.guard().expired() == Some(Expired::PartnerGone);
+        match stop {
+            _ if gone => Failure::ClientGone,
+            Stop::SenderBad(bad) => Failure::BadResponse(bad),
+            Stop::SenderSlow if clock::coarse_ns() >= self.way.total_at_ns => Failure::TotalTimeout,
+            Stop::SenderSlow => Failure::ResponseTimeout,
+            Stop::ReaderClosed | Stop::ReaderSlow | Stop::TooLarge => Failure::ClientGone,
+            Stop::SenderClosed => Failure::ResponseIncomplete,
+        }
+    }
+}
+
+/// Why a head did not reach the client.
+fn unsent(why: Unsent) -> Broken {
+    match why {
+        Unsent::Bad(bad) => Broken::during(Failure::BadResponse(bad), false),
+        Unsent::Gone => Broken::during(Failure::ClientGone, true),
+    }
+}
