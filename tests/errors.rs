@@ -36,6 +36,7 @@ fn failures() -> Vec<Failure> {
         F::ConnectFailed,
         F::BadCertificate,
         F::NoTls,
+        F::NoHttp2,
         F::ConnectTimeout,
         F::NoDescriptors,
         F::ClosedEarly,
@@ -51,7 +52,7 @@ fn failures() -> Vec<Failure> {
             F::BadRequest(_) | F::BadRequestBody(_) | F::HeaderTimeout | F::BodyTimeout => {}
             F::BodyTooLarge | F::ClientGone | F::ConnectMethod | F::NoRoute => {}
             F::TraceMethod | F::PlainHttp | F::Misdirected => {}
-            F::BadCertificate | F::NoTls => {}
+            F::BadCertificate | F::NoTls | F::NoHttp2 => {}
             F::MethodNotAllowed | F::RateLimited | F::ClientConcurrency => {}
             F::RouteConcurrency | F::LimitState | F::Overloaded | F::BadRewrite => {}
             F::NoTarget | F::ConnectFailed | F::ConnectTimeout | F::NoDescriptors => {}

@@ -182,7 +182,7 @@ mod tests {
             assert!(seen.insert(metric.name), "{} twice", metric.name);
             let counter = metric.kind == MetricKind::Counter;
             assert_eq!(metric.name.ends_with("_total"), counter, "{}", metric.name);
-            let allowed = |b: u8| b.is_ascii_lowercase() || b == b'_';
+            let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
             assert!(metric.name.bytes().all(allowed), "{}", metric.name);
             assert!(metric.help.ends_with('.'), "{}", metric.name);
             if metric.kind == MetricKind::Histogram {
