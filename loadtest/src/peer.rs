@@ -93,7 +93,8 @@ impl Peer {
         engine: &mut Engine,
         hello: &[u8],
     ) -> Result<Self, String> {
-        let (backend, upstream) = engine.add_backend().map_err(|error| error.to_string())?;
+        let (backend, upstream) =
+            engine.add_backend(crate::backend::Speaks::Http1).map_err(|error| error.to_string())?;
         let seed = 18_000 + (backend as u16 * 37) % 8000 + (std::process::id() % 4000) as u16;
         let port = crate::net::free_port(seed).map_err(|error| error.to_string())?;
         let dir = place.dir.join(format!("{}-{backend}", spec.name));

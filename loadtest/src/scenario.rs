@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::backend::Size;
-use crate::engine::{Engine, Group, Pace, Workload};
+use crate::client::Workload;
+use crate::engine::{Engine, Group, Pace};
 use crate::histogram::Histogram;
 use crate::machine::{self, CoreTicks};
 use crate::options::Options;
@@ -270,7 +271,7 @@ impl<'a> World<'a> {
                 format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nAccept: */*\r\n\r\n").into_bytes()
             })
             .collect();
-        Workload { requests, length: Size::Small.bytes(), fresh: false }
+        Workload { requests, length: Size::Small.bytes(), ..Workload::default() }
     }
 
     fn latency(&mut self) -> Result<(), String> {
@@ -506,7 +507,7 @@ fn closing(head: &str) -> Vec<u8> {
 }
 
 fn simple(request: Vec<u8>, size: Size) -> Workload {
-    Workload { requests: vec![request], length: size.bytes(), fresh: false }
+    Workload { requests: vec![request], length: size.bytes(), ..Workload::default() }
 }
 
 /// xorshift: the order of visits needs no better.
