@@ -131,6 +131,7 @@ impl Quartiles {
 #[derive(Debug, Clone)]
 enum Against {
     BetterOfPeers,
+    Nginx,
     Relay,
     Latency(&'static str),
     Pair { ours: String, theirs: String },
@@ -149,6 +150,11 @@ impl Bar {
         Self { against: Against::BetterOfPeers, at_most }
     }
 
+    /// Cost at most `at_most` times NGINX's.
+    pub fn nginx(at_most: f64) -> Self {
+        Self { against: Against::Nginx, at_most }
+    }
+
     /// Cost at most `at_most` times the relay's.
     pub fn relay(at_most: f64) -> Self {
         Self { against: Against::Relay, at_most }
@@ -162,6 +168,35 @@ impl Bar {
     /// Cost of one named proxy at most `at_most` times another's.
     pub fn of(ours: &str, theirs: &str, at_most: f64) -> Self {
         Self { against: Against::Pair { ours: ours.into(), theirs: theirs.into() }, at_most }
+    }
+}
+
+/// What came of a bar.
+struct Verdict<'a> {
+    what: &'static str,
+    ours: &'a str,
+    theirs: &'a str,
+    at_most: f64,
+    found: Quartiles,
+}
+
+impl Verdict<'_> {
+    fn word(&self) -> &'static str {
+        if self.found.median <= self.at_most { "holds" } else { "MISSED" }
+    }
+
+    fn text(&self) -> String {
+        let Self { what, ours, theirs, at_most, found } = self;
+        let (found, word) = (found.text(), self.word());
+        format!("bar {what}: {ours} ≤ {at_most:.2} × {theirs}: {found} {word}")
+    }
+
+    fn row(&self, scenario: &str, label: &str) -> String {
+        let Self { what, ours, theirs, at_most, found } = self;
+        let (found, word) = (found.text(), self.word());
+        format!(
+            "| {scenario} | {label} | {what} of {ours} ÷ {theirs} | {found} | {at_most:.2} | {word} |\n"
+        )
     }
 }
 
@@ -262,8 +297,8 @@ impl Measurement {
     fn remarks(&self) -> String {
         let mut text = String::new();
         for bar in &self.bars {
-            if let Some(line) = self.judge(bar) {
-                let _ = writeln!(text, "- {line}");
+            if let Some(verdict) = self.judge(bar) {
+                let _ = writeln!(text, "- {}", verdict.text());
             }
         }
         for peer in &self.peers {
@@ -290,10 +325,11 @@ impl Measurement {
         text
     }
 
-    fn judge(&self, bar: &Bar) -> Option<String> {
+    fn judge(&self, bar: &Bar) -> Option<Verdict<'_>> {
         let tollgate = self.of_kind(Kind::Tollgate);
         let (ours, theirs, what, of): (_, _, _, fn(&Visit) -> f64) = match &bar.against {
             Against::BetterOfPeers => (tollgate?, self.better_of_peers()?, "CPU", Visit::cost),
+            Against::Nginx => (tollgate?, self.of_kind(Kind::Nginx)?, "CPU", Visit::cost),
             Against::Relay => (tollgate?, self.of_kind(Kind::Relay)?, "CPU", Visit::cost),
             Against::Pair { ours, theirs } => {
                 (self.find(ours)?, self.find(theirs)?, "CPU", Visit::cost)
@@ -302,14 +338,7 @@ impl Measurement {
             Against::Latency(_) => (tollgate?, self.of_kind(Kind::Nginx)?, "p99.9", Visit::p999),
         };
         let found = ratio(ours, theirs, of);
-        let verdict = if found.median <= bar.at_most { "holds" } else { "MISSED" };
-        Some(format!(
-            "bar {what}: {} ≤ {:.2} × {}: {} {verdict}",
-            ours.name,
-            bar.at_most,
-            theirs.name,
-            found.text()
-        ))
+        Some(Verdict { what, ours: &ours.name, theirs: &theirs.name, at_most: bar.at_most, found })
     }
 
     fn json(&self) -> Value {
@@ -320,7 +349,12 @@ impl Measurement {
             "body_bytes": self.body_bytes,
             "slice_ms": self.slice_ms,
             "stolen_share": { "gateway_core": self.stolen[0], "load_core": self.stolen[1] },
-            "bars": self.bars.iter().filter_map(|bar| self.judge(bar)).collect::<Vec<_>>(),
+            "bars": self
+                .bars
+                .iter()
+                .filter_map(|bar| self.judge(bar))
+                .map(|verdict| verdict.text())
+                .collect::<Vec<_>>(),
             "failures": self.failures,
             "proxies": peers,
         })
@@ -384,8 +418,14 @@ pub struct Routes {
 /// What idle connections cost.
 #[derive(Debug)]
 pub struct Idle {
+    /// The scenario.
+    pub scenario: &'static str,
     /// Proxy.
     pub name: String,
+    /// Whether it is Tollgate, for which the bar is.
+    pub ours: bool,
+    /// Bytes that a connection may hold.
+    pub at_most: f64,
     /// Connections opened.
     pub connections: usize,
     /// Connections still open at the end.
@@ -401,6 +441,15 @@ pub struct Idle {
 }
 
 impl Idle {
+    fn row(&self) -> String {
+        let (each, at_most) = (self.bytes_each(), self.at_most);
+        let word = if each <= at_most { "holds" } else { "MISSED" };
+        format!(
+            "| {} | {} connections | bytes each, {} | {each:.0} | {at_most:.0} | {word} |\n",
+            self.scenario, self.connections, self.name
+        )
+    }
+
     fn bytes_each(&self) -> f64 {
         self.after.saturating_sub(self.before) as f64 / self.connections.max(1) as f64
     }
@@ -456,9 +505,9 @@ impl Report {
         self.problems.push(what);
     }
 
-    /// Prints the idle table.
-    pub fn show_idle(&self) {
-        println!("{}", self.idle_table());
+    /// Prints the table of idle connections that a scenario made.
+    pub fn show_idle(&self, scenario: &str) {
+        println!("{}", self.idle_table(scenario));
     }
 
     /// Whether a request failed, a connection was lost or a proxy did not start.
@@ -468,16 +517,17 @@ impl Report {
             || self.idle.iter().any(|idle| idle.failures > 0 || idle.open != idle.connections)
     }
 
-    fn idle_table(&self) -> String {
-        if self.idle.is_empty() {
+    fn idle_table(&self, scenario: &str) -> String {
+        let mut all = self.idle.iter().filter(|idle| idle.scenario == scenario).peekable();
+        if all.peek().is_none() {
             return String::new();
         }
-        let mut text = String::from(
-            "\n### idle: keep-alive connections after one request each and a silence\n\n\
+        let mut text = format!(
+            "\n### {scenario}: keep-alive connections after one request each and a silence\n\n\
              | proxy | connections | still open | bytes each | RSS before | RSS after | CPU ms in \
              the silence |\n|---|---|---|---|---|---|---|\n",
         );
-        for idle in &self.idle {
+        for idle in all {
             let _ = writeln!(
                 text,
                 "| {} | {} | {} | {:.0} | {} KiB | {} KiB | {:.1} |",
@@ -508,7 +558,8 @@ impl Report {
         let mut text = format!("Measured on {}.\n", self.machine);
         self.measurements.iter().for_each(|m| text.push_str(&m.table()));
         text.push_str(&self.routes_text());
-        text.push_str(&self.idle_table());
+        ["idle", "tls_idle"].iter().for_each(|name| text.push_str(&self.idle_table(name)));
+        text.push_str(&self.outcome());
         for note in self.notes.iter().chain(&self.problems) {
             let _ = writeln!(text, "\nNote: {note}");
         }
@@ -517,11 +568,24 @@ impl Report {
 
     /// What standard output has not shown yet, at the end of a run.
     pub fn last_words(&self) -> String {
-        let mut text = self.routes_text();
-        for bar in self.measurements.iter().flat_map(|m| m.bars.iter().map(move |b| m.judge(b))) {
-            let _ = bar.map(|line| writeln!(text, "{line}"));
+        self.routes_text() + &self.outcome()
+    }
+
+    /// Every bar and what came of it.
+    fn outcome(&self) -> String {
+        let mut rows = String::new();
+        for measurement in &self.measurements {
+            for verdict in measurement.bars.iter().filter_map(|bar| measurement.judge(bar)) {
+                rows.push_str(&verdict.row(measurement.scenario, &measurement.label));
+            }
         }
-        text
+        self.idle.iter().filter(|idle| idle.ours).for_each(|idle| rows.push_str(&idle.row()));
+        if rows.is_empty() {
+            return rows;
+        }
+        let head =
+            "| scenario | what | compared | ratio (quartiles) | bar | |\n|---|---|---|---|---|---|";
+        format!("\n### Outcome\n\n{head}\n{rows}")
     }
 
     /// The raw data.
@@ -539,6 +603,7 @@ impl Report {
                 "bytes_per_route": routes.bytes_per_route,
             })),
             "idle": self.idle.iter().map(|idle| json!({
+                "scenario": idle.scenario,
                 "name": idle.name,
                 "connections": idle.connections,
                 "open": idle.open,
@@ -597,10 +662,48 @@ mod tests {
     #[test]
     fn the_better_peer_is_the_bar() {
         let mut all = measurement();
-        assert!(all.judge(&all.bars[0]).unwrap().ends_with("holds"));
+        assert!(all.judge(&all.bars[0]).unwrap().text().ends_with("holds"));
         all.bars[0].at_most = 0.49;
-        let line = all.judge(&all.bars[0]).unwrap();
+        let line = all.judge(&all.bars[0]).unwrap().text();
         assert!(line.contains("× nginx") && line.ends_with("MISSED"), "{line}");
+    }
+
+    #[test]
+    fn a_bar_may_name_its_peer() {
+        let mut all = measurement();
+        all.peers[1] = measured("nginx", Kind::Nginx, &[100, 100, 100]);
+        let verdict = all.judge(&Bar::nginx(0.07)).unwrap();
+        assert_eq!(
+            (verdict.theirs, verdict.found.median, verdict.word()),
+            ("nginx", 0.06, "holds")
+        );
+        all.peers.remove(1);
+        assert!(all.judge(&Bar::nginx(0.07)).is_none());
+    }
+
+    #[test]
+    fn the_outcome_lists_every_bar() {
+        let mut report = Report::new("a machine".into(), 1, 0, 1);
+        assert_eq!(report.outcome(), "");
+        report.measurements.push(measurement());
+        report.idle.push(Idle {
+            scenario: "tls_idle",
+            name: "tollgate".into(),
+            ours: true,
+            at_most: 7168.0,
+            connections: 10,
+            open: 10,
+            failures: 0,
+            before: 0,
+            after: 100_000,
+            silence_cpu_ns: 0,
+        });
+        let outcome = report.outcome();
+        assert!(
+            outcome.contains("| CPU of tollgate ÷ nginx | 0.50 (0.50–0.55) | 0.50 | holds |"),
+            "{outcome}"
+        );
+        assert!(outcome.contains("bytes each, tollgate | 10000 | 7168 | MISSED |"), "{outcome}");
     }
 
     #[test]

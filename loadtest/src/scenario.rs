@@ -1,4 +1,6 @@
-//! The scenarios: what is set up, what is sent, what is compared.
+//! The scenarios: what is set up, what is sent, what is compared. Here those of plain HTTP/1.1.
+
+mod protocols;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,10 +12,11 @@ use crate::engine::{Engine, Group, Pace};
 use crate::histogram::Histogram;
 use crate::machine::{self, CoreTicks};
 use crate::options::Options;
-use crate::peer::{Kind, Peer, Place, Spec};
+use crate::peer::{Hello, Kind, NotStarted, Peer, Place, Spec};
 use crate::probe;
 use crate::report::{Bar, Idle, Measured, Measurement, Report, Routes, Visit};
 use crate::template::{Setup, route_names};
+use crate::tls::Identity;
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
@@ -31,8 +34,11 @@ pub fn interrupt() {
 const WARM_UP_NS: u64 = 150_000_000;
 /// After this long a buffered access log is written.
 const LOG_FLUSH_NS: u64 = 1_300_000_000;
-/// Silence before idle connections are weighed.
+/// Silence before idle connections are weighed; in a smoke run, where nothing is judged, less.
 const SILENCE: Duration = Duration::from_secs(4);
+const SMOKE_SILENCE: Duration = Duration::from_secs(1);
+/// Bytes that an idle connection may hold.
+const IDLE_BAR: f64 = 2048.0;
 /// Idle connections send their one request this many at a time.
 const IDLE_BATCH: usize = 50;
 /// Different requests of the routes scenario.
@@ -49,6 +55,7 @@ pub struct World<'a> {
     random: Random,
     dir: &'a Path,
     log_dir: &'a Path,
+    identity: &'a Identity,
     core: usize,
     load_core: usize,
     files: u64,
@@ -75,6 +82,7 @@ impl<'a> World<'a> {
         specs: Vec<Spec>,
         dir: &'a Path,
         log_dir: &'a Path,
+        identity: &'a Identity,
     ) -> Result<Self, String> {
         let cores = machine::allowed_cores();
         let core = options.gateway_core.or(cores.first().copied()).unwrap_or(0);
@@ -87,7 +95,19 @@ impl<'a> World<'a> {
         let seed = options.seed.unwrap_or_else(machine::now_ns);
         let report = Report::new(machine::describe(), seed, core, load_core);
         let random = Random(seed | 1);
-        Ok(Self { options, specs, engine, random, dir, log_dir, core, load_core, files, report })
+        Ok(Self {
+            options,
+            specs,
+            engine,
+            random,
+            dir,
+            log_dir,
+            identity,
+            core,
+            load_core,
+            files,
+            report,
+        })
     }
 
     /// Runs one scenario by name.
@@ -101,7 +121,8 @@ impl<'a> World<'a> {
             "newconn" => self.newconn(),
             "routes" => self.routes(),
             "latency" => self.latency(),
-            _ => self.idle(),
+            "idle" => self.idle(),
+            _ => self.run_protocol(scenario),
         }
     }
 
@@ -244,8 +265,11 @@ impl<'a> World<'a> {
             let (host, path) = route_names(count).last().unwrap_or_default();
             let hello = closing(&format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n"));
             let setup = Setup::Routes(count);
-            let peer = Peer::start(&spec, setup, place, &mut self.engine, &hello);
-            peers.push(peer?);
+            let hello = Hello::Request(&hello);
+            match Peer::start(&spec, setup, place, &mut self.engine, hello) {
+                Ok(peer) => peers.push(peer),
+                Err(NotStarted::NotOffered(why) | NotStarted::Failed(why)) => return Err(why),
+            }
             workloads.push(self.route_requests(count));
         }
         let resident: Vec<u64> = peers.iter().map(Peer::resident).collect();
@@ -298,13 +322,27 @@ impl<'a> World<'a> {
     }
 
     fn idle(&mut self) -> Result<(), String> {
-        let mut peers = self.start(&Kind::HTTP, Setup::Plain)?;
+        let peers = self.start(&Kind::HTTP, Setup::Plain)?;
         let workload = simple(get("/orders/12345678"), Size::Small);
+        self.weigh("idle", peers, &workload, IDLE_BAR)
+    }
+
+    fn weigh(
+        &mut self,
+        scenario: &'static str,
+        mut peers: Vec<Peer>,
+        workload: &Workload,
+        at_most: f64,
+    ) -> Result<(), String> {
         for peer in &mut peers {
-            let idle = self.weigh_idle(peer, &workload)?;
+            let mut idle = self.weigh_idle(peer, workload)?;
+            idle.scenario = scenario;
+            idle.at_most = at_most;
             self.report.idle.push(idle);
         }
-        self.report.show_idle();
+        let told = self.engine.take_told();
+        told.into_iter().for_each(|why| self.report.fail(format!("{scenario}: {why}")));
+        self.report.show_idle(scenario);
         Ok(())
     }
 
@@ -325,10 +363,14 @@ impl<'a> World<'a> {
             stop_if_interrupted()?;
         }
         let cpu = peer.used_ns();
-        self.engine.rest(SILENCE.as_nanos() as u64);
+        let silence = if self.options.smoke { SMOKE_SILENCE } else { SILENCE };
+        self.engine.rest(silence.as_nanos() as u64);
         let cpu = peer.used_ns() - cpu;
         let open: usize = groups.iter().map(|group| self.engine.open_connections(group)).sum();
         let idle = Idle {
+            scenario: "",
+            at_most: 0.0,
+            ours: peer.kind == Kind::Tollgate,
             name: peer.name.clone(),
             connections: groups.len() * IDLE_BATCH,
             open,
@@ -366,22 +408,44 @@ impl<'a> World<'a> {
     }
 
     fn place(&self) -> Place<'a> {
-        Place { dir: self.dir, log_dir: self.log_dir, core: self.core, files: self.files }
+        Place {
+            dir: self.dir,
+            log_dir: self.log_dir,
+            core: self.core,
+            files: self.files,
+            identity: self.identity,
+        }
     }
 
-    /// Starts all proxies of the given kinds. One that does not start is told and left out.
+    /// Starts all proxies of the given kinds.
     fn start(&mut self, kinds: &[Kind], setup: Setup) -> Result<Vec<Peer>, String> {
         let target = if setup == Setup::Policy { "/orders/1?v=2" } else { "/orders/1" };
         let hello =
             closing(&format!("GET {target} HTTP/1.1\r\nHost: api.example.com\r\nX-Tier: gold\r\n"));
+        self.start_with(kinds, setup, Hello::Request(&hello))
+    }
+
+    /// The same with another greeting. A proxy that does not start is told and left out; only where
+    /// it does not know what is asked for, that is no failure.
+    fn start_with(
+        &mut self,
+        kinds: &[Kind],
+        setup: Setup,
+        hello: Hello,
+    ) -> Result<Vec<Peer>, String> {
         let mut peers = Vec::new();
         for spec in self.specs.clone().iter().filter(|spec| kinds.contains(&spec.kind)) {
-            match Peer::start(spec, setup, self.place(), &mut self.engine, &hello) {
+            match Peer::start(spec, setup, self.place(), &mut self.engine, hello) {
                 Ok(peer) => {
                     eprintln!("{}: port {}, process {:?}", peer.name, peer.port, peer.pids());
                     peers.push(peer);
                 }
-                Err(why) => self.report.fail(format!("{} did not start: {why}", spec.name)),
+                Err(NotStarted::NotOffered(words)) => {
+                    self.report.note(format!("{setup:?}: not offered by {}: {words}", spec.name));
+                }
+                Err(NotStarted::Failed(why)) => {
+                    self.report.fail(format!("{} did not start: {why}", spec.name));
+                }
             }
             stop_if_interrupted()?;
         }
