@@ -243,7 +243,18 @@ fn append(
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write};
+    use std::net::{Ipv4Addr, TcpListener};
+    use std::path::PathBuf;
+    use std::sync::Arc;
+    use std::time::{Duration, Instant};
+
+    use rustls::pki_types::pem::PemObject;
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+    use rustls::{ServerConfig, ServerConnection, StreamOwned};
+
     use super::*;
+    use crate::tls::Identity;
 
     #[test]
     fn room_grows_until_it_fits() {
@@ -258,5 +269,96 @@ mod tests {
         .unwrap();
         assert_eq!(out, b"beforenew");
         assert!(append(&mut out, 1, |_| Err(io::ErrorKind::Other.into())).is_err());
+    }
+
+    /// Answers `times` connections with what they send, in capitals.
+    fn shout(identity: &Identity, times: usize) -> u16 {
+        let pem = |path| std::fs::read(path).unwrap();
+        let certificate = CertificateDer::from_pem_slice(&pem(&identity.certificate)).unwrap();
+        let key = PrivateKeyDer::from_pem_slice(&pem(&identity.key)).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ServerConfig::builder_with_provider(provider);
+        let config = config.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
+        let mut config = config.with_single_cert(vec![certificate], key).unwrap();
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let config = Arc::new(config);
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        std::thread::spawn(move || {
+            for _ in 0..times {
+                let (socket, _) = listener.accept().unwrap();
+                let tls = ServerConnection::new(config.clone()).unwrap();
+                let mut stream = StreamOwned::new(tls, socket);
+                let mut heard = vec![0; 20_000];
+                // A client that refuses the certificate sends nothing.
+                if stream.read_exact(&mut heard).is_ok() {
+                    stream.write_all(&heard.to_ascii_uppercase()).unwrap();
+                }
+            }
+        });
+        port
+    }
+
+    /// Sends 20,000 bytes, more than one record holds, and returns what comes back.
+    fn converse(port: u16, speaker: &Speaker) -> io::Result<Vec<u8>> {
+        let mut wire = Wire::new(Socket::connect(Ipv4Addr::LOCALHOST, port)?, Some(speaker))?;
+        let (asked, mut sent, mut heard) = (vec![b'a'; 20_000], 0, Vec::new());
+        let (mut scratch, end) = (Scratch::default(), Instant::now() + Duration::from_secs(10));
+        while heard.len() < asked.len() && Instant::now() < end {
+            match wire.send(&asked[sent..]) {
+                Ok(n) => sent += n,
+                Err(error) if net::would_block(&error) => {}
+                Err(error) => return Err(error),
+            }
+            match wire.recv(&mut scratch) {
+                Ok(Received { len: 0, .. }) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(received) => heard.extend_from_slice(&scratch.plain[..received.len]),
+                Err(error) if net::would_block(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(heard)
+    }
+
+    fn identity(name: &str) -> (PathBuf, Identity) {
+        let dir = std::env::temp_dir().join(format!("loadtest-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let identity = Identity::make(&dir).unwrap();
+        (dir, identity)
+    }
+
+    #[test]
+    fn content_comes_through_tls() {
+        let (dir, ours) = identity("tls");
+        let port = shout(&ours, 4);
+        let resuming = Speaker::resuming(&ours, "http/1.1").unwrap();
+        let speakers = [
+            Speaker::careful(&ours, "http/1.1").unwrap(),
+            Speaker::quick(&ours, "http/1.1").unwrap(),
+            resuming.lenient(),
+            resuming,
+        ];
+        for speaker in speakers {
+            assert_eq!(converse(port, &speaker).unwrap(), [b'A'; 20_000], "{:?}", speaker.wanted);
+        }
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn wrong_handshakes_are_refused() {
+        let ((dir, ours), (other_dir, other)) = (identity("ours"), identity("other"));
+        let port = shout(&ours, 4);
+        let wrong = [
+            (Speaker::careful(&other, "http/1.1"), "certificate"),
+            (Speaker::quick(&other, "http/1.1"), "another certificate"),
+            (Speaker::resuming(&ours, "http/1.1"), "Resumed handshake wanted"),
+            (Speaker::quick(&ours, "h2"), "protocol"),
+        ];
+        for (speaker, words) in wrong {
+            let why = converse(port, &speaker.unwrap()).unwrap_err().to_string();
+            assert!(why.to_lowercase().contains(&words.to_lowercase()), "{why}");
+        }
+        std::fs::remove_dir_all(dir).unwrap();
+        std::fs::remove_dir_all(other_dir).unwrap();
     }
 }
