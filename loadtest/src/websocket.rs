@@ -1,6 +1,8 @@
 //! WebSocket (RFC 6455) as far as a relay sees it: a handshake, then masked frames that come back
 //! as they are, without the mask.
 
+use std::sync::LazyLock;
+
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -18,9 +20,22 @@ const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 /// A whole binary message (RFC 6455 section 5.2).
 const BINARY: u8 = 0x82;
 const MASKED: u8 = 0x80;
-/// Heads of frames: type and length; the mask of what clients send.
-const HEAD: usize = 2;
-const MASKED_HEAD: usize = HEAD + MASK.len();
+/// Type, length and mask of what clients send.
+const MASKED_HEAD: usize = 2 + MASK.len();
+
+/// The one frame that clients send.
+static FRAME: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let mut frame = vec![BINARY, MASKED | PAYLOAD as u8];
+    frame.extend_from_slice(&MASK);
+    frame.extend((0..PAYLOAD).map(|n| body_byte(n) ^ MASK[n % 4]));
+    frame
+});
+/// What comes back.
+static ECHO: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let mut frame = vec![BINARY, PAYLOAD as u8];
+    frame.extend((0..PAYLOAD).map(body_byte));
+    frame
+});
 
 /// The longest answer to a handshake.
 const MAX_HEAD: usize = 8 * 1024;
@@ -91,9 +106,7 @@ impl Client {
     pub fn begin(&mut self, started: u64, out: &mut Vec<u8>) {
         self.started = Some(started);
         if self.open {
-            out.extend_from_slice(&[BINARY, MASKED | PAYLOAD as u8]);
-            out.extend_from_slice(&MASK);
-            out.extend((0..PAYLOAD).map(|n| body_byte(n) ^ MASK[n % 4]));
+            out.extend_from_slice(&FRAME);
         }
     }
 
@@ -107,14 +120,11 @@ impl Client {
         if !self.open {
             return self.take_answer(bytes, out);
         }
-        if bytes.len() < HEAD + PAYLOAD {
+        if bytes.len() < ECHO.len() {
             return Ok(0);
         }
-        let right = bytes[..HEAD] == [BINARY, PAYLOAD as u8]
-            && bytes.len() == HEAD + PAYLOAD
-            && bytes[HEAD..].iter().enumerate().all(|(n, &byte)| byte == body_byte(n));
         match self.started.take() {
-            Some(started) if right => {
+            Some(started) if bytes == ECHO.as_slice() => {
                 done.push(started);
                 Ok(bytes.len())
             }
