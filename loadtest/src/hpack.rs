@@ -36,6 +36,9 @@ const CODE: [(u32, &[u8]); 10] = [
     (15, b"<`{"),
 ];
 
+/// A table's size is 0 from here on.
+const FORGET: u8 = 0x20;
+
 /// A block that cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unreadable;
@@ -248,12 +251,39 @@ pub enum Field<'a> {
 }
 
 /// A block that is sent again and again: what it is at first, what it is when the reader remembers
-/// its fields, and what it is for readers that remember nothing.
+/// its fields, and what it is for readers that shall remember nothing.
 #[derive(Debug, Default)]
 pub struct Block {
     first: Vec<u8>,
     again: Vec<u8>,
     alone: Vec<u8>,
+    /// The same, behind the word that nothing will be kept (RFC 7541 section 4.2).
+    alone_first: Vec<u8>,
+}
+
+/// One side's writer of the same block on a connection.
+#[derive(Debug, Default)]
+pub struct Writer {
+    keeps_nothing: bool,
+    wrote: bool,
+}
+
+impl Writer {
+    /// Heeds the other side's SETTINGS_HEADER_TABLE_SIZE. Less than the default is not used at all.
+    pub fn heed(&mut self, size: u32) {
+        self.keeps_nothing = (size as usize) < TABLE_SIZE;
+    }
+
+    /// What `block` is this time.
+    pub fn write<'b>(&mut self, block: &'b Block) -> &'b [u8] {
+        let first = !std::mem::replace(&mut self.wrote, true);
+        match (self.keeps_nothing, first) {
+            (false, true) => &block.first,
+            (false, false) => &block.again,
+            (true, true) => &block.alone_first,
+            (true, false) => &block.alone,
+        }
+    }
 }
 
 impl Block {
@@ -280,16 +310,13 @@ impl Block {
                 }
             }
         }
+        block.alone_first = [&[FORGET][..], &block.alone].concat();
         block
     }
 
-    /// What to send, given whether the reader remembers at all and was sent this before.
-    pub fn bytes(&self, remembers: bool, sent_before: bool) -> &[u8] {
-        match (remembers, sent_before) {
-            (false, _) => &self.alone,
-            (true, false) => &self.first,
-            (true, true) => &self.again,
-        }
+    /// What it is where none of its fields is kept.
+    pub fn alone(&self) -> &[u8] {
+        &self.alone
     }
 }
 
@@ -417,11 +444,13 @@ mod tests {
             pair("content-length", "1024"),
             pair("grpc-status", "0"),
         ];
-        let mut reader = Reader::default();
-        for (remembers, sent_before) in [(false, false), (true, false), (true, true), (true, true)]
-        {
-            let bytes = block.bytes(remembers, sent_before);
-            assert_eq!(fields(&mut reader, bytes).unwrap(), wanted);
+        for size in [4096, 100] {
+            let (mut writer, mut reader) = (Writer::default(), Reader::default());
+            writer.heed(size);
+            for _ in 0..3 {
+                assert_eq!(fields(&mut reader, writer.write(&block)).unwrap(), wanted);
+            }
+            assert_eq!(reader.entries.len(), if size == 100 { 0 } else { 2 });
         }
         assert!(block.again.len() < block.first.len());
     }

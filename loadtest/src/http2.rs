@@ -5,10 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::frame::{self, Frame, Received};
-use crate::hpack::{Block, Field, Reader, TABLE_SIZE, Text};
-
-/// A reader that has less room than this for our fields is sent all of them each time.
-pub const WORTH_KEEPING: usize = 1024;
+use crate::hpack::{Block, Field, Reader, Text, Writer};
 
 /// What each stream asks and must get.
 #[derive(Debug)]
@@ -91,8 +88,7 @@ pub struct Client {
     exchange: Arc<Exchange>,
     reader: Reader,
     open: bool,
-    remembers: bool,
-    sent_before: bool,
+    writer: Writer,
     next: u32,
     window: i64,
     received: Received,
@@ -110,8 +106,7 @@ impl Client {
             exchange: exchange.clone(),
             reader: Reader::default(),
             open: false,
-            remembers: true,
-            sent_before: false,
+            writer: Writer::default(),
             next: 1,
             window: frame::FIRST_WINDOW,
             received: Received::default(),
@@ -137,8 +132,7 @@ impl Client {
             self.held.push_back(started);
             return;
         }
-        let block = self.exchange.head.bytes(self.remembers, self.sent_before);
-        self.sent_before = true;
+        let block = self.writer.write(&self.exchange.head);
         if content == 0 {
             let flags = frame::END_HEADERS | frame::END_STREAM;
             frame::write(out, frame::HEADERS, flags, self.next, block);
@@ -192,9 +186,7 @@ impl Client {
     fn on_settings(&mut self, frame: &Frame, out: &mut Vec<u8>) -> Result<(), &'static str> {
         for (name, value) in frame.settings() {
             match name {
-                frame::HEADER_TABLE_SIZE => {
-                    self.remembers = value as usize >= WORTH_KEEPING.min(TABLE_SIZE);
-                }
+                frame::HEADER_TABLE_SIZE => self.writer.heed(value),
                 frame::MAX_CONCURRENT_STREAMS if (value as usize) < self.exchange.streams => {
                     return Err("fewer streams allowed than the scenario needs");
                 }
@@ -303,7 +295,7 @@ mod tests {
     /// An answer on stream 1.
     fn answer(head: &[Field], content: &[u8], trailers: Option<&[Field]>) -> Vec<u8> {
         let mut bytes = Vec::new();
-        let block = |fields| Block::new(fields).bytes(false, false).to_vec();
+        let block = |fields| Block::new(fields).alone().to_vec();
         frame::write(&mut bytes, frame::HEADERS, frame::END_HEADERS, 1, &block(head));
         let last = if trailers.is_none() { frame::END_STREAM } else { 0 };
         frame::write(&mut bytes, frame::DATA, last, 1, content);

@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 
 use crate::backend::{Fate, Size, body_byte};
 use crate::frame::{self, Frame, Received};
-use crate::hpack::{Block, Field};
-use crate::http2::{WORTH_KEEPING, grpc_message};
+use crate::hpack::{Block, Field, Writer};
+use crate::http2::grpc_message;
 use crate::net::{self, Socket};
 
 /// A proxy whose streams take less than this at once would need answers in pieces.
@@ -65,8 +65,7 @@ pub struct Connection {
 #[derive(Debug)]
 struct Talk {
     greeted: bool,
-    remembers: bool,
-    sent_before: bool,
+    writer: Writer,
     window: i64,
     received: Received,
     /// Streams whose answers wait for the window.
@@ -80,8 +79,7 @@ impl Connection {
         frame::open(&mut out, &[(frame::MAX_CONCURRENT_STREAMS, 1024)]);
         let talk = Talk {
             greeted: false,
-            remembers: true,
-            sent_before: false,
+            writer: Writer::default(),
             window: frame::FIRST_WINDOW,
             received: Received::default(),
             waiting: VecDeque::new(),
@@ -177,7 +175,7 @@ impl Talk {
     fn on_settings(&mut self, frame: &Frame, out: &mut Vec<u8>) -> Result<(), &'static str> {
         for (name, value) in frame.settings() {
             match name {
-                frame::HEADER_TABLE_SIZE => self.remembers = value as usize >= WORTH_KEEPING,
+                frame::HEADER_TABLE_SIZE => self.writer.heed(value),
                 frame::INITIAL_WINDOW_SIZE if value < LEAST_WINDOW => {
                     return Err("a window too small for an answer");
                 }
@@ -194,8 +192,7 @@ impl Talk {
             && let Some(stream) = self.waiting.pop_front()
         {
             self.window -= length;
-            let head = answer.head.bytes(self.remembers, self.sent_before);
-            self.sent_before = true;
+            let head = self.writer.write(&answer.head);
             frame::write(out, frame::HEADERS, frame::END_HEADERS, stream, head);
             let Some(trailers) = &answer.trailers else {
                 frame::write(out, frame::DATA, frame::END_STREAM, stream, &answer.content);
@@ -203,7 +200,7 @@ impl Talk {
             };
             frame::write(out, frame::DATA, 0, stream, &answer.content);
             let flags = frame::END_HEADERS | frame::END_STREAM;
-            frame::write(out, frame::HEADERS, flags, stream, trailers.bytes(false, false));
+            frame::write(out, frame::HEADERS, flags, stream, trailers.alone());
         }
     }
 }

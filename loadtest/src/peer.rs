@@ -78,8 +78,8 @@ impl From<String> for NotStarted {
 }
 
 /// How the programs call what they were not made for: an unknown key, word or module.
-const NOT_OFFERED: [&str; 5] =
-    ["no such key", "unknown directive", "unknown keyword", "invalid parameter", "requires ngx_"];
+const NOT_OFFERED: [&str; 4] =
+    ["no such key", "unknown directive", "unknown keyword", "requires ngx_"];
 
 /// Where and how to start it.
 #[derive(Debug, Clone, Copy)]

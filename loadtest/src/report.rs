@@ -568,7 +568,8 @@ impl Report {
 
     /// What standard output has not shown yet, at the end of a run.
     pub fn last_words(&self) -> String {
-        self.routes_text() + &self.outcome()
+        let left_out: String = self.notes.iter().map(|note| format!("\nNote: {note}\n")).collect();
+        self.routes_text() + &self.outcome() + &left_out
     }
 
     /// Every bar and what came of it.

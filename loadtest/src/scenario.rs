@@ -60,6 +60,8 @@ pub struct World<'a> {
     load_core: usize,
     files: u64,
     report: Report,
+    /// The scenario that runs.
+    scenario: String,
 }
 
 /// One measurement to make.
@@ -107,11 +109,13 @@ impl<'a> World<'a> {
             load_core,
             files,
             report,
+            scenario: String::new(),
         })
     }
 
     /// Runs one scenario by name.
     pub fn run(&mut self, scenario: &str) -> Result<(), String> {
+        self.scenario = scenario.into();
         match scenario {
             "get" => self.get(),
             "policy" => self.policy(),
@@ -441,7 +445,8 @@ impl<'a> World<'a> {
                     peers.push(peer);
                 }
                 Err(NotStarted::NotOffered(words)) => {
-                    self.report.note(format!("{setup:?}: not offered by {}: {words}", spec.name));
+                    let (scenario, name) = (&self.scenario, &spec.name);
+                    self.report.note(format!("{scenario}: not offered by {name}: {words}"));
                 }
                 Err(NotStarted::Failed(why)) => {
                     self.report.fail(format!("{} did not start: {why}", spec.name));
