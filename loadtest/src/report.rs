@@ -1,5 +1,8 @@
 //! From visits to tables: medians, quartiles, ratios within a cycle, bars.
 
+mod bar;
+mod idle;
+
 use std::fmt::Write;
 
 use serde_json::{Value, json};
@@ -7,6 +10,10 @@ use serde_json::{Value, json};
 use crate::engine::Slice;
 use crate::histogram::Histogram;
 use crate::peer::Kind;
+
+pub use self::bar::Bar;
+use self::bar::{Against, Quartiles, Verdict};
+pub use self::idle::Idle;
 
 /// One visit to one proxy.
 #[derive(Debug, Clone)]
@@ -98,105 +105,6 @@ impl Measured {
 
     fn sum(&self, of: impl Fn(&Visit) -> u64) -> u64 {
         self.visits.iter().map(of).sum()
-    }
-}
-
-/// Median and the quartiles around it.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Quartiles {
-    low: f64,
-    median: f64,
-    high: f64,
-}
-
-impl Quartiles {
-    fn of(mut values: Vec<f64>) -> Self {
-        values.sort_by(f64::total_cmp);
-        let at = |share: f64| {
-            let place = share * values.len().saturating_sub(1) as f64;
-            let (below, above) = (place.floor() as usize, place.ceil() as usize);
-            match (values.get(below), values.get(above)) {
-                (Some(a), Some(b)) => a + (b - a) * place.fract(),
-                _ => f64::NAN,
-            }
-        };
-        Self { low: at(0.25), median: at(0.5), high: at(0.75) }
-    }
-
-    fn text(&self) -> String {
-        format!("{:.2} ({:.2}–{:.2})", self.median, self.low, self.high)
-    }
-}
-
-#[derive(Debug, Clone)]
-enum Against {
-    BetterOfPeers,
-    Nginx,
-    Relay,
-    Latency(&'static str),
-    Pair { ours: String, theirs: String },
-}
-
-/// A bar to hold.
-#[derive(Debug, Clone)]
-pub struct Bar {
-    against: Against,
-    at_most: f64,
-}
-
-impl Bar {
-    /// Cost at most `at_most` times that of the better of NGINX and HAProxy.
-    pub fn better_of_peers(at_most: f64) -> Self {
-        Self { against: Against::BetterOfPeers, at_most }
-    }
-
-    /// Cost at most `at_most` times NGINX's.
-    pub fn nginx(at_most: f64) -> Self {
-        Self { against: Against::Nginx, at_most }
-    }
-
-    /// Cost at most `at_most` times the relay's.
-    pub fn relay(at_most: f64) -> Self {
-        Self { against: Against::Relay, at_most }
-    }
-
-    /// Latency percentile at most NGINX's.
-    pub fn latency(which: &'static str) -> Self {
-        Self { against: Against::Latency(which), at_most: 1.0 }
-    }
-
-    /// Cost of one named proxy at most `at_most` times another's.
-    pub fn of(ours: &str, theirs: &str, at_most: f64) -> Self {
-        Self { against: Against::Pair { ours: ours.into(), theirs: theirs.into() }, at_most }
-    }
-}
-
-/// What came of a bar.
-struct Verdict<'a> {
-    what: &'static str,
-    ours: &'a str,
-    theirs: &'a str,
-    at_most: f64,
-    found: Quartiles,
-}
-
-impl Verdict<'_> {
-    fn word(&self) -> &'static str {
-        if self.found.median <= self.at_most { "holds" } else { "MISSED" }
-    }
-
-    fn text(&self) -> String {
-        let Self { what, ours, theirs, at_most, found } = self;
-        let (found, word) = (found.text(), self.word());
-        format!("bar {what}: {ours} ≤ {at_most:.2} × {theirs}: {found} {word}")
-    }
-
-    fn row(&self, scenario: &str, label: &str) -> String {
-        let Self { what, ours, theirs, at_most, found } = self;
-        let (found, word) = (found.text(), self.word());
-        format!(
-            "| {scenario} | {label} | {what} of {ours} ÷ {theirs} | {found} | {at_most:.2} | {word} |\n"
-        )
     }
 }
 
@@ -415,46 +323,6 @@ pub struct Routes {
     pub bytes_per_route: f64,
 }
 
-/// What idle connections cost.
-#[derive(Debug)]
-pub struct Idle {
-    /// The scenario.
-    pub scenario: &'static str,
-    /// Proxy.
-    pub name: String,
-    /// Whether it is Tollgate, for which the bar is.
-    pub ours: bool,
-    /// Bytes that a connection may hold.
-    pub at_most: f64,
-    /// Connections opened.
-    pub connections: usize,
-    /// Connections still open at the end.
-    pub open: usize,
-    /// Requests that failed.
-    pub failures: u64,
-    /// Resident bytes before.
-    pub before: u64,
-    /// Resident bytes after.
-    pub after: u64,
-    /// CPU time during the silence.
-    pub silence_cpu_ns: u64,
-}
-
-impl Idle {
-    fn row(&self) -> String {
-        let (each, at_most) = (self.bytes_each(), self.at_most);
-        let word = if each <= at_most { "holds" } else { "MISSED" };
-        format!(
-            "| {} | {} connections | bytes each, {} | {each:.0} | {at_most:.0} | {word} |\n",
-            self.scenario, self.connections, self.name
-        )
-    }
-
-    fn bytes_each(&self) -> f64 {
-        self.after.saturating_sub(self.before) as f64 / self.connections.max(1) as f64
-    }
-}
-
 /// Everything that was found.
 #[derive(Debug)]
 pub struct Report {
@@ -507,7 +375,7 @@ impl Report {
 
     /// Prints the table of idle connections that a scenario made.
     pub fn show_idle(&self, scenario: &str) {
-        println!("{}", self.idle_table(scenario));
+        println!("{}", idle::table(&self.idle, scenario));
     }
 
     /// Whether a request failed, a connection was lost or a proxy did not start.
@@ -515,32 +383,6 @@ impl Report {
         !self.problems.is_empty()
             || self.measurements.iter().any(|m| m.failed() > 0 || !m.failures.is_empty())
             || self.idle.iter().any(|idle| idle.failures > 0 || idle.open != idle.connections)
-    }
-
-    fn idle_table(&self, scenario: &str) -> String {
-        let mut all = self.idle.iter().filter(|idle| idle.scenario == scenario).peekable();
-        if all.peek().is_none() {
-            return String::new();
-        }
-        let mut text = format!(
-            "\n### {scenario}: keep-alive connections after one request each and a silence\n\n\
-             | proxy | connections | still open | bytes each | RSS before | RSS after | CPU ms in \
-             the silence |\n|---|---|---|---|---|---|---|\n",
-        );
-        for idle in all {
-            let _ = writeln!(
-                text,
-                "| {} | {} | {} | {:.0} | {} KiB | {} KiB | {:.1} |",
-                idle.name,
-                idle.connections,
-                idle.open,
-                idle.bytes_each(),
-                idle.before / 1024,
-                idle.after / 1024,
-                idle.silence_cpu_ns as f64 / 1e6
-            );
-        }
-        text
     }
 
     fn routes_text(&self) -> String {
@@ -558,7 +400,7 @@ impl Report {
         let mut text = format!("Measured on {}.\n", self.machine);
         self.measurements.iter().for_each(|m| text.push_str(&m.table()));
         text.push_str(&self.routes_text());
-        ["idle", "tls_idle"].iter().for_each(|name| text.push_str(&self.idle_table(name)));
+        ["idle", "tls_idle"].iter().for_each(|name| text.push_str(&idle::table(&self.idle, name)));
         text.push_str(&self.outcome());
         for note in self.notes.iter().chain(&self.problems) {
             let _ = writeln!(text, "\nNote: {note}");
@@ -705,11 +547,5 @@ mod tests {
             "{outcome}"
         );
         assert!(outcome.contains("bytes each, tollgate | 10000 | 7168 | MISSED |"), "{outcome}");
-    }
-
-    #[test]
-    fn quartiles_interpolate() {
-        let found = Quartiles::of(vec![4.0, 1.0, 2.0, 3.0]);
-        assert_eq!((found.low, found.median, found.high), (1.75, 2.5, 3.25));
     }
 }
