@@ -1,7 +1,8 @@
 //! The upstream behind all proxies: a tiny HTTP/1.1 server on the load core.
 //!
 //! `/…/64k` and `/…/1m` answer with bodies of that size, `/…/echo` with the request head as it
-//! arrived, a POST with a short receipt once its body is there, anything else with 1 KiB.
+//! arrived, a POST with a short receipt once its body is there, anything else with 1 KiB. A request
+//! for WebSocket is granted, and what then comes goes back. ([`crate::http2_backend`] speaks HTTP/2.)
 
 use std::ffi::CString;
 use std::fs::File;
@@ -9,6 +10,7 @@ use std::io::{self, Write};
 use std::os::fd::{AsRawFd, FromRawFd};
 
 use crate::net::{self, Socket};
+use crate::{http2_backend, websocket};
 
 /// A request head may arrive in pieces, but never grows beyond this.
 const MAX_HEAD: usize = 64 * 1024;
@@ -101,6 +103,66 @@ fn in_memory(bytes: &[u8]) -> io::Result<File> {
     Ok(file)
 }
 
+/// What a backend's listener speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Speaks {
+    /// HTTP/1.1, and WebSocket where it is asked for.
+    Http1,
+    /// HTTP/2, with answers of 1 KiB.
+    Http2,
+    /// gRPC.
+    Grpc,
+}
+
+/// What all backends serve.
+#[derive(Debug)]
+pub struct Kitchen {
+    answers: Answers,
+    small: http2_backend::Answer,
+    reply: http2_backend::Answer,
+}
+
+impl Kitchen {
+    /// Makes all answers.
+    pub fn new() -> io::Result<Self> {
+        let (small, reply) = (http2_backend::Answer::small(), http2_backend::Answer::reply());
+        Ok(Self { answers: Answers::new()?, small, reply })
+    }
+}
+
+/// A connection from a proxy.
+#[derive(Debug)]
+pub struct Backend {
+    speaks: Speaks,
+    connection: Spoken,
+}
+
+#[derive(Debug)]
+enum Spoken {
+    Http1(Connection),
+    Http2(Box<http2_backend::Connection>),
+}
+
+impl Backend {
+    /// A new one.
+    pub fn new(socket: Socket, speaks: Speaks) -> Self {
+        let connection = match speaks {
+            Speaks::Http1 => Spoken::Http1(Connection::new(socket)),
+            _ => Spoken::Http2(Box::new(http2_backend::Connection::new(socket))),
+        };
+        Self { speaks, connection }
+    }
+
+    /// Handles an edge: writes what is pending, reads all there is. `scratch` is shared by all.
+    pub fn on_event(&mut self, gone: bool, scratch: &mut [u8], kitchen: &Kitchen) -> Fate {
+        let answer = if self.speaks == Speaks::Grpc { &kitchen.reply } else { &kitchen.small };
+        match &mut self.connection {
+            Spoken::Http1(connection) => connection.on_event(gone, scratch, &kitchen.answers),
+            Spoken::Http2(connection) => connection.on_event(gone, scratch, answer),
+        }
+    }
+}
+
 #[derive(Debug)]
 enum Sending {
     Nothing,
@@ -115,6 +177,8 @@ pub struct Connection {
     partial: Vec<u8>,
     body_left: usize,
     close: bool,
+    /// It is WebSocket's from now on.
+    switched: bool,
     sending: Sending,
 }
 
@@ -134,13 +198,12 @@ enum Over {
 }
 
 impl Connection {
-    /// A new one.
-    pub fn new(socket: Socket) -> Self {
-        Self { socket, partial: Vec::new(), body_left: 0, close: false, sending: Sending::Nothing }
+    fn new(socket: Socket) -> Self {
+        let (partial, sending) = (Vec::new(), Sending::Nothing);
+        Self { socket, partial, body_left: 0, close: false, switched: false, sending }
     }
 
-    /// Handles an edge: writes what is pending, reads all there is. `scratch` is shared by all.
-    pub fn on_event(&mut self, gone: bool, scratch: &mut [u8], answers: &Answers) -> Fate {
+    fn on_event(&mut self, gone: bool, scratch: &mut [u8], answers: &Answers) -> Fate {
         self.advance(gone, scratch, answers).map_or(Fate::Close, |()| Fate::Keep)
     }
 
@@ -175,16 +238,28 @@ impl Connection {
             return Ok(());
         }
         if self.partial.is_empty() {
-            let used = self.requests(bytes, answers)?;
+            let used = self.understand(bytes, answers)?;
             self.partial.extend_from_slice(&bytes[used..]);
         } else {
             self.partial.extend_from_slice(bytes);
             let whole = std::mem::take(&mut self.partial);
-            let used = self.requests(&whole, answers)?;
+            let used = self.understand(&whole, answers)?;
             self.partial = whole;
             self.partial.drain(..used);
         }
         if self.partial.len() > MAX_HEAD { Err(Over::Broken) } else { Ok(()) }
+    }
+
+    fn understand(&mut self, bytes: &[u8], answers: &Answers) -> Result<usize, Over> {
+        if !self.switched {
+            return self.requests(bytes, answers);
+        }
+        let mut echoed = Vec::new();
+        let used = websocket::echo(bytes, &mut echoed).map_err(|_| Over::Broken)?;
+        if !echoed.is_empty() {
+            self.answer(Sending::Echo { bytes: echoed, sent: 0 }, answers)?;
+        }
+        Ok(used)
     }
 
     /// Answers every request that is complete in `bytes` and returns how much was used.
@@ -203,11 +278,19 @@ impl Connection {
                     break;
                 }
             }
-            let answer = match request.asks {
-                Asks::Canned(size) => Sending::Canned { size, sent: 0 },
+            let answer = match &request.asks {
+                Asks::Canned(size) => Sending::Canned { size: *size, sent: 0 },
                 Asks::Echo => Sending::Echo { bytes: whole(head), sent: 0 },
+                Asks::Switch(key) => {
+                    self.switched = true;
+                    Sending::Echo { bytes: websocket::switching(key), sent: 0 }
+                }
             };
             self.answer(answer, answers)?;
+            // Nobody sends frames before the switch is granted.
+            if self.switched {
+                break;
+            }
         }
         Ok(used)
     }
@@ -256,6 +339,8 @@ impl Connection {
 enum Asks {
     Canned(Size),
     Echo,
+    /// WebSocket, with this key.
+    Switch(String),
 }
 
 struct Request {
@@ -281,6 +366,9 @@ impl Request {
         for line in bytes[line_end + 2..head - 2].split(|&byte| byte == b'\n') {
             request.note(line.strip_suffix(b"\r").unwrap_or(line));
         }
+        if matches!(request.asks, Asks::Switch(_)) {
+            return Some(request);
+        }
         request.asks = match path.rsplit(|&byte| byte == b'/').next().unwrap_or_default() {
             b"echo" => Asks::Echo,
             _ if method == b"POST" => Asks::Canned(Size::Receipt),
@@ -296,13 +384,15 @@ impl Request {
             let named = line.len() > name.len() && line[..name.len()].eq_ignore_ascii_case(name);
             named.then(|| line[name.len()..].trim_ascii())
         };
-        if !matches!(line.first(), Some(b'c' | b'C')) {
+        if !matches!(line.first(), Some(b'c' | b'C' | b's' | b'S')) {
             return;
         }
         if let Some(value) = value_of(b"content-length:") {
             self.body = std::str::from_utf8(value).ok().and_then(|v| v.parse().ok()).unwrap_or(0);
         } else if let Some(value) = value_of(b"connection:") {
             self.close = value.eq_ignore_ascii_case(b"close");
+        } else if let Some(value) = value_of(b"sec-websocket-key:") {
+            self.asks = Asks::Switch(String::from_utf8_lossy(value).into_owned());
         }
     }
 }
@@ -327,6 +417,13 @@ mod tests {
         let request = Request::read(bytes).unwrap();
         assert_eq!((request.head, request.body, request.close), (bytes.len(), 12, false));
         assert!(matches!(request.asks, Asks::Canned(Size::Receipt)));
+    }
+
+    #[test]
+    fn a_key_asks_for_a_switch() {
+        let bytes = b"GET /socket HTTP/1.1\r\nsec-websocket-KEY: abc=\r\n\r\n";
+        let request = Request::read(bytes).unwrap();
+        assert!(matches!(request.asks, Asks::Switch(key) if key == "abc="));
     }
 
     #[test]

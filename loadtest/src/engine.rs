@@ -6,11 +6,12 @@
 use std::io;
 use std::net::Ipv4Addr;
 
-use crate::backend::{Answers, Connection, Fate, body_byte};
+use crate::backend::{Backend, Fate, Kitchen, Speaks, body_byte};
+use crate::client::{Client, Outcome, Phase, Workload};
 use crate::histogram::Histogram;
 use crate::machine::{ProcessClock, now_ns};
 use crate::net::{self, Epoll, Event, Socket};
-use crate::response::read_head;
+use crate::wire::{SCRATCH, Scratch};
 
 /// How long requests in flight at a slice's end may take before they count as failed.
 const STRAGGLER_NS: u64 = 3_000_000_000;
@@ -20,24 +21,13 @@ const MAX_SLICE_FAILURES: u64 = 200;
 const SETTLE_NS: u64 = 300_000;
 /// Failures that are told in words.
 const TOLD_FAILURES: usize = 5;
-/// Receive buffer, shared by all connections.
-const SCRATCH: usize = 64 * 1024;
+/// How long connections may take to open, with all handshakes.
+const OPEN_WITHIN_NS: u64 = 5_000_000_000;
 
 const LISTENER: u64 = 0;
 const CLIENT: u64 = 1 << 32;
 const BACKEND: u64 = 2 << 32;
 const KIND: u64 = !0 << 32;
-
-/// What clients send and must get.
-#[derive(Debug, Clone)]
-pub struct Workload {
-    /// Requests, sent in turn.
-    pub requests: Vec<Vec<u8>>,
-    /// Body bytes of every response.
-    pub length: usize,
-    /// A new connection for each request, closed by the proxy.
-    pub fresh: bool,
-}
 
 /// When the next request is sent.
 #[derive(Debug, Clone, Copy)]
@@ -73,29 +63,6 @@ pub struct Slice {
     pub idle_ns: u64,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    Idle,
-    Sending,
-    Waiting,
-    /// The response is complete; the proxy has yet to close.
-    Closing,
-}
-
-#[derive(Debug)]
-struct Client {
-    socket: Option<Socket>,
-    source: Ipv4Addr,
-    port: u16,
-    phase: Phase,
-    request: usize,
-    sent: usize,
-    started: u64,
-    in_body: bool,
-    left: usize,
-    partial: Vec<u8>,
-}
-
 /// The slice that is running.
 #[derive(Debug, Default)]
 struct Run {
@@ -114,15 +81,17 @@ struct Run {
 pub struct Engine {
     epoll: Epoll,
     events: Vec<Event>,
-    scratch: Vec<u8>,
+    scratch: Scratch,
     body: Vec<u8>,
-    answers: Answers,
-    listeners: Vec<Socket>,
-    backends: Vec<Option<Connection>>,
+    kitchen: Kitchen,
+    listeners: Vec<(Socket, Speaks)>,
+    backends: Vec<Option<Backend>>,
     free_backends: Vec<u32>,
     clients: Vec<Client>,
     free_clients: Vec<u32>,
     run: Run,
+    /// Starts of exchanges that were completed by one event.
+    done: Vec<u64>,
     told: Vec<String>,
     /// Whether the load sleeps while it has nothing to do, so that proxies pay for waking it.
     pub sleeps: bool,
@@ -136,15 +105,16 @@ impl Engine {
         Ok(Self {
             epoll: Epoll::new()?,
             events: vec![Event { events: 0, u64: 0 }; 1024],
-            scratch: vec![0; SCRATCH],
-            body: (0..SCRATCH).map(body_byte).collect(),
-            answers: Answers::new()?,
+            scratch: Scratch::default(),
+            body: (0..SCRATCH + 8).map(body_byte).collect(),
+            kitchen: Kitchen::new()?,
             listeners: Vec::new(),
             backends: Vec::new(),
             free_backends: Vec::new(),
             clients: Vec::new(),
             free_clients: Vec::new(),
             run: Run::default(),
+            done: Vec::new(),
             told: Vec::new(),
             sleeps: false,
             accepted: Vec::new(),
@@ -152,11 +122,11 @@ impl Engine {
     }
 
     /// Opens a backend on a free port; returns its index and port.
-    pub fn add_backend(&mut self) -> io::Result<(usize, u16)> {
+    pub fn add_backend(&mut self, speaks: Speaks) -> io::Result<(usize, u16)> {
         let socket = Socket::listen(0)?;
         let port = socket.port()?;
         self.epoll.add(&socket, LISTENER | self.listeners.len() as u64)?;
-        self.listeners.push(socket);
+        self.listeners.push((socket, speaks));
         self.accepted.push(0);
         Ok((self.listeners.len() - 1, port))
     }
@@ -171,19 +141,7 @@ impl Engine {
         let clients = (0..count)
             .map(|n| {
                 let source = Ipv4Addr::new(127, 0, 1, 1 + (n % usize::from(sources.max(1))) as u8);
-                let client = Client {
-                    socket: None,
-                    source,
-                    port,
-                    phase: Phase::Idle,
-                    request: 0,
-                    sent: 0,
-                    started: 0,
-                    in_body: false,
-                    left: 0,
-                    partial: Vec::new(),
-                };
-                self.place(client)
+                self.place(Client::new(source, port))
             })
             .collect();
         Group { port, clients, next_request: 0 }
@@ -201,14 +159,14 @@ impl Engine {
     /// Closes a group's connections.
     pub fn disband(&mut self, group: Group) {
         for index in group.clients {
-            self.clients[index as usize].socket = None;
+            self.clients[index as usize].hang_up();
             self.free_clients.push(index);
         }
     }
 
     /// How many of a group's connections are open.
     pub fn open_connections(&self, group: &Group) -> usize {
-        group.clients.iter().filter(|&&c| self.clients[c as usize].socket.is_some()).count()
+        group.clients.iter().filter(|&&c| self.clients[c as usize].wire.is_some()).count()
     }
 
     /// Serves the backend and notices closed connections for `ns` without sending anything.
@@ -220,7 +178,7 @@ impl Engine {
                 return;
             }
             let wait = ((end - now) / 1_000_000).min(100) as i32;
-            self.turn(&Workload { requests: Vec::new(), length: 0, fresh: false }, None, wait);
+            self.turn(None, wait);
         }
     }
 
@@ -235,7 +193,10 @@ impl Engine {
         clocks: &[ProcessClock],
         latencies: &mut Histogram,
     ) -> Slice {
-        self.connect_missing(group);
+        // With a handshake for each request its cost belongs to the visit.
+        if workload.tls.is_none() || !workload.fresh {
+            self.open(group, workload);
+        }
         let cpu_before: u64 = clocks.iter().map(ProcessClock::used_ns).sum();
         let start = now_ns();
         self.run.begin(start, ns);
@@ -244,7 +205,7 @@ impl Engine {
         let mut now = start;
         let mut last = start;
         loop {
-            let busy = self.turn(workload, Some((&mut *group, pace)), wait_ms);
+            let busy = self.turn(Some((workload, &mut *group, pace)), wait_ms);
             let later = now_ns();
             if busy {
                 last = later;
@@ -280,7 +241,7 @@ impl Engine {
             Pace::Open(_) => self.run.idle.extend_from_slice(&clients),
             Pace::Closed => {
                 for &client in &clients {
-                    self.run.outstanding += 1;
+                    self.run.outstanding += workload.talk.lanes() as u32;
                     self.start(client, group, workload, now_ns());
                 }
             }
@@ -299,35 +260,61 @@ impl Engine {
         }
     }
 
-    fn connect_missing(&mut self, group: &Group) {
+    /// Connects what is not connected and waits until all handshakes are over.
+    fn open(&mut self, group: &Group, workload: &Workload) {
         for &client in &group.clients {
-            if self.clients[client as usize].socket.is_none()
-                && let Err(error) = self.connect(client)
-            {
-                self.tell(format!("connect to port {}: {error}", group.port));
+            if self.clients[client as usize].wire.is_none() {
+                self.connect(client, workload);
             }
         }
+        if group.clients.is_empty() {
+            return;
+        }
         // Let the proxy accept them all before its clock is read.
-        if !group.clients.is_empty() {
-            self.rest(1_000_000);
+        self.rest(1_000_000);
+        let end = now_ns() + OPEN_WITHIN_NS;
+        while now_ns() < end && group.clients.iter().any(|&client| self.is_opening(client)) {
+            self.turn(None, 1);
         }
     }
 
-    fn connect(&mut self, index: u32) -> io::Result<()> {
+    fn is_opening(&self, index: u32) -> bool {
+        let client = &self.clients[index as usize];
+        client.wire.is_some() && !client.is_open()
+    }
+
+    /// Makes one connection for one request; the error says what went wrong.
+    pub fn try_once(&mut self, port: u16, workload: &Workload) -> Result<(), String> {
+        let mut group = self.group(port, 1, 1);
+        self.open(&group, workload);
+        let client = &self.clients[group.clients[0] as usize];
+        let mut outcome = if client.is_open() { Ok(()) } else { Err("no connection") };
+        if outcome.is_ok() {
+            let mut latencies = Histogram::default();
+            let slice = self.visit(&mut group, workload, Pace::Closed, 0, &[], &mut latencies);
+            outcome = if slice.failures == 0 { Ok(()) } else { Err("no right answer") };
+        }
+        self.disband(group);
+        let told = self.take_told().pop();
+        outcome.map_err(|why| told.unwrap_or(why.into()))
+    }
+
+    fn connect(&mut self, index: u32, workload: &Workload) {
         let client = &mut self.clients[index as usize];
-        let socket = Socket::connect(client.source, client.port)?;
-        self.epoll.add(&socket, CLIENT | u64::from(index))?;
-        client.socket = Some(socket);
-        client.phase = Phase::Idle;
-        client.partial.clear();
-        Ok(())
+        let socket = client.connect(workload);
+        let added = socket.and_then(|socket| self.epoll.add(socket, CLIENT | u64::from(index)));
+        if let Err(error) = added {
+            client.hang_up();
+            self.run.slice.failures += 1;
+            let port = client.port;
+            self.tell(format!("connect to port {port}: {error}"));
+        }
     }
 
     /// One turn of the loop; whether anything happened.
     fn turn(
         &mut self,
-        workload: &Workload,
-        mut visited: Option<(&mut Group, Pace)>,
+        mut visited: Option<(&Workload, &mut Group, Pace)>,
         timeout_ms: i32,
     ) -> bool {
         let mut events = std::mem::take(&mut self.events);
@@ -336,8 +323,12 @@ impl Engine {
             let index = event.u64 as u32;
             let gone = event.events & (libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR) as u32;
             match event.u64 & KIND {
+                CLIENT if self.clients[index as usize].has_session() => {
+                    let workload = visited.as_ref().map(|(workload, _, _)| *workload);
+                    self.on_session(index, gone != 0, workload);
+                }
                 CLIENT => match &mut visited {
-                    Some((group, pace)) => {
+                    Some((workload, group, pace)) => {
                         self.on_client(index, gone != 0, workload, group, *pace);
                     }
                     None => self.on_idle_client(index),
@@ -351,34 +342,38 @@ impl Engine {
     }
 
     fn on_listener(&mut self, listener: usize) {
-        while let Ok(socket) = self.listeners[listener].accept() {
+        let speaks = self.listeners[listener].1;
+        while let Ok(socket) = self.listeners[listener].0.accept() {
             self.accepted[listener] += 1;
             let index = self.free_backends.pop().unwrap_or_else(|| {
                 self.backends.push(None);
                 self.backends.len() as u32 - 1
             });
             if self.epoll.add(&socket, BACKEND | u64::from(index)).is_ok() {
-                self.backends[index as usize] = Some(Connection::new(socket));
+                self.backends[index as usize] = Some(Backend::new(socket, speaks));
             }
         }
     }
 
     fn on_backend(&mut self, index: u32, gone: bool) {
         let Some(connection) = &mut self.backends[index as usize] else { return };
-        if connection.on_event(gone, &mut self.scratch, &self.answers) == Fate::Close {
+        if connection.on_event(gone, &mut self.scratch.plain, &self.kitchen) == Fate::Close {
             self.backends[index as usize] = None;
             self.free_backends.push(index);
         }
     }
 
-    /// A client that is not being visited: bytes or an end-of-file close it.
+    /// A client that is not being visited: content or an end-of-file close it, a handshake goes on.
     fn on_idle_client(&mut self, index: u32) {
         let client = &mut self.clients[index as usize];
-        let Some(socket) = &client.socket else { return };
-        let blocked =
-            matches!(socket.recv(&mut self.scratch), Err(error) if net::would_block(&error));
-        if !blocked {
-            client.socket = None;
+        let Some(wire) = &mut client.wire else { return };
+        let Err(error) = wire.recv(&mut self.scratch) else { return client.hang_up() };
+        if !net::would_block(&error) {
+            client.hang_up();
+            if error.kind() == io::ErrorKind::Other {
+                let port = client.port;
+                self.tell(format!("port {port}: {error}"));
+            }
         }
     }
 
@@ -390,81 +385,73 @@ impl Engine {
         group: &mut Group,
         pace: Pace,
     ) {
-        match self.clients[index as usize].phase {
+        let client = &mut self.clients[index as usize];
+        match client.phase {
             Phase::Idle => return self.on_idle_client(index),
-            Phase::Sending => self.send(index, workload),
+            Phase::Sending => client.send(workload),
             Phase::Waiting | Phase::Closing => {}
         }
-        if let Some(outcome) = self.receive(index, gone, workload) {
+        let (scratch, run) = (&mut self.scratch, &mut self.run);
+        let outcome =
+            client.receive(gone, scratch, &self.body, workload, |client| run.count(client.started));
+        if let Some(outcome) = outcome {
             self.finish(index, outcome, workload, group, pace);
+        } else if client.phase == Phase::Sending {
+            // A handshake may have ended, for which the request waited.
+            client.send(workload);
         }
     }
 
-    /// Sends the next request on a connection.
-    fn start(&mut self, index: u32, group: &mut Group, workload: &Workload, started: u64) {
+    /// An event on a connection that carries more than requests and responses.
+    fn on_session(&mut self, index: u32, gone: bool, visited: Option<&Workload>) {
         let client = &mut self.clients[index as usize];
-        client.request = group.next_request;
-        group.next_request = (group.next_request + 1) % workload.requests.len();
-        client.sent = 0;
-        client.started = started;
-        client.in_body = false;
-        client.phase = Phase::Sending;
-        self.send(index, workload);
-    }
-
-    fn send(&mut self, index: u32, workload: &Workload) {
-        let client = &mut self.clients[index as usize];
-        let Some(socket) = &client.socket else { return };
-        let request = &workload.requests[client.request];
-        while client.sent < request.len() {
-            match socket.send(&request[client.sent..]) {
-                Ok(n) => client.sent += n,
-                // Not writable yet, or broken: then the edge that says so is on its way.
-                Err(_) => return,
-            }
-        }
-        client.phase = Phase::Waiting;
-    }
-
-    /// Reads what is there; `Some` when the request is over.
-    fn receive(&mut self, index: u32, gone: bool, workload: &Workload) -> Option<Outcome> {
-        let client = &mut self.clients[index as usize];
-        loop {
-            let Some(socket) = &client.socket else { return Some(Err("no connection")) };
-            // A big body is dropped unread, once its head is known to be right.
-            let big = client.in_body && client.left > SCRATCH;
-            let result =
-                if big { socket.discard(client.left) } else { socket.recv(&mut self.scratch) };
-            let received = match result {
-                Ok(0) if client.phase == Phase::Closing => return Some(Ok(Done::Closed)),
-                Ok(0) => return Some(Err("closed before the whole response")),
-                Ok(n) => n,
-                Err(error) if net::would_block(&error) => return None,
-                Err(_) => return Some(Err("reset")),
-            };
-            let drained = received < if big { client.left } else { SCRATCH };
-            let outcome = if big {
-                client.left -= received;
-                (client.left == 0).then_some(Ok(Done::Answered))
+        let heard = client.converse(gone, &mut self.scratch, &mut self.done);
+        for started in self.done.drain(..) {
+            self.run.count(started);
+            if self.run.stopping {
+                self.run.outstanding -= 1;
             } else {
-                client.take(&self.scratch[..received], &self.body, workload)
-            };
-            match outcome {
-                Some(Ok(Done::Answered)) if workload.fresh => {
-                    client.phase = Phase::Closing;
-                    self.run.count(client);
-                    // Most often the end-of-file is there already.
-                    continue;
-                }
-                Some(Ok(done)) => {
-                    self.run.count(client);
-                    return Some(Ok(done));
-                }
-                Some(failure) => return Some(failure),
-                None if drained && !gone => return None,
-                None => {}
+                client.begin_exchange(self.run.last_count);
             }
         }
+        client.flush();
+        if let Err(why) = heard {
+            self.break_off(index, &why, visited);
+        }
+    }
+
+    /// A connection failed, with all that was under way on it.
+    fn break_off(&mut self, index: u32, why: &str, visited: Option<&Workload>) {
+        let client = &mut self.clients[index as usize];
+        let (port, lost, was_open) = (client.port, client.in_flight(), client.is_open());
+        client.hang_up();
+        if lost > 0 || !was_open {
+            self.run.slice.failures += lost.max(1) as u64;
+            self.tell(format!("port {port}: {why}"));
+        }
+        match visited {
+            Some(workload) if !self.run.stopping => {
+                self.connect(index, workload);
+                let client = &mut self.clients[index as usize];
+                (0..lost).for_each(|_| client.begin_exchange(self.run.last_count));
+            }
+            _ => self.run.outstanding = self.run.outstanding.saturating_sub(lost as u32),
+        }
+    }
+
+    /// Sends the next request on a connection, or as many as it carries at a time.
+    fn start(&mut self, index: u32, group: &mut Group, workload: &Workload, started: u64) {
+        if self.clients[index as usize].wire.is_none() && workload.tls.is_some() {
+            self.connect(index, workload);
+        }
+        let client = &mut self.clients[index as usize];
+        if client.has_session() {
+            (0..workload.talk.lanes()).for_each(|_| client.begin_exchange(started));
+            return client.flush();
+        }
+        client.begin(group.next_request, started);
+        group.next_request = (group.next_request + 1) % workload.requests.len();
+        client.send(workload);
     }
 
     fn finish(
@@ -477,25 +464,20 @@ impl Engine {
     ) {
         let client = &mut self.clients[index as usize];
         client.phase = Phase::Idle;
+        let port = client.port;
+        if workload.fresh || outcome.is_err() {
+            client.hang_up();
+        }
+        let closed = client.wire.is_none();
         if let Err(why) = outcome {
             self.run.slice.failures += 1;
-            let port = client.port;
-            client.socket = None;
             self.tell(format!("port {port}: {why}"));
-        }
-        let client = &mut self.clients[index as usize];
-        if workload.fresh {
-            client.socket = None;
         }
         if self.run.stopping || matches!(pace, Pace::Open(_)) {
             self.run.outstanding -= 1;
         }
-        if client.socket.is_none()
-            && (!self.run.stopping || matches!(pace, Pace::Open(_)))
-            && let Err(error) = self.connect(index)
-        {
-            self.run.slice.failures += 1;
-            self.tell(format!("connect to port {}: {error}", group.port));
+        if closed && (!self.run.stopping || matches!(pace, Pace::Open(_))) {
+            self.connect(index, workload);
         }
         match pace {
             Pace::Open(_) => self.run.idle.push(index),
@@ -511,10 +493,11 @@ impl Engine {
     fn give_up(&mut self, group: &Group) {
         for &index in &group.clients {
             let client = &mut self.clients[index as usize];
-            if client.phase != Phase::Idle {
+            let lost = client.in_flight() + usize::from(client.phase != Phase::Idle);
+            if lost > 0 {
                 client.phase = Phase::Idle;
-                client.socket = None;
-                self.run.slice.failures += 1;
+                client.hang_up();
+                self.run.slice.failures += lost as u64;
             }
         }
         self.tell(format!("port {}: requests given up", group.port));
@@ -526,13 +509,6 @@ impl Engine {
         }
     }
 }
-
-enum Done {
-    Answered,
-    Closed,
-}
-
-type Outcome = Result<Done, &'static str>;
 
 impl Run {
     fn begin(&mut self, start: u64, ns: u64) {
@@ -550,71 +526,10 @@ impl Run {
         matches!(pace, Pace::Open(_)) && self.due < self.end
     }
 
-    fn count(&mut self, client: &Client) {
+    fn count(&mut self, started: u64) {
         let now = now_ns();
         self.last_count = now;
-        self.latencies.record(now.saturating_sub(client.started));
+        self.latencies.record(now.saturating_sub(started));
         self.slice.requests += 1;
-    }
-}
-
-impl Client {
-    /// Takes bytes of a response; `Some` when it is whole or wrong.
-    fn take(&mut self, bytes: &[u8], body: &[u8], workload: &Workload) -> Option<Outcome> {
-        if self.phase == Phase::Closing {
-            return Some(Err("bytes behind the response"));
-        }
-        if self.in_body {
-            return self.take_body(bytes, body, workload);
-        }
-        if !self.partial.is_empty() {
-            self.partial.extend_from_slice(bytes);
-            let whole = std::mem::take(&mut self.partial);
-            return self.take_head(&whole, body, workload);
-        }
-        self.take_head(bytes, body, workload)
-    }
-
-    fn take_head(&mut self, bytes: &[u8], body: &[u8], workload: &Workload) -> Option<Outcome> {
-        let Some(head) = read_head(bytes) else {
-            self.partial = bytes.to_vec();
-            return (bytes.len() > SCRATCH).then_some(Err("endless head"));
-        };
-        if head.status != 200 {
-            return Some(Err(status_failure(head.status)));
-        }
-        if head.length != Some(workload.length) {
-            return Some(Err("wrong Content-Length"));
-        }
-        self.in_body = true;
-        self.left = workload.length;
-        self.take_body(&bytes[head.bytes..], body, workload)
-    }
-
-    fn take_body(&mut self, bytes: &[u8], body: &[u8], workload: &Workload) -> Option<Outcome> {
-        if bytes.len() > self.left {
-            return Some(Err("bytes behind the response"));
-        }
-        // The pattern repeats every 8 bytes and `body` is longer than any one receive.
-        let at = (workload.length - self.left) % 8;
-        let checked = bytes.len().min(body.len() - at);
-        if bytes[..checked] != body[at..at + checked] {
-            return Some(Err("wrong body"));
-        }
-        self.left -= bytes.len();
-        (self.left == 0).then_some(Ok(Done::Answered))
-    }
-}
-
-fn status_failure(status: u16) -> &'static str {
-    match status {
-        404 => "status 404",
-        429 => "status 429",
-        400..=499 => "status 4xx",
-        502 => "status 502",
-        503 => "status 503",
-        504 => "status 504",
-        500..=599 => "status 5xx",
-        _ => "status is not 200",
     }
 }

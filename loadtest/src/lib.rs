@@ -10,9 +10,19 @@ pub mod peer;
 pub mod template;
 
 pub mod backend;
+pub mod client;
 pub mod engine;
 pub mod probe;
+
+pub mod frame;
+pub mod hpack;
+pub mod http2;
+pub mod http2_backend;
 pub mod response;
+pub mod websocket;
+
+pub mod tls;
+pub mod wire;
 
 pub mod histogram;
 pub mod report;

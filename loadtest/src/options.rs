@@ -8,8 +8,9 @@ Compares Tollgate with NGINX, HAProxy and a relay that parses nothing, all on on
 
 usage: compare [options]
 
-  --scenario LIST      get, policy, post, big64k, big1m, newconn, routes, latency, idle
-                       (comma-separated; default: all)
+  --scenario LIST      get, policy, post, big64k, big1m, newconn, routes, latency, idle,
+                       tls, tls_handshake, tls_resume, tls_1m, tls_idle, h2, h2_h2c, grpc,
+                       websocket (comma-separated; default: all)
   --only LIST          only these: tollgate, relay, nginx, haproxy, or names given with --also
   --tollgate PATH      Tollgate's binary (default target/release/tollgate)
   --also NAME=PATH     another Tollgate binary beside it (repeatable)
@@ -24,7 +25,7 @@ usage: compare [options]
   --gateway-core N     core of all proxies (default: the first allowed)
   --load-core N        core of clients and backend (default: the second allowed)
   --sleeping-load      the load sleeps when it has nothing to do; proxies pay for waking it
-  --idle N             connections of the idle scenario (default 5000)
+  --idle N             connections of idle and tls_idle (default 5000)
   --routes N           routes of the routes scenario (default 100000)
   --seed N             order of visits (default: from the clock)
   --json FILE          raw data (default target/loadtest.json)
@@ -34,8 +35,31 @@ usage: compare [options]
 ";
 
 /// The names of all scenarios, in the order they run.
-pub const SCENARIOS: [&str; 9] =
-    ["get", "policy", "post", "big64k", "big1m", "newconn", "routes", "latency", "idle"];
+pub const SCENARIOS: [&str; 18] = [
+    "get",
+    "policy",
+    "post",
+    "big64k",
+    "big1m",
+    "newconn",
+    "routes",
+    "latency",
+    "idle",
+    "tls",
+    "tls_handshake",
+    "tls_resume",
+    "tls_1m",
+    "tls_idle",
+    "h2",
+    "h2_h2c",
+    "grpc",
+    "websocket",
+];
+
+/// Scenarios that take too long, or say nothing, in a few seconds.
+const NOT_IN_SMOKE: [&str; 4] = ["big1m", "routes", "latency", "idle"];
+/// Idle connections of a smoke run.
+const SMOKE_IDLE: usize = 200;
 
 /// What to do.
 #[derive(Debug, Clone, PartialEq)]
@@ -137,7 +161,9 @@ impl Options {
 
     fn use_smoke(&mut self) {
         self.smoke = true;
-        self.scenarios = ["get", "policy", "post", "big64k", "newconn"].map(String::from).to_vec();
+        let smoked = SCENARIOS.into_iter().filter(|name| !NOT_IN_SMOKE.contains(name));
+        self.scenarios = smoked.map(String::from).collect();
+        self.idle = SMOKE_IDLE;
         self.connections = vec![64];
         self.cycles = Some(3);
         self.slice_ms = 40;
@@ -212,6 +238,14 @@ mod tests {
         assert_eq!(options.scenarios, ["get", "idle"]);
         assert_eq!(options.also, [("old".into(), PathBuf::from("/x"))]);
         assert_eq!((options.connections, options.cycles), (vec![8], Some(3)));
+    }
+
+    #[test]
+    fn smoke_runs_what_is_short() {
+        let options = parse("--smoke").unwrap();
+        assert_eq!(options.scenarios.len(), SCENARIOS.len() - NOT_IN_SMOKE.len());
+        assert!(options.scenarios.contains(&"grpc".into()));
+        assert_eq!(parse("--smoke --scenario h2,tls_1m").unwrap().scenarios, ["h2", "tls_1m"]);
     }
 
     #[test]

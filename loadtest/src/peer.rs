@@ -8,10 +8,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::client::Workload;
 use crate::engine::Engine;
 use crate::machine::{self, ProcessClock};
 use crate::probe;
 use crate::template::{self, Setup, Values};
+use crate::tls::Identity;
 
 /// How long a proxy may take to answer its first request.
 const READY_WITHIN: Duration = Duration::from_secs(30);
@@ -51,6 +53,34 @@ pub struct Spec {
     pub program: PathBuf,
 }
 
+/// What a proxy is asked to know whether it is ready.
+#[derive(Debug, Clone, Copy)]
+pub enum Hello<'a> {
+    /// A request that asks for the connection to be closed, and must get a 200.
+    Request(&'a [u8]),
+    /// One exchange of a workload, which must be right.
+    Exchange(&'a Workload),
+}
+
+/// Why a proxy does not run.
+#[derive(Debug)]
+pub enum NotStarted {
+    /// It ended at once and says that it does not know what its configuration asks for.
+    NotOffered(String),
+    /// Anything else.
+    Failed(String),
+}
+
+impl From<String> for NotStarted {
+    fn from(why: String) -> Self {
+        Self::Failed(why)
+    }
+}
+
+/// How the programs call what they were not made for: an unknown key, word or module.
+const NOT_OFFERED: [&str; 4] =
+    ["no such key", "unknown directive", "unknown keyword", "requires ngx_"];
+
 /// Where and how to start it.
 #[derive(Debug, Clone, Copy)]
 pub struct Place<'a> {
@@ -62,6 +92,8 @@ pub struct Place<'a> {
     pub core: usize,
     /// Open files that one process may have.
     pub files: u64,
+    /// Certificate and key.
+    pub identity: &'a Identity,
 }
 
 /// A running proxy.
@@ -85,22 +117,23 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// Starts a proxy and waits until `hello` gets a 200.
+    /// Starts a proxy and waits until `hello` is answered.
     pub fn start(
         spec: &Spec,
         setup: Setup,
         place: Place,
         engine: &mut Engine,
-        hello: &[u8],
-    ) -> Result<Self, String> {
-        let (backend, upstream) = engine.add_backend().map_err(|error| error.to_string())?;
+        hello: Hello,
+    ) -> Result<Self, NotStarted> {
+        let (backend, upstream) =
+            engine.add_backend(setup.upstream_speaks()).map_err(|error| error.to_string())?;
         let seed = 18_000 + (backend as u16 * 37) % 8000 + (std::process::id() % 4000) as u16;
         let port = crate::net::free_port(seed).map_err(|error| error.to_string())?;
         let dir = place.dir.join(format!("{}-{backend}", spec.name));
         fs::create_dir_all(&dir).map_err(|error| format!("{}: {error}", dir.display()))?;
         let log = place.log_dir.join(format!("{}-{backend}.log", spec.name));
-        let values =
-            Values { port, upstream, core: place.core, dir: &dir, log: &log, files: place.files };
+        let Place { core, files, identity, .. } = place;
+        let values = Values { port, upstream, core, dir: &dir, log: &log, files, identity };
         let config = dir.join("proxy.conf");
         if let Some(text) = template::config(spec.kind, setup, &values) {
             fs::write(&config, text).map_err(|error| format!("{}: {error}", config.display()))?;
@@ -128,8 +161,11 @@ impl Peer {
             log: reader,
             child,
         };
-        peer.wait_until_ready(engine, hello, started)
-            .map_err(|why| format!("{why}\n{}", last_lines(&[&output, &dir.join("error.log")])))?;
+        if let Err(why) = peer.wait_until_ready(engine, hello, started) {
+            let words = last_lines(&[&output, &dir.join("error.log")]);
+            let ended = matches!(peer.child.try_wait(), Ok(Some(_)));
+            return Err(NotStarted::of(ended, why, words));
+        }
         peer.clocks = peer.find_clocks()?;
         Ok(peer)
     }
@@ -137,7 +173,7 @@ impl Peer {
     fn wait_until_ready(
         &mut self,
         engine: &mut Engine,
-        hello: &[u8],
+        hello: Hello,
         started: Instant,
     ) -> Result<(), String> {
         let mut last = String::from("no answer");
@@ -145,15 +181,12 @@ impl Peer {
             if let Ok(Some(status)) = self.child.try_wait() {
                 return Err(format!("{} ended at its start: {status}", self.name));
             }
-            match probe::ask(engine, self.port, hello, 2_000_000_000) {
-                Ok(response) if response.starts_with(b"HTTP/1.1 200") => {
+            match greet(engine, self.port, hello) {
+                Ok(()) => {
                     self.ready_after = started.elapsed();
                     return Ok(());
                 }
-                Ok(response) => {
-                    last = String::from_utf8_lossy(&response).lines().next().unwrap_or("").into();
-                }
-                Err(error) => last = error.to_string(),
+                Err(why) => last = why,
             }
             engine.rest(1_000_000);
         }
@@ -199,6 +232,29 @@ impl Peer {
             .iter()
             .map(ProcessClock::user_system_ticks)
             .fold((0, 0), |sum, ticks| (sum.0 + ticks.0, sum.1 + ticks.1))
+    }
+}
+
+fn greet(engine: &mut Engine, port: u16, hello: Hello) -> Result<(), String> {
+    let request = match hello {
+        Hello::Exchange(workload) => return engine.try_once(port, workload),
+        Hello::Request(request) => request,
+    };
+    match probe::ask(engine, port, request, 2_000_000_000) {
+        Ok(response) if response.starts_with(b"HTTP/1.1 200") => Ok(()),
+        Ok(response) => Err(String::from_utf8_lossy(&response).lines().next().unwrap_or("").into()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+impl NotStarted {
+    fn of(ended: bool, why: String, words: String) -> Self {
+        let unknown =
+            words.lines().find(|line| NOT_OFFERED.iter().any(|unknown| line.contains(unknown)));
+        match unknown {
+            Some(line) if ended => Self::NotOffered(line.trim().into()),
+            _ => Self::Failed(format!("{why}\n{words}")),
+        }
     }
 }
 
@@ -307,5 +363,20 @@ impl LogReader {
     /// Bytes so far.
     pub fn bytes(&self) -> u64 {
         self.read
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_unknown_is_not_offered() {
+        let of = |ended, words: &str| NotStarted::of(ended, "it ended".into(), words.into());
+        let unknown = "proxy.conf:4:1: error: listeners[0].protocols: there is no such key";
+        assert!(matches!(of(true, unknown), NotStarted::NotOffered(line) if line == unknown));
+        assert!(matches!(of(false, unknown), NotStarted::Failed(_)));
+        let taken = "bind() to 127.0.0.1:1 failed (98: Address already in use)";
+        assert!(matches!(of(true, taken), NotStarted::Failed(why) if why.contains(taken)));
     }
 }

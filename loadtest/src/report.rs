@@ -1,5 +1,8 @@
 //! From visits to tables: medians, quartiles, ratios within a cycle, bars.
 
+mod bar;
+mod idle;
+
 use std::fmt::Write;
 
 use serde_json::{Value, json};
@@ -7,6 +10,10 @@ use serde_json::{Value, json};
 use crate::engine::Slice;
 use crate::histogram::Histogram;
 use crate::peer::Kind;
+
+pub use self::bar::Bar;
+use self::bar::{Against, Quartiles, Verdict};
+pub use self::idle::Idle;
 
 /// One visit to one proxy.
 #[derive(Debug, Clone)]
@@ -98,70 +105,6 @@ impl Measured {
 
     fn sum(&self, of: impl Fn(&Visit) -> u64) -> u64 {
         self.visits.iter().map(of).sum()
-    }
-}
-
-/// Median and the quartiles around it.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Quartiles {
-    low: f64,
-    median: f64,
-    high: f64,
-}
-
-impl Quartiles {
-    fn of(mut values: Vec<f64>) -> Self {
-        values.sort_by(f64::total_cmp);
-        let at = |share: f64| {
-            let place = share * values.len().saturating_sub(1) as f64;
-            let (below, above) = (place.floor() as usize, place.ceil() as usize);
-            match (values.get(below), values.get(above)) {
-                (Some(a), Some(b)) => a + (b - a) * place.fract(),
-                _ => f64::NAN,
-            }
-        };
-        Self { low: at(0.25), median: at(0.5), high: at(0.75) }
-    }
-
-    fn text(&self) -> String {
-        format!("{:.2} ({:.2}–{:.2})", self.median, self.low, self.high)
-    }
-}
-
-#[derive(Debug, Clone)]
-enum Against {
-    BetterOfPeers,
-    Relay,
-    Latency(&'static str),
-    Pair { ours: String, theirs: String },
-}
-
-/// A bar to hold.
-#[derive(Debug, Clone)]
-pub struct Bar {
-    against: Against,
-    at_most: f64,
-}
-
-impl Bar {
-    /// Cost at most `at_most` times that of the better of NGINX and HAProxy.
-    pub fn better_of_peers(at_most: f64) -> Self {
-        Self { against: Against::BetterOfPeers, at_most }
-    }
-
-    /// Cost at most `at_most` times the relay's.
-    pub fn relay(at_most: f64) -> Self {
-        Self { against: Against::Relay, at_most }
-    }
-
-    /// Latency percentile at most NGINX's.
-    pub fn latency(which: &'static str) -> Self {
-        Self { against: Against::Latency(which), at_most: 1.0 }
-    }
-
-    /// Cost of one named proxy at most `at_most` times another's.
-    pub fn of(ours: &str, theirs: &str, at_most: f64) -> Self {
-        Self { against: Against::Pair { ours: ours.into(), theirs: theirs.into() }, at_most }
     }
 }
 
@@ -262,8 +205,8 @@ impl Measurement {
     fn remarks(&self) -> String {
         let mut text = String::new();
         for bar in &self.bars {
-            if let Some(line) = self.judge(bar) {
-                let _ = writeln!(text, "- {line}");
+            if let Some(verdict) = self.judge(bar) {
+                let _ = writeln!(text, "- {}", verdict.text());
             }
         }
         for peer in &self.peers {
@@ -290,10 +233,11 @@ impl Measurement {
         text
     }
 
-    fn judge(&self, bar: &Bar) -> Option<String> {
+    fn judge(&self, bar: &Bar) -> Option<Verdict<'_>> {
         let tollgate = self.of_kind(Kind::Tollgate);
         let (ours, theirs, what, of): (_, _, _, fn(&Visit) -> f64) = match &bar.against {
             Against::BetterOfPeers => (tollgate?, self.better_of_peers()?, "CPU", Visit::cost),
+            Against::Nginx => (tollgate?, self.of_kind(Kind::Nginx)?, "CPU", Visit::cost),
             Against::Relay => (tollgate?, self.of_kind(Kind::Relay)?, "CPU", Visit::cost),
             Against::Pair { ours, theirs } => {
                 (self.find(ours)?, self.find(theirs)?, "CPU", Visit::cost)
@@ -302,14 +246,7 @@ impl Measurement {
             Against::Latency(_) => (tollgate?, self.of_kind(Kind::Nginx)?, "p99.9", Visit::p999),
         };
         let found = ratio(ours, theirs, of);
-        let verdict = if found.median <= bar.at_most { "holds" } else { "MISSED" };
-        Some(format!(
-            "bar {what}: {} ≤ {:.2} × {}: {} {verdict}",
-            ours.name,
-            bar.at_most,
-            theirs.name,
-            found.text()
-        ))
+        Some(Verdict { what, ours: &ours.name, theirs: &theirs.name, at_most: bar.at_most, found })
     }
 
     fn json(&self) -> Value {
@@ -320,7 +257,12 @@ impl Measurement {
             "body_bytes": self.body_bytes,
             "slice_ms": self.slice_ms,
             "stolen_share": { "gateway_core": self.stolen[0], "load_core": self.stolen[1] },
-            "bars": self.bars.iter().filter_map(|bar| self.judge(bar)).collect::<Vec<_>>(),
+            "bars": self
+                .bars
+                .iter()
+                .filter_map(|bar| self.judge(bar))
+                .map(|verdict| verdict.text())
+                .collect::<Vec<_>>(),
             "failures": self.failures,
             "proxies": peers,
         })
@@ -381,31 +323,6 @@ pub struct Routes {
     pub bytes_per_route: f64,
 }
 
-/// What idle connections cost.
-#[derive(Debug)]
-pub struct Idle {
-    /// Proxy.
-    pub name: String,
-    /// Connections opened.
-    pub connections: usize,
-    /// Connections still open at the end.
-    pub open: usize,
-    /// Requests that failed.
-    pub failures: u64,
-    /// Resident bytes before.
-    pub before: u64,
-    /// Resident bytes after.
-    pub after: u64,
-    /// CPU time during the silence.
-    pub silence_cpu_ns: u64,
-}
-
-impl Idle {
-    fn bytes_each(&self) -> f64 {
-        self.after.saturating_sub(self.before) as f64 / self.connections.max(1) as f64
-    }
-}
-
 /// Everything that was found.
 #[derive(Debug)]
 pub struct Report {
@@ -456,9 +373,9 @@ impl Report {
         self.problems.push(what);
     }
 
-    /// Prints the idle table.
-    pub fn show_idle(&self) {
-        println!("{}", self.idle_table());
+    /// Prints the table of idle connections that a scenario made.
+    pub fn show_idle(&self, scenario: &str) {
+        println!("{}", idle::table(&self.idle, scenario));
     }
 
     /// Whether a request failed, a connection was lost or a proxy did not start.
@@ -466,31 +383,6 @@ impl Report {
         !self.problems.is_empty()
             || self.measurements.iter().any(|m| m.failed() > 0 || !m.failures.is_empty())
             || self.idle.iter().any(|idle| idle.failures > 0 || idle.open != idle.connections)
-    }
-
-    fn idle_table(&self) -> String {
-        if self.idle.is_empty() {
-            return String::new();
-        }
-        let mut text = String::from(
-            "\n### idle: keep-alive connections after one request each and a silence\n\n\
-             | proxy | connections | still open | bytes each | RSS before | RSS after | CPU ms in \
-             the silence |\n|---|---|---|---|---|---|---|\n",
-        );
-        for idle in &self.idle {
-            let _ = writeln!(
-                text,
-                "| {} | {} | {} | {:.0} | {} KiB | {} KiB | {:.1} |",
-                idle.name,
-                idle.connections,
-                idle.open,
-                idle.bytes_each(),
-                idle.before / 1024,
-                idle.after / 1024,
-                idle.silence_cpu_ns as f64 / 1e6
-            );
-        }
-        text
     }
 
     fn routes_text(&self) -> String {
@@ -508,7 +400,8 @@ impl Report {
         let mut text = format!("Measured on {}.\n", self.machine);
         self.measurements.iter().for_each(|m| text.push_str(&m.table()));
         text.push_str(&self.routes_text());
-        text.push_str(&self.idle_table());
+        ["idle", "tls_idle"].iter().for_each(|name| text.push_str(&idle::table(&self.idle, name)));
+        text.push_str(&self.outcome());
         for note in self.notes.iter().chain(&self.problems) {
             let _ = writeln!(text, "\nNote: {note}");
         }
@@ -517,11 +410,25 @@ impl Report {
 
     /// What standard output has not shown yet, at the end of a run.
     pub fn last_words(&self) -> String {
-        let mut text = self.routes_text();
-        for bar in self.measurements.iter().flat_map(|m| m.bars.iter().map(move |b| m.judge(b))) {
-            let _ = bar.map(|line| writeln!(text, "{line}"));
+        let left_out: String = self.notes.iter().map(|note| format!("\nNote: {note}\n")).collect();
+        self.routes_text() + &self.outcome() + &left_out
+    }
+
+    /// Every bar and what came of it.
+    fn outcome(&self) -> String {
+        let mut rows = String::new();
+        for measurement in &self.measurements {
+            for verdict in measurement.bars.iter().filter_map(|bar| measurement.judge(bar)) {
+                rows.push_str(&verdict.row(measurement.scenario, &measurement.label));
+            }
         }
-        text
+        self.idle.iter().filter(|idle| idle.ours).for_each(|idle| rows.push_str(&idle.row()));
+        if rows.is_empty() {
+            return rows;
+        }
+        let head =
+            "| scenario | what | compared | ratio (quartiles) | bar | |\n|---|---|---|---|---|---|";
+        format!("\n### Outcome\n\n{head}\n{rows}")
     }
 
     /// The raw data.
@@ -539,6 +446,7 @@ impl Report {
                 "bytes_per_route": routes.bytes_per_route,
             })),
             "idle": self.idle.iter().map(|idle| json!({
+                "scenario": idle.scenario,
                 "name": idle.name,
                 "connections": idle.connections,
                 "open": idle.open,
@@ -597,15 +505,47 @@ mod tests {
     #[test]
     fn the_better_peer_is_the_bar() {
         let mut all = measurement();
-        assert!(all.judge(&all.bars[0]).unwrap().ends_with("holds"));
+        assert!(all.judge(&all.bars[0]).unwrap().text().ends_with("holds"));
         all.bars[0].at_most = 0.49;
-        let line = all.judge(&all.bars[0]).unwrap();
+        let line = all.judge(&all.bars[0]).unwrap().text();
         assert!(line.contains("× nginx") && line.ends_with("MISSED"), "{line}");
     }
 
     #[test]
-    fn quartiles_interpolate() {
-        let found = Quartiles::of(vec![4.0, 1.0, 2.0, 3.0]);
-        assert_eq!((found.low, found.median, found.high), (1.75, 2.5, 3.25));
+    fn a_bar_may_name_its_peer() {
+        let mut all = measurement();
+        all.peers[1] = measured("nginx", Kind::Nginx, &[100, 100, 100]);
+        let verdict = all.judge(&Bar::nginx(0.07)).unwrap();
+        assert_eq!(
+            (verdict.theirs, verdict.found.median, verdict.word()),
+            ("nginx", 0.06, "holds")
+        );
+        all.peers.remove(1);
+        assert!(all.judge(&Bar::nginx(0.07)).is_none());
+    }
+
+    #[test]
+    fn the_outcome_lists_every_bar() {
+        let mut report = Report::new("a machine".into(), 1, 0, 1);
+        assert_eq!(report.outcome(), "");
+        report.measurements.push(measurement());
+        report.idle.push(Idle {
+            scenario: "tls_idle",
+            name: "tollgate".into(),
+            ours: true,
+            at_most: 7168.0,
+            connections: 10,
+            open: 10,
+            failures: 0,
+            before: 0,
+            after: 100_000,
+            silence_cpu_ns: 0,
+        });
+        let outcome = report.outcome();
+        assert!(
+            outcome.contains("| CPU of tollgate ÷ nginx | 0.50 (0.50–0.55) | 0.50 | holds |"),
+            "{outcome}"
+        );
+        assert!(outcome.contains("bytes each, tollgate | 10000 | 7168 | MISSED |"), "{outcome}");
     }
 }

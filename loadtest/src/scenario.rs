@@ -1,18 +1,22 @@
-//! The scenarios: what is set up, what is sent, what is compared.
+//! The scenarios: what is set up, what is sent, what is compared. Here those of plain HTTP/1.1.
+
+mod idle;
+mod protocols;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use crate::backend::Size;
-use crate::engine::{Engine, Group, Pace, Workload};
+use crate::client::Workload;
+use crate::engine::{Engine, Group, Pace};
 use crate::histogram::Histogram;
 use crate::machine::{self, CoreTicks};
 use crate::options::Options;
-use crate::peer::{Kind, Peer, Place, Spec};
+use crate::peer::{Hello, Kind, NotStarted, Peer, Place, Spec};
 use crate::probe;
-use crate::report::{Bar, Idle, Measured, Measurement, Report, Routes, Visit};
+use crate::report::{Bar, Measured, Measurement, Report, Routes, Visit};
 use crate::template::{Setup, route_names};
+use crate::tls::Identity;
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
@@ -30,10 +34,6 @@ pub fn interrupt() {
 const WARM_UP_NS: u64 = 150_000_000;
 /// After this long a buffered access log is written.
 const LOG_FLUSH_NS: u64 = 1_300_000_000;
-/// Silence before idle connections are weighed.
-const SILENCE: Duration = Duration::from_secs(4);
-/// Idle connections send their one request this many at a time.
-const IDLE_BATCH: usize = 50;
 /// Different requests of the routes scenario.
 const ROUTE_REQUESTS: usize = 16_384;
 /// Clients come from this many addresses where limits are kept by address.
@@ -48,10 +48,13 @@ pub struct World<'a> {
     random: Random,
     dir: &'a Path,
     log_dir: &'a Path,
+    identity: &'a Identity,
     core: usize,
     load_core: usize,
     files: u64,
     report: Report,
+    /// The scenario that runs.
+    scenario: String,
 }
 
 /// One measurement to make.
@@ -74,6 +77,7 @@ impl<'a> World<'a> {
         specs: Vec<Spec>,
         dir: &'a Path,
         log_dir: &'a Path,
+        identity: &'a Identity,
     ) -> Result<Self, String> {
         let cores = machine::allowed_cores();
         let core = options.gateway_core.or(cores.first().copied()).unwrap_or(0);
@@ -86,11 +90,25 @@ impl<'a> World<'a> {
         let seed = options.seed.unwrap_or_else(machine::now_ns);
         let report = Report::new(machine::describe(), seed, core, load_core);
         let random = Random(seed | 1);
-        Ok(Self { options, specs, engine, random, dir, log_dir, core, load_core, files, report })
+        Ok(Self {
+            options,
+            specs,
+            engine,
+            random,
+            dir,
+            log_dir,
+            identity,
+            core,
+            load_core,
+            files,
+            report,
+            scenario: String::new(),
+        })
     }
 
     /// Runs one scenario by name.
     pub fn run(&mut self, scenario: &str) -> Result<(), String> {
+        self.scenario = scenario.into();
         match scenario {
             "get" => self.get(),
             "policy" => self.policy(),
@@ -100,7 +118,8 @@ impl<'a> World<'a> {
             "newconn" => self.newconn(),
             "routes" => self.routes(),
             "latency" => self.latency(),
-            _ => self.idle(),
+            "idle" => self.idle(),
+            _ => self.run_protocol(scenario),
         }
     }
 
@@ -243,8 +262,11 @@ impl<'a> World<'a> {
             let (host, path) = route_names(count).last().unwrap_or_default();
             let hello = closing(&format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n"));
             let setup = Setup::Routes(count);
-            let peer = Peer::start(&spec, setup, place, &mut self.engine, &hello);
-            peers.push(peer?);
+            let hello = Hello::Request(&hello);
+            match Peer::start(&spec, setup, place, &mut self.engine, hello) {
+                Ok(peer) => peers.push(peer),
+                Err(NotStarted::NotOffered(why) | NotStarted::Failed(why)) => return Err(why),
+            }
             workloads.push(self.route_requests(count));
         }
         let resident: Vec<u64> = peers.iter().map(Peer::resident).collect();
@@ -270,7 +292,7 @@ impl<'a> World<'a> {
                 format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nAccept: */*\r\n\r\n").into_bytes()
             })
             .collect();
-        Workload { requests, length: Size::Small.bytes(), fresh: false }
+        Workload { requests, length: Size::Small.bytes(), ..Workload::default() }
     }
 
     fn latency(&mut self) -> Result<(), String> {
@@ -294,51 +316,6 @@ impl<'a> World<'a> {
         plan.cycles = plan.cycles.div_ceil(5).max(3) * 2;
         plan.bars = vec![Bar::latency("p99"), Bar::latency("p99.9")];
         self.measure(&mut peers, plan)
-    }
-
-    fn idle(&mut self) -> Result<(), String> {
-        let mut peers = self.start(&Kind::HTTP, Setup::Plain)?;
-        let workload = simple(get("/orders/12345678"), Size::Small);
-        for peer in &mut peers {
-            let idle = self.weigh_idle(peer, &workload)?;
-            self.report.idle.push(idle);
-        }
-        self.report.show_idle();
-        Ok(())
-    }
-
-    fn weigh_idle(&mut self, peer: &mut Peer, workload: &Workload) -> Result<Idle, String> {
-        let mut scratch = Histogram::default();
-        let mut warm = self.engine.group(peer.port, IDLE_BATCH, 1);
-        let once = Pace::Closed;
-        let clocks = peer.clocks.clone();
-        self.engine.visit(&mut warm, workload, once, WARM_UP_NS, &clocks, &mut scratch);
-        let before = peer.resident();
-        let mut groups: Vec<Group> = Vec::new();
-        let mut failures = 0;
-        while groups.len() * IDLE_BATCH < self.options.idle {
-            let mut group = self.engine.group(peer.port, IDLE_BATCH, SOURCES);
-            let slice = self.engine.visit(&mut group, workload, once, 0, &clocks, &mut scratch);
-            failures += slice.failures;
-            groups.push(group);
-            stop_if_interrupted()?;
-        }
-        let cpu = peer.used_ns();
-        self.engine.rest(SILENCE.as_nanos() as u64);
-        let cpu = peer.used_ns() - cpu;
-        let open: usize = groups.iter().map(|group| self.engine.open_connections(group)).sum();
-        let idle = Idle {
-            name: peer.name.clone(),
-            connections: groups.len() * IDLE_BATCH,
-            open,
-            failures,
-            before,
-            after: peer.resident(),
-            silence_cpu_ns: cpu,
-        };
-        groups.into_iter().chain([warm]).for_each(|group| self.engine.disband(group));
-        self.engine.rest(300_000_000);
-        Ok(idle)
     }
 
     fn plan<'w>(
@@ -365,22 +342,45 @@ impl<'a> World<'a> {
     }
 
     fn place(&self) -> Place<'a> {
-        Place { dir: self.dir, log_dir: self.log_dir, core: self.core, files: self.files }
+        Place {
+            dir: self.dir,
+            log_dir: self.log_dir,
+            core: self.core,
+            files: self.files,
+            identity: self.identity,
+        }
     }
 
-    /// Starts all proxies of the given kinds. One that does not start is told and left out.
+    /// Starts all proxies of the given kinds.
     fn start(&mut self, kinds: &[Kind], setup: Setup) -> Result<Vec<Peer>, String> {
         let target = if setup == Setup::Policy { "/orders/1?v=2" } else { "/orders/1" };
         let hello =
             closing(&format!("GET {target} HTTP/1.1\r\nHost: api.example.com\r\nX-Tier: gold\r\n"));
+        self.start_with(kinds, setup, Hello::Request(&hello))
+    }
+
+    /// The same with another greeting. A proxy that does not start is told and left out; only where
+    /// it does not know what is asked for, that is no failure.
+    fn start_with(
+        &mut self,
+        kinds: &[Kind],
+        setup: Setup,
+        hello: Hello,
+    ) -> Result<Vec<Peer>, String> {
         let mut peers = Vec::new();
         for spec in self.specs.clone().iter().filter(|spec| kinds.contains(&spec.kind)) {
-            match Peer::start(spec, setup, self.place(), &mut self.engine, &hello) {
+            match Peer::start(spec, setup, self.place(), &mut self.engine, hello) {
                 Ok(peer) => {
                     eprintln!("{}: port {}, process {:?}", peer.name, peer.port, peer.pids());
                     peers.push(peer);
                 }
-                Err(why) => self.report.fail(format!("{} did not start: {why}", spec.name)),
+                Err(NotStarted::NotOffered(words)) => {
+                    let (scenario, name) = (&self.scenario, &spec.name);
+                    self.report.note(format!("{scenario}: not offered by {name}: {words}"));
+                }
+                Err(NotStarted::Failed(why)) => {
+                    self.report.fail(format!("{} did not start: {why}", spec.name));
+                }
             }
             stop_if_interrupted()?;
         }
@@ -506,7 +506,7 @@ fn closing(head: &str) -> Vec<u8> {
 }
 
 fn simple(request: Vec<u8>, size: Size) -> Workload {
-    Workload { requests: vec![request], length: size.bytes(), fresh: false }
+    Workload { requests: vec![request], length: size.bytes(), ..Workload::default() }
 }
 
 /// xorshift: the order of visits needs no better.

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
+use crate::backend::Speaks;
 use crate::peer::Kind;
+use crate::tls::Identity;
 
 /// Which configuration a scenario needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +17,29 @@ pub enum Setup {
     Big,
     /// This many routes (Tollgate only).
     Routes(usize),
+    /// TLS towards clients.
+    Tls,
+    /// The same for big answers.
+    TlsBig,
+    /// HTTP/2 over TLS towards clients.
+    H2,
+    /// The same, and HTTP/2 in cleartext towards the upstream.
+    H2c,
+    /// The same, with an upstream that speaks gRPC.
+    Grpc,
+    /// WebSocket is let through.
+    WebSocket,
+}
+
+impl Setup {
+    /// What the upstream speaks.
+    pub fn upstream_speaks(self) -> Speaks {
+        match self {
+            Self::H2c => Speaks::Http2,
+            Self::Grpc => Speaks::Grpc,
+            _ => Speaks::Http1,
+        }
+    }
 }
 
 /// What is filled in.
@@ -32,21 +57,17 @@ pub struct Values<'a> {
     pub log: &'a Path,
     /// Open files that one process may have.
     pub files: u64,
+    /// Certificate and key.
+    pub identity: &'a Identity,
 }
 
 /// The configuration text, or `None` where this kind of proxy takes none.
 pub fn config(kind: Kind, setup: Setup, values: &Values) -> Option<String> {
-    let template = match (kind, setup) {
-        (Kind::Relay, _) => return None,
-        (Kind::Nginx, Setup::Policy) => include_str!("../configs/nginx-policy.conf"),
-        (Kind::Nginx, Setup::Big) => include_str!("../configs/nginx-big.conf"),
-        (Kind::Nginx, _) => include_str!("../configs/nginx-plain.conf"),
-        (Kind::Haproxy, Setup::Policy) => include_str!("../configs/haproxy-policy.conf"),
-        (Kind::Haproxy, Setup::Big) => include_str!("../configs/haproxy-big.conf"),
-        (Kind::Haproxy, _) => include_str!("../configs/haproxy-plain.conf"),
-        (Kind::Tollgate, Setup::Policy) => include_str!("../configs/tollgate-policy.conf"),
-        (Kind::Tollgate, Setup::Routes(_)) => include_str!("../configs/tollgate-routes.conf"),
-        (Kind::Tollgate, _) => include_str!("../configs/tollgate-plain.conf"),
+    let template = match kind {
+        Kind::Relay => return None,
+        Kind::Nginx => nginx(setup),
+        Kind::Haproxy => haproxy(setup),
+        Kind::Tollgate => tollgate(setup),
     };
     let mut text = template
         .replace("@PORT@", &values.port.to_string())
@@ -54,6 +75,9 @@ pub fn config(kind: Kind, setup: Setup, values: &Values) -> Option<String> {
         .replace("@CORE@", &values.core.to_string())
         .replace("@CORE_MASK@", &format!("1{}", "0".repeat(values.core)))
         .replace("@DIR@", &values.dir.display().to_string())
+        .replace("@CERTIFICATE@", &values.identity.certificate.display().to_string())
+        .replace("@KEY@", &values.identity.key.display().to_string())
+        .replace("@PEM@", &values.identity.both.display().to_string())
         .replace("@LOG@", &values.log.display().to_string())
         .replace("@FILES@", &values.files.to_string())
         .replace("@CLIENTS@", &(values.files / 2 - 200).to_string());
@@ -67,6 +91,46 @@ pub fn config(kind: Kind, setup: Setup, values: &Values) -> Option<String> {
         }
     }
     Some(text)
+}
+
+fn nginx(setup: Setup) -> &'static str {
+    match setup {
+        Setup::Plain | Setup::Routes(_) => include_str!("../configs/nginx-plain.conf"),
+        Setup::Policy => include_str!("../configs/nginx-policy.conf"),
+        Setup::Big => include_str!("../configs/nginx-big.conf"),
+        Setup::Tls => include_str!("../configs/nginx-tls.conf"),
+        Setup::TlsBig => include_str!("../configs/nginx-tls-big.conf"),
+        Setup::H2 => include_str!("../configs/nginx-h2.conf"),
+        Setup::H2c | Setup::Grpc => include_str!("../configs/nginx-h2c.conf"),
+        Setup::WebSocket => include_str!("../configs/nginx-websocket.conf"),
+    }
+}
+
+fn haproxy(setup: Setup) -> &'static str {
+    match setup {
+        Setup::Plain | Setup::Routes(_) | Setup::WebSocket => {
+            include_str!("../configs/haproxy-plain.conf")
+        }
+        Setup::Policy => include_str!("../configs/haproxy-policy.conf"),
+        Setup::Big => include_str!("../configs/haproxy-big.conf"),
+        Setup::Tls => include_str!("../configs/haproxy-tls.conf"),
+        Setup::TlsBig => include_str!("../configs/haproxy-tls-big.conf"),
+        Setup::H2 => include_str!("../configs/haproxy-h2.conf"),
+        Setup::H2c | Setup::Grpc => include_str!("../configs/haproxy-h2c.conf"),
+    }
+}
+
+fn tollgate(setup: Setup) -> &'static str {
+    match setup {
+        Setup::Plain | Setup::Big | Setup::WebSocket => {
+            include_str!("../configs/tollgate-plain.conf")
+        }
+        Setup::Policy => include_str!("../configs/tollgate-policy.conf"),
+        Setup::Routes(_) => include_str!("../configs/tollgate-routes.conf"),
+        Setup::Tls | Setup::TlsBig => include_str!("../configs/tollgate-tls.conf"),
+        Setup::H2 => include_str!("../configs/tollgate-h2.conf"),
+        Setup::H2c | Setup::Grpc => include_str!("../configs/tollgate-h2c.conf"),
+    }
 }
 
 /// Hosts times paths, all of one width so that requests cost the same to send: 100 paths a host,
@@ -85,6 +149,9 @@ mod tests {
 
     #[test]
     fn nothing_is_left_unfilled() {
+        let dir = std::env::temp_dir().join(format!("loadtest-template-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let identity = Identity::make(&dir).unwrap();
         let values = Values {
             port: 1,
             upstream: 2,
@@ -92,13 +159,27 @@ mod tests {
             dir: Path::new("/tmp/d"),
             log: Path::new("/tmp/l"),
             files: 1000,
+            identity: &identity,
         };
+        let setups = [
+            Setup::Plain,
+            Setup::Policy,
+            Setup::Big,
+            Setup::Routes(3),
+            Setup::Tls,
+            Setup::TlsBig,
+            Setup::H2,
+            Setup::H2c,
+            Setup::Grpc,
+            Setup::WebSocket,
+        ];
         for kind in [Kind::Nginx, Kind::Haproxy, Kind::Tollgate] {
-            for setup in [Setup::Plain, Setup::Policy, Setup::Big, Setup::Routes(3)] {
+            for setup in setups {
                 let text = config(kind, setup, &values).unwrap();
-                assert!(!text.contains('@') || kind == Kind::Haproxy, "{kind:?} {setup:?}");
+                assert!(!text.contains('@'), "{kind:?} {setup:?}");
             }
         }
+        std::fs::remove_dir_all(&dir).unwrap();
     }
 
     #[test]

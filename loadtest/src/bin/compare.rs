@@ -9,6 +9,7 @@ use loadtest::options::{HELP, Options};
 use loadtest::peer::{Kind, Spec};
 use loadtest::report::Report;
 use loadtest::scenario::{self, World};
+use loadtest::tls::Identity;
 
 /// However many scenarios: after this many seconds everything is stopped.
 const AT_MOST_SECONDS: u32 = 30 * 60;
@@ -57,7 +58,8 @@ fn prepare(dir: &Path, log_dir: &Path) -> Result<(), String> {
 fn compare(options: &Options, dir: &Path, log_dir: &Path) -> Result<Report, String> {
     let mut missing = Vec::new();
     let specs = specs(options, &mut missing);
-    let mut world = World::new(options, specs, dir, log_dir)?;
+    let identity = Identity::make(dir)?;
+    let mut world = World::new(options, specs, dir, log_dir, &identity)?;
     missing.into_iter().for_each(|what| world.note(what));
     let mut stopped = None;
     for name in &options.scenarios {
