@@ -17,7 +17,8 @@ use crate::upstream::retry::{Sent, may_retry};
 use crate::upstream::{Carrier, ConnectError, Connection, Target, TargetStream};
 
 use super::account::Account;
-use super::exchange::{self, Broken, Exchange};
+use super::exchange::{self, Exchange};
+use super::outcome::Broken;
 use super::scratch::{Scratch, Upload};
 use super::task::{Fate, PathParameters, Request};
 use super::way::Way;

@@ -26,6 +26,7 @@ mod h2;
 mod handshake;
 mod introduce;
 mod journal;
+mod outcome;
 mod pump;
 pub mod records;
 mod request;

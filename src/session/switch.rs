@@ -8,7 +8,7 @@ use crate::upstream::Carrier;
 
 use super::account::Account;
 use super::download::Download;
-use super::exchange::{Broken, Done};
+use super::outcome::{Broken, Done};
 use super::task::Fate;
 use super::tunnel::{self, Ended};
 
