@@ -296,6 +296,10 @@ pub const MAX_BUFFER_MEMORY_LEAST: u64 = 1 << 20;
 /// Most limits in one scope (a route, a listener, the file): a request is judged by each.
 pub const CONFIG_MAX_LIMITS: usize = 16;
 
+/// Most values that a route accepts for one thing a client certificate says: they are looked through
+/// one by one. Who has more clients gives them an authority of their own.
+pub const CONFIG_MAX_CLIENTS: usize = 64;
+
 // access log, resolving, file watching
 
 /// Finished record buffers kept for the workers to fill again: a few a worker, whatever the queue.

@@ -47,6 +47,8 @@ pub struct ClientCertificates {
     pub ca: PathBuf,
     /// Which are revoked, PEM.
     pub crl: Option<PathBuf>,
+    /// What upstreams are told.
+    pub forward: ClientCertificateForward,
 }
 
 /// A version of TLS.
@@ -68,6 +70,19 @@ pub enum UnknownName {
     Default,
     /// The handshake ends.
     Refuse,
+}
+
+/// What upstreams are told of a client's certificate (RFC 9440).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ClientCertificateForward {
+    /// Nothing.
+    #[default]
+    Off,
+    /// The certificate, in Client-Cert.
+    Certificate,
+    /// And those that it came with, in Client-Cert-Chain.
+    Chain,
 }
 
 /// Whether a client without a certificate may go on.

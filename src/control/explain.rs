@@ -30,6 +30,7 @@ pub fn explain(
         method_text: head.method_span.of(&buf),
         fields: &head.fields,
         buf: &buf,
+        identity: None,
     };
     let explanation = table.explain(&settings.routes, &request);
     let text = String::from_utf8_lossy;

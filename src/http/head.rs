@@ -42,6 +42,8 @@ impl Span {
 pub enum Known {
     Other,
     Accept,
+    ClientCert,
+    ClientCertChain,
     Connection,
     ContentLength,
     Cookie,

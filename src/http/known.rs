@@ -26,6 +26,7 @@ pub(crate) fn known(name: &[u8]) -> Known {
         (10, b'k') => (same(name, b"keep-alive"), Known::KeepAlive),
         (10, b't') => (same(name, b"tracestate"), Known::Tracestate),
         (10, b'u') => (same(name, b"user-agent"), Known::UserAgent),
+        (11, b'c') => (same(name, b"client-cert"), Known::ClientCert),
         (11, b't') => (same(name, b"traceparent"), Known::Traceparent),
         (12, b'm') => (same(name, b"max-forwards"), Known::MaxForwards),
         (12, b'p') => (same(name, b"proxy-status"), Known::ProxyStatus),
@@ -34,6 +35,7 @@ pub(crate) fn known(name: &[u8]) -> Known {
         (15, b'x') => (same(name, b"x-forwarded-for"), Known::XForwardedFor),
         (16, b'p') => (same(name, b"proxy-connection"), Known::ProxyConnection),
         (16, b'x') => (same(name, b"x-forwarded-host"), Known::XForwardedHost),
+        (17, b'c') => (same(name, b"client-cert-chain"), Known::ClientCertChain),
         (17, b't') => (same(name, b"transfer-encoding"), Known::TransferEncoding),
         (17, b'x') => (same(name, b"x-forwarded-proto"), Known::XForwardedProto),
         (18, b'p') => (same(name, b"proxy-authenticate"), Known::ProxyAuthenticate),
@@ -214,6 +216,8 @@ mod tests {
 
     const ALL: &[(&str, Known)] = &[
         ("Accept", Known::Accept),
+        ("Client-Cert", Known::ClientCert),
+        ("Client-Cert-Chain", Known::ClientCertChain),
         ("Connection", Known::Connection),
         ("Content-Length", Known::ContentLength),
         ("Cookie", Known::Cookie),

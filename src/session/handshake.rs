@@ -1,6 +1,8 @@
 //! A client's connection begins TLS, where its listener speaks it.
 
-use crate::http::{Method, Version};
+use rustls::CertificateError;
+
+use crate::http::{Identity, Method, Version};
 use crate::io::tls::HandshakeError;
 use crate::io::{Buffer, Expiry, clock};
 use crate::limits::HANDSHAKES_AT_ONCE;
@@ -32,6 +34,7 @@ impl Connection {
     async fn handshake(&mut self, tls: &Tls) -> Result<(), HandshakeError> {
         self.guard.arm(clock::now_ns().saturating_add(tls.handshake_ns), Expiry::ShutBoth);
         let result = self.stream.accept_tls(tls.config.clone()).await;
+        let result = result.and_then(|()| self.learn_identity(tls));
         self.guard.disarm();
         self.silent_since_ns = clock::now_ns();
         let stats = self.core.stats.listener(self.listener.id);
@@ -50,6 +53,19 @@ impl Connection {
             }
         }
         result
+    }
+
+    /// Who the client is, where it showed a certificate (a session that is resumed brings the one it
+    /// began with).
+    fn learn_identity(&mut self, tls: &Tls) -> Result<(), HandshakeError> {
+        let Some(stream) = self.stream.tls() else { return Ok(()) };
+        let read = stream.with_client_certificates(|shown| Identity::read(shown, tls.forward));
+        self.identity = match read {
+            Some(None) => return Err(rustls::Error::from(CertificateError::BadEncoding).into()),
+            Some(Some(identity)) => Some(Box::new(identity)),
+            None => None,
+        };
+        Ok(())
     }
 
     /// At debug level: what clients do wrong is no news, and scanners do it all day.

@@ -122,6 +122,7 @@ fn look_up(c: &Connection, s: &mut Scratch, snapshot: &Snapshot, parsed: bool) -
         method_text: s.head.method_span.of(buf),
         fields: &s.head.fields,
         buf,
+        identity: c.identity.as_deref(),
     };
     let found = snapshot.table.find(&asked, &mut s.params);
     if let Found::Route(index) = found {
@@ -155,6 +156,7 @@ fn judge_request(r: &mut Request<'_>, s: &Scratch) -> Result<Permit, Failure> {
         fields: &s.head.fields,
         buf,
         query: s.head.query.map(|q| q.of(buf)),
+        identity: r.connection.identity.as_deref(),
         path_parameter: &|ix| s.params.value(ix, path),
     };
     let concurrency = route.concurrency();

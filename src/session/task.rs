@@ -89,6 +89,7 @@ impl Request<'_> {
             request_id,
             route: self.route().name.as_bytes(),
             scheme: self.connection.scheme().as_bytes(),
+            identity: self.connection.identity.as_deref(),
             parameters,
         }
     }
@@ -101,6 +102,7 @@ impl Request<'_> {
             client: &self.client_text,
             trust: Trust::of(self.client.trusted, self.listener.client_address_from),
             scheme: self.connection.scheme(),
+            identity: self.connection.identity.as_deref(),
             request_id,
             random: (random.u128(..), random.u64(..)),
         }

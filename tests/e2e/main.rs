@@ -15,6 +15,7 @@ mod admin;
 mod bodies;
 mod bounds;
 mod certificates;
+mod client_identity;
 mod descriptors;
 mod drain;
 mod examples;

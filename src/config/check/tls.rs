@@ -62,6 +62,7 @@ fn clients(
         mode: written.mode,
         ca: file("ca", written.ca),
         crl: written.crl.map(|name| file("crl", Some(name))),
+        forward: written.forward,
     }
 }
 

@@ -3,7 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::config::tls::{ClientCertificateMode, TlsVersion, UnknownName};
+use crate::config::tls::{
+    ClientCertificateForward, ClientCertificateMode, TlsVersion, UnknownName,
+};
 use crate::config::units::HumanDuration;
 use crate::limits;
 
@@ -82,10 +84,15 @@ pub struct ClientCertificates {
     /// certificate, else it is refused.
     #[schemars(extend("x-default" = "none"))]
     pub crl: Option<String>,
+    /// What upstreams are told of a client's certificate (RFC 9440), as it was shown: nothing, the
+    /// certificate itself in Client-Cert, or with it those that signed it in Client-Cert-Chain. What
+    /// a client writes into these fields by itself never goes upstream, on no listener.
+    pub forward: ClientCertificateForward,
 }
 
 impl Default for ClientCertificates {
     fn default() -> Self {
-        Self { mode: ClientCertificateMode::Required, ca: None, crl: None }
+        let forward = ClientCertificateForward::Off;
+        Self { mode: ClientCertificateMode::Required, ca: None, crl: None, forward }
     }
 }

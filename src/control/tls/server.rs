@@ -99,6 +99,7 @@ fn config(tls: &Tls, loaded: &Loaded, scope: Scope) -> Result<SnapshotTls, Strin
         config: Arc::new(config),
         handshake_ns: u64::try_from(tls.handshake_timeout.as_nanos()).unwrap_or(u64::MAX),
         strict_sni: tls.strict_host,
+        forward: tls.client_certificates.as_ref().map(|asked| asked.forward).unwrap_or_default(),
     }))
 }
 

@@ -18,7 +18,7 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::sync::Arc;
 
-use rustls::pki_types::ServerName;
+use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, HandshakeKind, ProtocolVersion, ServerConfig};
 
 use self::state::{State, Waits};
@@ -118,6 +118,14 @@ impl Tls {
     /// The name that the client asked for (RFC 6066 section 3), in lower case.
     pub fn server_name(&self) -> Option<Box<str>> {
         self.server_name.borrow().clone()
+    }
+
+    /// What the certificates come to that the client showed, its own first; `None`: it showed none.
+    pub fn with_client_certificates<T>(
+        &self,
+        read: impl FnOnce(&[CertificateDer<'static>]) -> T,
+    ) -> Option<T> {
+        self.state.borrow().agreed().peer_certificates().map(read)
     }
 
     /// Whether an earlier session was continued.
