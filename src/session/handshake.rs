@@ -60,12 +60,17 @@ impl Connection {
     fn learn_identity(&mut self, tls: &Tls) -> Result<(), HandshakeError> {
         let Some(stream) = self.stream.tls() else { return Ok(()) };
         let read = stream.with_client_certificates(|shown| Identity::read(shown, tls.forward));
-        self.identity = match read {
-            Some(None) => return Err(rustls::Error::from(CertificateError::BadEncoding).into()),
-            Some(Some(identity)) => Some(Box::new(identity)),
-            None => None,
+        let Some(identity) = read else { return Ok(()) };
+        let now = self.core.wall.of(clock::now_ns()) / 1_000_000_000;
+        let wrong = match &identity {
+            None => CertificateError::BadEncoding,
+            Some(identity) if identity.has_ended(now as i64) => CertificateError::Expired,
+            Some(_) => {
+                self.identity = identity.map(Box::new);
+                return Ok(());
+            }
         };
-        Ok(())
+        Err(rustls::Error::from(wrong).into())
     }
 
     /// At debug level: what clients do wrong is no news, and scanners do it all day.

@@ -2,12 +2,15 @@
 //! make of it, and that nobody can claim it.
 
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use rcgen::{DnType, SanType};
 use rustls::{ClientConfig, HandshakeKind, version};
 use serde_json::Value;
 
-use crate::harness::{BOTH, Client, Driver, Gateway, Head, Made, Response, Signer, Upstream};
+use crate::harness::{
+    BOTH, Client, Driver, Gateway, Head, Made, Response, Signer, Upstream, eventually,
+};
 
 both_drivers!(
     a_field_names_the_client,
@@ -20,6 +23,7 @@ both_drivers!(
     a_limit_is_kept_by_certificate,
     the_access_log_names_the_client,
     a_resumed_session_is_of_the_same_client,
+    a_session_ends_with_its_clients_certificate,
 );
 
 struct World {
@@ -275,5 +279,26 @@ fn a_resumed_session_is_of_the_same_client(driver: Driver) {
             assert!(told.contains(&made.fingerprint()), "{told}");
             assert_eq!(head.values("client-cert"), [made.byte_sequence().as_str()]);
         }
+    }
+}
+
+fn a_session_ends_with_its_clients_certificate(driver: Driver) {
+    let world = world(driver, "off", ALL);
+    for only in [&version::TLS12, &version::TLS13] {
+        let made = world.signer.certify_with(&["orders.example"], |params| {
+            params.not_after = (SystemTime::now() + Duration::from_secs(3)).into();
+        });
+        let tls = world.signer.client_with_versions(&made, &[only]);
+        let secure = world.gateway.address("secure");
+        let ask = || {
+            let mut client = Client::try_connect_tls(secure, &tls, "a.example").ok()?;
+            client.try_send("GET / HTTP/1.1\r\nHost: a.example\r\n\r\n").ok()?;
+            client.try_response().ok()?;
+            client.tls().connection.handshake_kind()
+        };
+        assert_eq!(ask(), Some(HandshakeKind::Full));
+        assert_eq!(ask(), Some(HandshakeKind::Resumed));
+        // Each session would go on in the next, for ever.
+        eventually("it can't be resumed any more", || ask().is_none());
     }
 }

@@ -30,6 +30,8 @@ pub struct Identity {
     san_uri: Box<str>,
     san_email: Box<str>,
     san_ip: Box<str>,
+    /// The certificate's last second, since 1970.
+    not_after: i64,
     /// `Client-Cert` and `Client-Cert-Chain`, each a line with its end, as far as they are sent.
     certificate_line: Box<[u8]>,
     chain_line: Box<[u8]>,
@@ -72,6 +74,7 @@ impl Identity {
                 GeneralName::IPAddress(bytes) => address(bytes),
                 _ => None,
             }),
+            not_after: parsed.validity().not_after.timestamp(),
             certificate_line: line("Client-Cert: ", own_line),
             chain_line: line("Client-Cert-Chain: ", others),
         })
@@ -101,6 +104,12 @@ impl Identity {
             // No name of a list holds a comma.
             _ => text.split(BETWEEN).any(|name| name == value),
         }
+    }
+
+    /// Whether the certificate's time is over; `now` in seconds since 1970. A session that is resumed
+    /// brings the certificate it began with, which nobody has verified again.
+    pub fn has_ended(&self, now: i64) -> bool {
+        now > self.not_after
     }
 
     /// The line with `Client-Cert` (RFC 9440 section 2.2), where it is sent.
@@ -265,6 +274,14 @@ mod tests {
         assert_eq!(lines(ClientCertificateForward::Chain), (certificate, chain));
         let alone = Identity::read(&[&own], ClientCertificateForward::Chain).unwrap();
         assert_eq!(alone.chain_line(), b"");
+    }
+
+    #[test]
+    fn a_certificate_ends_with_its_last_second() {
+        let end = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_800_000_000);
+        let identity = read(&made(|params| params.not_after = end.into()));
+        assert!(!identity.has_ended(1_800_000_000));
+        assert!(identity.has_ended(1_800_000_001));
     }
 
     #[test]
