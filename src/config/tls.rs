@@ -23,6 +23,8 @@ pub struct Tls {
     pub handshake_timeout: Duration,
     /// Whether sessions are kept by the client, in tickets.
     pub session_tickets: bool,
+    /// Files with their keys, the one that makes them first; none: keys of the process.
+    pub session_ticket_keys: Vec<PathBuf>,
     /// Which certificates clients show, where they are asked for one.
     pub client_certificates: Option<ClientCertificates>,
 }

@@ -29,6 +29,7 @@ mod limits;
 mod proxy_protocol;
 mod proxy_protocol_out;
 mod reload;
+mod resumption;
 mod routing;
 mod start;
 mod timeouts;

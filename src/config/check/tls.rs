@@ -7,6 +7,7 @@ use crate::config::diagnostic::Report;
 use crate::config::document::Place;
 use crate::config::file;
 use crate::config::tls::{CertificateFiles, ClientCertificates, Tls};
+use crate::limits::TLS_TICKET_KEYS;
 
 pub(super) fn tls(written: file::Tls, place: &Place<'_>, report: &mut Report<'_>) -> Tls {
     let directory = place.key("certificate_directory");
@@ -16,6 +17,7 @@ pub(super) fn tls(written: file::Tls, place: &Place<'_>, report: &mut Report<'_>
                     or `certificate_directory`";
         report.error(&place.trail, "there is no certificate to show", help);
     }
+    let session_ticket_keys = ticket_keys(&written, place, report);
     let each = written.certificates.into_iter().enumerate();
     Tls {
         certificates: each
@@ -33,6 +35,7 @@ pub(super) fn tls(written: file::Tls, place: &Place<'_>, report: &mut Report<'_>
             report,
         ),
         session_tickets: written.session_tickets,
+        session_ticket_keys,
         client_certificates: written
             .client_certificates
             .map(|asked| clients(asked, &place.key("client_certificates"), report)),
@@ -50,6 +53,22 @@ fn certificate(
         key: file("key", written.key),
         ocsp: written.ocsp.map(|name| file("ocsp", Some(name))),
     }
+}
+
+fn ticket_keys(written: &file::Tls, place: &Place<'_>, report: &mut Report<'_>) -> Vec<PathBuf> {
+    let (place, keys) = (place.key("session_ticket_keys"), &written.session_ticket_keys);
+    if keys.is_empty() && place.given() {
+        let help = "write the names of files, or leave `session_ticket_keys` out";
+        report.error(&place.trail, "no file is listed", help);
+    } else if keys.len() > TLS_TICKET_KEYS {
+        let message = format!("{} keys of tickets are too many", keys.len());
+        report.error(&place.trail, message, format!("write at most {TLS_TICKET_KEYS}"));
+    } else if !keys.is_empty() && !written.session_tickets {
+        let help = "remove it, or `session_tickets = false`";
+        report.error(&place.trail, "there are no tickets to make with these keys", help);
+    }
+    let each = keys.iter().enumerate();
+    each.map(|(at, name)| path(Some(name.clone()), &place.item(at), "file", report)).collect()
 }
 
 fn clients(

@@ -33,9 +33,15 @@ pub struct Tls {
     pub strict_host: bool,
     /// From the connection to the end of the handshake.
     pub handshake_timeout: HumanDuration,
-    /// Whether clients keep their sessions in tickets, so that resuming costs no memory here. The
-    /// keys are changed every six hours, and die with the process.
+    /// Whether clients keep their sessions in tickets, so that resuming costs no memory here. Without
+    /// `session_ticket_keys` the keys are changed every six hours, and die with the process.
     pub session_tickets: bool,
+    /// Files with keys of session tickets, so that nodes which have the same files resume each other's
+    /// sessions: 48 or 80 random bytes each (`openssl rand -out FILE 80`), read by nobody but the
+    /// gateway. The first makes tickets, all open them; changed files are taken up by themselves. Put a
+    /// new key second, then first, then drop the old one, each on all nodes before the next step.
+    #[schemars(extend("x-default" = "keys of the process"))]
+    pub session_ticket_keys: Vec<String>,
     /// Ask clients for certificates.
     #[schemars(extend("x-default" = "none"))]
     pub client_certificates: Option<ClientCertificates>,
@@ -51,6 +57,7 @@ impl Default for Tls {
             strict_host: true,
             handshake_timeout: HumanDuration(limits::HANDSHAKE_TIMEOUT),
             session_tickets: true,
+            session_ticket_keys: Vec::new(),
             client_certificates: None,
         }
     }

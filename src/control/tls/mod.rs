@@ -2,7 +2,7 @@
 //!
 //! [`files`] reads, [`certificate`] checks one certificate with its key, [`clients`] what clients
 //! show, [`load`] puts together what a listener has and says what is wrong with it, [`resolve`]
-//! chooses by name, [`server`] makes rustls's configuration of it, [`validity`] is what is told of
+//! chooses by name, [`tickets`] lets clients resume on other nodes, [`server`] makes rustls's configuration of it, [`validity`] is what is told of
 //! certificates in force.
 //!
 //! Invariants:
@@ -19,6 +19,7 @@ mod server;
 mod targets;
 #[cfg(test)]
 mod tests;
+mod tickets;
 mod validity;
 
 use std::sync::{Arc, OnceLock};

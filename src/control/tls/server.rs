@@ -7,6 +7,7 @@ use rustls::crypto::aws_lc_rs::Ticketer;
 use rustls::server::{ProducesTickets, ServerSessionMemoryCache, StoresServerSessions};
 use rustls::{ServerConfig, SupportedProtocolVersion, version};
 
+use super::clients::Asked;
 use super::load::Loaded;
 use super::provider;
 use crate::config::{Listener, Tls, TlsVersion};
@@ -20,14 +21,14 @@ pub type SnapshotTls = Arc<snapshot::Tls>;
 /// What is offered by ALPN (RFC 7301), the best first.
 const PROTOCOLS: &[&[u8]] = &[b"http/1.1"];
 
-/// The keys of tickets and the sessions kept, for the whole life of the process: all workers share
+/// The keys of tickets (where no files hold them) and the sessions kept, for the whole life of the process: all workers share
 /// them, and a reload forgets nothing.
 ///
 /// A resumed session shows no certificate again. So whoever asks something else of clients, or
 /// holds what they show against other authorities or a newer list, has keys and sessions of its own.
 #[derive(Default)]
 pub struct Resumption {
-    scopes: HashMap<Option<u64>, Scope>,
+    scopes: HashMap<Option<Asked>, Scope>,
 }
 
 #[derive(Clone)]
@@ -69,7 +70,7 @@ impl Resumption {
     fn scope(
         &self,
         loaded: &Loaded,
-        used: &mut HashMap<Option<u64>, Scope>,
+        used: &mut HashMap<Option<Asked>, Scope>,
     ) -> Result<Scope, String> {
         let identity = loaded.clients.as_ref().map(|clients| clients.identity);
         let known = used.get(&identity).or_else(|| self.scopes.get(&identity));
@@ -91,7 +92,11 @@ fn config(tls: &Tls, loaded: &Loaded, scope: Scope) -> Result<SnapshotTls, Strin
     config.alpn_protocols = PROTOCOLS.iter().map(|name| name.to_vec()).collect();
     config.session_storage = scope.sessions;
     if tls.session_tickets {
-        config.ticketer = scope.tickets;
+        let asked = loaded.clients.as_ref().map(|clients| &clients.identity[..]);
+        config.ticketer = match &loaded.tickets {
+            Some(keys) => keys.ticketer(asked),
+            None => scope.tickets,
+        };
     }
     // A request in early data may be a replay (RFC 8470); nobody can tell from the request.
     config.max_early_data_size = 0;
