@@ -220,6 +220,7 @@ impl Core {
             trust: Trust::of(client.trusted, from),
             scheme: Scheme::Http,
             identity: None,
+            early: false,
             request_id: &self.request_id,
             random: (random.u128(..), random.u64(..)),
         };

@@ -59,6 +59,7 @@ fn fields(criterion: &mut Criterion) {
         trust: Trust::None,
         scheme: Scheme::Http,
         identity: None,
+        early: false,
         request_id: b"4bf92f3577b34da6a3ce929d0e0e4736",
         random: (1, 2),
     };

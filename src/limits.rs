@@ -323,6 +323,8 @@ pub const TLS_FOLDER_MAX: usize = 300_000;
 /// Sessions kept for clients that resume without a ticket, by those who share a kind of client
 /// certificate; each some hundred bytes, some thousand with a client's certificates.
 pub const TLS_SESSIONS: usize = 16_384;
+/// Bytes of early data that a client may send: heads of some requests, each without content.
+pub const TLS_EARLY_DATA: u32 = 16 << 10;
 /// Seconds for which a session ticket under a key from a file is good: as long as one under a key of
 /// the process, whose keys are forgotten by then.
 pub const TLS_TICKET_LIFETIME: u32 = 12 * 60 * 60;

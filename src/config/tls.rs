@@ -25,6 +25,8 @@ pub struct Tls {
     pub session_tickets: bool,
     /// Files with their keys, the one that makes them first; none: keys of the process.
     pub session_ticket_keys: Vec<PathBuf>,
+    /// Whether requests are taken before the end of the handshake.
+    pub early_data: bool,
     /// Which certificates clients show, where they are asked for one.
     pub client_certificates: Option<ClientCertificates>,
 }

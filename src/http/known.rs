@@ -23,6 +23,7 @@ pub(crate) fn known(name: &[u8]) -> Known {
         (8, b'l') => (same(name, b"location"), Known::Location),
         (9, b'f') => (same(name, b"forwarded"), Known::Forwarded),
         (10, b'c') => (same(name, b"connection"), Known::Connection),
+        (10, b'e') => (same(name, b"early-data"), Known::EarlyData),
         (10, b'k') => (same(name, b"keep-alive"), Known::KeepAlive),
         (10, b't') => (same(name, b"tracestate"), Known::Tracestate),
         (10, b'u') => (same(name, b"user-agent"), Known::UserAgent),
@@ -54,11 +55,11 @@ fn same<const N: usize>(name: &[u8], lower: &[u8; N]) -> bool {
     difference == 0
 }
 
-const _: () = assert!((Known::XRequestId as u32) < u32::BITS, "KnownSet has a bit for each");
+const _: () = assert!((Known::XRequestId as u32) < u64::BITS, "KnownSet has a bit for each");
 
 /// A set of known names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct KnownSet(u32);
+pub(crate) struct KnownSet(u64);
 
 impl KnownSet {
     /// A set of these names.
@@ -222,6 +223,7 @@ mod tests {
         ("Content-Length", Known::ContentLength),
         ("Cookie", Known::Cookie),
         ("Date", Known::Date),
+        ("Early-Data", Known::EarlyData),
         ("Expect", Known::Expect),
         ("Forwarded", Known::Forwarded),
         ("Host", Known::Host),

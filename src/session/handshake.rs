@@ -2,7 +2,7 @@
 
 use rustls::CertificateError;
 
-use crate::http::{Identity, Method, Version};
+use crate::http::{Framing, Identity, Method, RequestHead, Version};
 use crate::io::tls::HandshakeError;
 use crate::io::{Buffer, Expiry, clock};
 use crate::limits::HANDSHAKES_AT_ONCE;
@@ -71,6 +71,31 @@ impl Connection {
             }
         };
         Err(rustls::Error::from(wrong).into())
+    }
+
+    /// Whether a request that is here now may be a replay.
+    pub(super) fn is_early(&self) -> bool {
+        self.stream.tls().is_some_and(|tls| tls.is_early())
+    }
+
+    /// A request came in early data. Where a replay of it could do harm, or be taken for another,
+    /// it waits for the end of the handshake, which no replay ever has (RFC 8470 section 3). False:
+    /// there is no such end, and the connection is over.
+    pub(super) async fn may_serve_early(&mut self, head: &RequestHead) -> bool {
+        let no_content = matches!(head.framing, Framing::None | Framing::Length(0));
+        if head.method.is_safe() && no_content && !head.upgrade {
+            return true;
+        }
+        let settings = self.listener.settings();
+        let within = settings.tls.as_ref().map_or(0, |tls| tls.handshake_ns);
+        self.guard.arm(clock::now_ns().saturating_add(within), Expiry::ShutBoth);
+        let result = self.stream.end_handshake().await;
+        self.guard.disarm();
+        if let Err(error) = &result {
+            self.core.stats.listener(self.listener.id).handshakes_failed.up();
+            self.tell_refusal(error);
+        }
+        result.is_ok()
     }
 
     /// At debug level: what clients do wrong is no news, and scanners do it all day.

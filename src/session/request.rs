@@ -24,6 +24,9 @@ pub(super) async fn serve(c: &mut Connection, s: &mut Scratch) -> Option<After> 
         Arrival::End => return Some(After::Close),
         Arrival::Refused(failure) => Some(failure),
     };
+    if refused.is_none() && c.is_early() && !Box::pin(c.may_serve_early(&s.head)).await {
+        return Some(After::Close);
+    }
     c.requests += 1;
     let snapshot = c.core.snapshot();
     // Its listener's settings are those of the same snapshot, unless it was removed.

@@ -102,6 +102,7 @@ impl Request<'_> {
             client: &self.client_text,
             trust: Trust::of(self.client.trusted, self.listener.client_address_from),
             scheme: self.connection.scheme(),
+            early: self.connection.is_early(),
             identity: self.connection.identity.as_deref(),
             request_id,
             random: (random.u128(..), random.u64(..)),

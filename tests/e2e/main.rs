@@ -18,6 +18,7 @@ mod certificates;
 mod client_identity;
 mod descriptors;
 mod drain;
+mod early_data;
 mod examples;
 mod failures;
 mod fairness;

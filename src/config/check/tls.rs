@@ -18,6 +18,7 @@ pub(super) fn tls(written: file::Tls, place: &Place<'_>, report: &mut Report<'_>
         report.error(&place.trail, "there is no certificate to show", help);
     }
     let session_ticket_keys = ticket_keys(&written, place, report);
+    let early_data = early_data(&written, &place.key("early_data"), report);
     let each = written.certificates.into_iter().enumerate();
     Tls {
         certificates: each
@@ -36,6 +37,7 @@ pub(super) fn tls(written: file::Tls, place: &Place<'_>, report: &mut Report<'_>
         ),
         session_tickets: written.session_tickets,
         session_ticket_keys,
+        early_data,
         client_certificates: written
             .client_certificates
             .map(|asked| clients(asked, &place.key("client_certificates"), report)),
@@ -53,6 +55,17 @@ fn certificate(
         key: file("key", written.key),
         ocsp: written.ocsp.map(|name| file("ocsp", Some(name))),
     }
+}
+
+/// A ticket can be shown twice, and early data with it.
+fn early_data(written: &file::Tls, place: &Place<'_>, report: &mut Report<'_>) -> bool {
+    if written.early_data && written.session_tickets {
+        let message =
+            "early data could be replayed: a session in a ticket is resumed any number of times";
+        let help = "write `session_tickets = false` beside it, or remove it";
+        report.error(&place.trail, message, help);
+    }
+    written.early_data
 }
 
 fn ticket_keys(written: &file::Tls, place: &Place<'_>, report: &mut Report<'_>) -> Vec<PathBuf> {

@@ -42,6 +42,12 @@ pub struct Tls {
     /// new key second, then first, then drop the old one, each on all nodes before the next step.
     #[schemars(extend("x-default" = "keys of the process"))]
     pub session_ticket_keys: Vec<String>,
+    /// Whether a client that resumes a session of TLS 1.3 may send requests along with its first words
+    /// (0-RTT, RFC 8470), a round trip sooner. Needs `session_tickets = false`, so that each session is
+    /// resumed once and nothing can be replayed here. GET, HEAD and OPTIONS without content are
+    /// served at once, and go upstream with `Early-Data: 1`, so that a service may answer 425; all
+    /// others wait for the end of the handshake. Only where no GET changes anything.
+    pub early_data: bool,
     /// Ask clients for certificates.
     #[schemars(extend("x-default" = "none"))]
     pub client_certificates: Option<ClientCertificates>,
@@ -58,6 +64,7 @@ impl Default for Tls {
             handshake_timeout: HumanDuration(limits::HANDSHAKE_TIMEOUT),
             session_tickets: true,
             session_ticket_keys: Vec::new(),
+            early_data: false,
             client_certificates: None,
         }
     }

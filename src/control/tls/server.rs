@@ -12,7 +12,7 @@ use super::load::Loaded;
 use super::provider;
 use crate::config::{Listener, Tls, TlsVersion};
 use crate::io::tls::NotesName;
-use crate::limits::TLS_SESSIONS;
+use crate::limits::{TLS_EARLY_DATA, TLS_SESSIONS};
 use crate::snapshot;
 
 /// TLS as the snapshot has it.
@@ -98,8 +98,12 @@ fn config(tls: &Tls, loaded: &Loaded, scope: Scope) -> Result<SnapshotTls, Strin
             None => scope.tickets,
         };
     }
-    // A request in early data may be a replay (RFC 8470); nobody can tell from the request.
-    config.max_early_data_size = 0;
+    // A request in early data may be a replay (RFC 8470). With sessions kept here, each resumed once,
+    // it is one of nothing that was served before; rustls takes early data with such sessions only.
+    if tls.early_data {
+        config.max_early_data_size = TLS_EARLY_DATA;
+        config.send_half_rtt_data = true;
+    }
     Ok(Arc::new(snapshot::Tls {
         config: Arc::new(config),
         handshake_ns: u64::try_from(tls.handshake_timeout.as_nanos()).unwrap_or(u64::MAX),

@@ -25,6 +25,8 @@ pub struct Hop<'a> {
     pub scheme: Scheme,
     /// Who the client proved to be.
     pub identity: Option<&'a Identity>,
+    /// Whether it came before the end of the client's handshake, and may be a replay.
+    pub early: bool,
     /// The request's id.
     pub request_id: &'a [u8],
     /// Fresh random bits: a trace id and a parent id.
@@ -104,6 +106,9 @@ impl Forward {
         }
         if let Some(identity) = hop.identity {
             self.append_identity(identity, out);
+        }
+        if hop.early {
+            line(b"Early-Data: ", b"1", out);
         }
         if self.sends(Known::XRequestId) {
             line(b"X-Request-Id: ", hop.request_id, out);
@@ -252,6 +257,7 @@ mod tests {
             trust,
             scheme: Scheme::Http,
             identity: None,
+            early: false,
             request_id: b"id-1",
             random: (1, 2),
         };
