@@ -122,6 +122,11 @@ impl Loader<'_> {
         match self.read(files) {
             Ok(certificate) => {
                 self.warn(&certificate.validity, steps(Part::Certificate), &files.certificate);
+                if let Some(why) = &certificate.unstapled {
+                    let file = name_of(files, Part::Ocsp).display();
+                    let message = format!("{file}: {why}, and is not stapled");
+                    self.remark(Severity::Warning, steps(Part::Ocsp), message, "fetch a new one");
+                }
                 self.certificates.push(certificate);
             }
             Err(faults) => {

@@ -1,7 +1,7 @@
 //! TLS of the listeners, from the files that the settings name to what a worker needs.
 //!
 //! [`files`] reads, [`certificate`] checks one certificate with its key, [`clients`] what clients
-//! show, [`load`] puts together what a listener has and says what is wrong with it, [`resolve`]
+//! show, [`staple`] an OCSP response, [`load`] puts together what a listener has and says what is wrong with it, [`resolve`]
 //! chooses by name, [`tickets`] lets clients resume on other nodes, [`server`] makes rustls's configuration of it, [`validity`] is what is told of
 //! certificates in force.
 //!
@@ -16,6 +16,7 @@ mod files;
 mod load;
 mod resolve;
 mod server;
+mod staple;
 mod targets;
 #[cfg(test)]
 mod tests;
