@@ -19,6 +19,7 @@ both_drivers!(
     the_certificate_goes_upstream_where_that_is_wanted,
     a_route_has_the_last_word_on_the_field,
     the_chain_goes_with_it_where_that_is_wanted,
+    a_long_chain_goes_in_front_of_any_content,
     routes_are_for_whom_they_name,
     a_limit_is_kept_by_certificate,
     the_access_log_names_the_client,
@@ -182,6 +183,25 @@ fn the_chain_goes_with_it_where_that_is_wanted(driver: Driver) {
     let head = world.seen(1);
     assert_eq!(head.values("client-cert"), [made.byte_sequence().as_str()]);
     assert_eq!(head.values("client-cert-chain"), [world.signer.byte_sequence().as_str()]);
+}
+
+/// What goes upstream is longer than what came, by any length.
+fn a_long_chain_goes_in_front_of_any_content(driver: Driver) {
+    let world = world(driver, "chain", ALL);
+    let names: Vec<String> = (0..800).map(|n| format!("name-{n}.clients.example")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let made = world.signer.certify(&names);
+    let mut client = world.connect(&world.signer.client_with_chain(&made));
+    for (n, length) in [0, 10, 3000, 9000, 100_000].into_iter().enumerate() {
+        let content = "x".repeat(length);
+        let head =
+            format!("POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: {length}\r\n\r\n");
+        client.send(head + &content);
+        client.response().expect(200);
+        let seen = world.upstream.wait_for_request(n + 1);
+        assert_eq!(seen.head.values("client-cert"), [made.byte_sequence().as_str()]);
+        assert!(seen.body == content.as_bytes(), "{length}");
+    }
 }
 
 fn routes_are_for_whom_they_name(driver: Driver) {
