@@ -58,6 +58,8 @@ fn fields(criterion: &mut Criterion) {
         client: &address,
         trust: Trust::None,
         scheme: Scheme::Http,
+        identity: None,
+        early: false,
         request_id: b"4bf92f3577b34da6a3ce929d0e0e4736",
         random: (1, 2),
     };
@@ -88,6 +90,7 @@ fn records(criterion: &mut Criterion) {
         client: b"192.0.2.1",
         peer: b"192.0.2.1",
         listener: b"web",
+        identity: None,
         method: b"GET",
         host: b"api.example.com",
         path: b"/orders/42",

@@ -12,6 +12,7 @@ use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::identity::{ClientAttribute, ClientTest};
 use super::tls::Tls;
 use super::upstream_tls::UpstreamTls;
 
@@ -297,6 +298,8 @@ pub enum LimitKey {
     Query(String),
     /// A path parameter of the route.
     PathParameter(String),
+    /// What the client's certificate says: its fingerprint or its subject.
+    ClientCertificate(ClientAttribute),
     /// One bucket for the whole scope (route, listener or gateway).
     Route,
 }
@@ -395,6 +398,8 @@ pub struct Route {
     pub headers: Vec<ValueMatch>,
     /// Query matchers, all must hold.
     pub query: Vec<ValueMatch>,
+    /// What the client's certificate must say, all of it.
+    pub client_certificate: Vec<ClientTest>,
     /// What happens with a request.
     pub action: Action,
     /// Request path change before it goes upstream.

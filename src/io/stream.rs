@@ -66,6 +66,18 @@ impl Stream {
         Ok(())
     }
 
+    /// Takes part in a handshake of which [`Stream::accept_tls`] has left the end to come, since
+    /// there was early data (RFC 8446 section 2.3).
+    ///
+    /// # Errors
+    /// Why there is no end of it; the connection is then of no more use.
+    pub async fn end_handshake(&self) -> Result<(), HandshakeError> {
+        match &self.tls {
+            None => Ok(()),
+            Some(tls) => tls.end_handshake(&self.raw).await,
+        }
+    }
+
     /// Begins TLS with the peer, whose certificate must be for `name` as `config` has it.
     ///
     /// # Errors

@@ -30,6 +30,7 @@ pub async fn serve(core: Rc<Core>, listener: Rc<ListenerState>, stream: Stream, 
         introduction: peer.introduction,
         introduced: Cell::default(),
         server_name: None,
+        identity: None,
         requests: Cell::new(0),
         silent_since_ns: clock::coarse_ns(),
         client_closes: false,
@@ -39,6 +40,10 @@ pub async fn serve(core: Rc<Core>, listener: Rc<ListenerState>, stream: Stream, 
         return;
     }
     if connection.begins_in_http2() {
+        // Its requests come in any order: none is served early.
+        if connection.is_early() && !Box::pin(connection.end_handshake()).await {
+            return;
+        }
         return Box::pin(h2::serve(connection, Buffer::empty())).await;
     }
     loop {

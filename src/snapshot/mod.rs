@@ -8,7 +8,8 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use crate::config::{
-    AcceptProxyProtocol, ClientAddressField, HostPolicy, HttpBounds, RateLimitFields,
+    AcceptProxyProtocol, ClientAddressField, ClientCertificateForward, HostPolicy, HttpBounds,
+    RateLimitFields,
 };
 use crate::policy::Concurrency;
 use crate::policy::limit::Rule;
@@ -99,6 +100,8 @@ pub struct Tls {
     pub handshake_ns: u64,
     /// Whether SNI and Host must agree, else 421.
     pub strict_sni: bool,
+    /// What upstreams are told of a client's certificate.
+    pub forward: ClientCertificateForward,
 }
 
 /// A route. One cache line, since there may be 100,000, each a wait for memory when it is asked for;

@@ -242,11 +242,7 @@ pub(super) fn edits(
     }
     for (key, values) in &written.add {
         let name = edited_name(key, &Place::named(&add_key, key), report);
-        let values = match values {
-            file::OneOrMore::One(value) => std::slice::from_ref(value),
-            file::OneOrMore::More(values) => values,
-        };
-        for value in values {
+        for value in values.all() {
             words::field_value(value, &add_key.key(key).trail, report);
             edits.add.push((name.clone(), value.clone()));
         }

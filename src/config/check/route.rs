@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::limit::{self, Scope};
-use super::{Names, action, matcher, timeout, upgrade, words};
+use super::{Names, action, client, matcher, timeout, upgrade, words};
 use crate::config::diagnostic::Report;
 use crate::config::document::Place;
 use crate::config::file;
@@ -49,6 +49,9 @@ fn route(
     let methods = matcher::methods(&written.methods, &place.key("methods"), report);
     let headers = matcher::headers(&written.headers, &place.key("headers"), report);
     let query = matcher::query(&written.query, &place.key("query"), report);
+    let certificate = place.key("client_certificate");
+    let client_certificate =
+        client::tests(written.client_certificate.as_ref(), &certificate, report);
     let parameters = path.as_ref().map(matcher::parameters).unwrap_or_default();
     let action = action::action(&written, upstreams, &parameters, place, report);
     let rewrite = action::rewrite(&written, path.as_ref(), &parameters, place, report);
@@ -70,6 +73,7 @@ fn route(
         methods,
         headers,
         query,
+        client_certificate,
         action: action?,
         rewrite,
         request_headers,
