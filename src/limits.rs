@@ -463,3 +463,9 @@ pub const PROXY_HEADER_MAX: usize = 4096;
 pub const PROXY_AUTHORITY_MAX: usize = 255;
 /// Bytes of a connection's name in a header: the specification's own bound.
 pub const PROXY_UNIQUE_ID_MAX: usize = 128;
+
+// accept, the ClientHello
+
+/// Bytes that a ClientHello may take, its records' heads included. Usual ones have some 500; with
+/// post-quantum key shares 2 KiB. One record holds as much.
+pub const CLIENT_HELLO_MAX: usize = 16 << 10;

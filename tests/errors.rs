@@ -45,6 +45,8 @@ fn failures() -> Vec<Failure> {
         F::ResponseTimeout,
         F::TotalTimeout,
         F::TunnelTimeout,
+        F::HelloTimeout,
+        F::NoForward,
     ];
     for failure in &all {
         match failure {
@@ -57,7 +59,7 @@ fn failures() -> Vec<Failure> {
             F::NoTarget | F::ConnectFailed | F::ConnectTimeout | F::NoDescriptors => {}
             F::ClosedEarly | F::BadResponse(_) | F::ResponseIncomplete => {}
             F::FirstByteTimeout | F::ResponseTimeout | F::TotalTimeout => {}
-            F::TunnelTimeout => {}
+            F::TunnelTimeout | F::HelloTimeout | F::NoForward => {}
         }
     }
     all

@@ -12,6 +12,7 @@ pub mod diagnostic;
 mod document;
 mod environment;
 pub mod file;
+mod forward;
 mod quantity;
 mod reference;
 mod remark;
@@ -28,6 +29,7 @@ mod written;
 use serde::Deserialize;
 
 pub use diagnostic::{Diagnostic, Severity};
+pub use forward::*;
 pub use reference::{reference, schema};
 pub use remark::{Remark, Step};
 pub use settings::*;

@@ -234,12 +234,8 @@ impl<'a> Way<'a, '_> {
             Err(error) => {
                 stats.connect_failures.up();
                 Err(Broken::before(match error {
-                    ConnectError::Failed => Failure::ConnectFailed,
-                    ConnectError::BadCertificate => Failure::BadCertificate,
-                    ConnectError::NoTls => Failure::NoTls,
                     ConnectError::TimedOut if left < within => Failure::TotalTimeout,
-                    ConnectError::TimedOut => Failure::ConnectTimeout,
-                    ConnectError::NoDescriptors => Failure::NoDescriptors,
+                    error => error.into(),
                 }))
             }
         }
@@ -268,15 +264,15 @@ impl<'a> Way<'a, '_> {
     }
 }
 
-/// Counts a request at a target while it is there.
-struct Busy<'a> {
+/// Counts a request, or a connection that is passed on, at a target while it is there.
+pub(super) struct Busy<'a> {
     core: &'a super::core::Core,
     group: u32,
     target: u32,
 }
 
 impl<'a> Busy<'a> {
-    fn enter(core: &'a super::core::Core, group: u32, target: u32) -> Self {
+    pub(super) fn enter(core: &'a super::core::Core, group: u32, target: u32) -> Self {
         core.upstreams.enter(target);
         core.stats.upstream(group).in_flight.up();
         core.stats.target(target).in_flight.up();

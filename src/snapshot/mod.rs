@@ -1,6 +1,10 @@
 //! What control publishes and workers load: the configuration compiled for requests. Immutable;
 //! a request takes one and keeps it to its log line.
 
+mod forwards;
+
+pub use forwards::{ForwardTo, Forwards};
+
 use std::collections::HashSet;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -8,7 +12,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use crate::config::{
-    AcceptProxyProtocol, ClientAddressField, HostPolicy, HttpBounds, RateLimitFields,
+    AcceptProxyProtocol, ClientAddressField, HostPolicy, HttpBounds, ListenerMode, RateLimitFields,
 };
 use crate::policy::Concurrency;
 use crate::policy::limit::Rule;
@@ -61,6 +65,8 @@ pub struct Listener {
     pub name: Arc<str>,
     /// One bound socket a worker.
     pub sockets: Arc<Vec<OwnedFd>>,
+    /// What its connections are taken for.
+    pub mode: ListenerMode,
     /// Networks whose word on the client address counts.
     pub trusted_proxies: Vec<IpNet>,
     /// Where they say it.
@@ -83,6 +89,8 @@ pub struct Listener {
     pub http: HttpBounds,
     /// How it speaks TLS, where it does.
     pub tls: Option<Arc<Tls>>,
+    /// Connections that are passed on unread.
+    pub forwards: Forwards,
 }
 
 /// How a listener speaks TLS; `None` in [`Listener::tls`]: it does not.

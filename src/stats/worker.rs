@@ -59,7 +59,7 @@ pub struct WorkerStats {
     pub connections: Gauge,
     /// Requests being served.
     pub in_flight: Gauge,
-    /// Those of them that became tunnels.
+    /// Tunnels open: those of them that became one, and connections that are passed on unread.
     pub tunnels: Gauge,
     /// Idle upstream connections.
     pub pool_idle: Gauge,

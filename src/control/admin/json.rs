@@ -162,6 +162,11 @@ fn listener(shown: &Shown<'_>, entry: &Entry) -> Value {
             "refused": sum.handshakes_refused,
         },
         "limits": { "allowed": sum.allowed, "limited": sum.limited },
+        "forwarded": {
+            "connections": sum.forwarded,
+            "open": sum.forwarding,
+            "failed": sum.forward_failures,
+        },
         "tls": shown.certificates(&entry.name).map(certificates),
     })
 }
