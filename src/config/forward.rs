@@ -5,8 +5,6 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::settings::HostMatch;
-
 /// What a listener takes its connections for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -21,7 +19,7 @@ pub enum ListenerMode {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Forward {
     /// The names that clients ask for by TLS; empty: all other connections.
-    pub server_names: Vec<HostMatch>,
+    pub server_names: Vec<ServerName>,
     /// The upstream's name.
     pub upstream: String,
     /// How long both directions together may be silent.
@@ -32,4 +30,13 @@ pub struct Forward {
     pub max_concurrent: Option<u32>,
     /// Connections at once per client address; `None`: no bound.
     pub max_concurrent_per_client: Option<u32>,
+}
+
+/// Names that clients ask for by TLS, in lower case.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ServerName {
+    /// `db.example.com`.
+    Exact(String),
+    /// `*.example.com`: the part behind the star with its dot, `.example.com`.
+    Below(String),
 }

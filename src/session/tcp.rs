@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use crate::config::ListenerMode;
-use crate::io::{Buffer, buffer};
+use crate::io::{Buffer, buffer, clock};
 use crate::policy::limit::KeySource;
 use crate::policy::{Denied, Permit, judge};
 use crate::respond::failure::Failure;
@@ -123,7 +123,8 @@ fn judge_connection(
     let (core, id) = (&c.core, c.listener.id);
     let limits = snapshot.listener(id).map_or(&[][..], |listener| &listener.limits);
     let (shared, local) = (&core.shared.limits, &mut core.limits.borrow_mut());
-    let now_ns = crate::io::clock::coarse_ns();
+    // Nothing may have been read yet, and a core whose clock is behind would refuse too much.
+    let now_ns = clock::now_ns();
     let (permit, judgement) = judge(local, shared, &[limits], &keys, &to.concurrency, now_ns);
     let stats = core.stats.listener(id);
     match &permit {

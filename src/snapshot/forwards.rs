@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::config::HostMatch;
+use crate::config::ServerName;
 use crate::policy::Concurrency;
 
 /// One entry: an upstream, and what holds for the connections that are passed on to it.
@@ -23,19 +23,18 @@ pub struct ForwardTo {
 pub struct Forwards {
     exact: HashMap<Box<str>, Arc<ForwardTo>>,
     /// By the part behind the star, with its dot.
-    wildcard: HashMap<Box<str>, Arc<ForwardTo>>,
+    below: HashMap<Box<str>, Arc<ForwardTo>>,
     rest: Option<Arc<ForwardTo>>,
 }
 
 impl Forwards {
     /// Adds an entry; without names it is for all that no other is for.
-    pub fn add(&mut self, names: &[HostMatch], to: ForwardTo) {
+    pub fn add(&mut self, names: &[ServerName], to: ForwardTo) {
         let to = Arc::new(to);
         for name in names {
             match name {
-                HostMatch::Exact(host) => self.exact.insert(host.as_str().into(), to.clone()),
-                HostMatch::Wildcard(end) => self.wildcard.insert(end.as_str().into(), to.clone()),
-                HostMatch::Any => self.rest.replace(to.clone()),
+                ServerName::Exact(name) => self.exact.insert(name.as_str().into(), to.clone()),
+                ServerName::Below(end) => self.below.insert(end.as_str().into(), to.clone()),
             };
         }
         if names.is_empty() {
@@ -45,21 +44,21 @@ impl Forwards {
 
     /// Whether the name that a client asks for makes a difference.
     pub fn asks_for_names(&self) -> bool {
-        !self.exact.is_empty() || !self.wildcard.is_empty()
+        !self.exact.is_empty() || !self.below.is_empty()
     }
 
     /// The entry for a name (in lower case): the exact one, else the longest wildcard, else the one
     /// for the rest, which alone is for connections without a name.
     pub fn find(&self, name: Option<&str>) -> Option<&Arc<ForwardTo>> {
-        let named = name.and_then(|name| self.exact.get(name).or_else(|| self.below(name)));
+        let named = name.and_then(|name| self.exact.get(name).or_else(|| self.above(name)));
         named.or(self.rest.as_ref())
     }
 
-    fn below(&self, name: &str) -> Option<&Arc<ForwardTo>> {
-        if self.wildcard.is_empty() {
+    fn above(&self, name: &str) -> Option<&Arc<ForwardTo>> {
+        if self.below.is_empty() {
             return None;
         }
-        name.match_indices('.').find_map(|(dot, _)| self.wildcard.get(&name[dot..]))
+        name.match_indices('.').find_map(|(dot, _)| self.below.get(&name[dot..]))
     }
 }
 
@@ -71,10 +70,10 @@ mod tests {
         let mut forwards = Forwards::default();
         for (group, names) in entries.iter().enumerate() {
             let name = |name: &&str| match name.strip_prefix('*') {
-                Some(end) => HostMatch::Wildcard(end.to_owned()),
-                None => HostMatch::Exact((*name).to_owned()),
+                Some(end) => ServerName::Below(end.to_owned()),
+                None => ServerName::Exact((*name).to_owned()),
             };
-            let names: Vec<HostMatch> = names.iter().map(name).collect();
+            let names: Vec<ServerName> = names.iter().map(name).collect();
             let concurrency = Concurrency { scope: 0, max: None, max_per_client: None };
             forwards.add(&names, ForwardTo { group, silence_ns: 1, total_ns: 1, concurrency });
         }

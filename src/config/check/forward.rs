@@ -6,8 +6,8 @@ use super::{Names, action, timeout, words};
 use crate::config::diagnostic::Report;
 use crate::config::document::Place;
 use crate::config::file;
-use crate::config::forward::{Forward, ListenerMode};
-use crate::config::settings::{AcceptProxyProtocol, Balance, HashKey, HostMatch, Upstream};
+use crate::config::forward::{Forward, ListenerMode, ServerName};
+use crate::config::settings::{AcceptProxyProtocol, Balance, HashKey, Upstream};
 use crate::config::units::HumanDuration;
 
 /// Keys that mean something to requests only.
@@ -131,7 +131,7 @@ fn server_names(
     place: &Place<'_>,
     names: &mut Names,
     report: &mut Report<'_>,
-) -> Vec<HostMatch> {
+) -> Vec<ServerName> {
     let Some(written) = written else { return Vec::new() };
     if written.is_empty() && place.given() {
         let help = "leave `server_names` out for all other connections";
@@ -148,7 +148,7 @@ fn server_names(
 }
 
 /// A name as SNI has it (RFC 6066 section 3): of DNS, without a final dot.
-fn server_name(text: &str, place: &Place<'_>, report: &mut Report<'_>) -> Option<HostMatch> {
+fn server_name(text: &str, place: &Place<'_>, report: &mut Report<'_>) -> Option<ServerName> {
     let lower = text.to_ascii_lowercase();
     let (host, wildcard) = match lower.strip_prefix("*.") {
         Some(rest) => (rest, true),
@@ -171,8 +171,8 @@ fn server_name(text: &str, place: &Place<'_>, report: &mut Report<'_>) -> Option
         return None;
     }
     Some(match wildcard {
-        true => HostMatch::Wildcard(format!(".{host}")),
-        false => HostMatch::Exact(host.to_owned()),
+        true => ServerName::Below(format!(".{host}")),
+        false => ServerName::Exact(host.to_owned()),
     })
 }
 
