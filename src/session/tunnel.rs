@@ -9,10 +9,11 @@
 use std::cell::Cell;
 use std::io;
 
+use crate::io::buffer::held;
 use crate::io::deadline::Expired;
 use crate::io::join::both;
 use crate::io::{Buffer, Expiry, Guard, Stream, clock};
-use crate::limits::{AWAKE_NS, BUFFER_SMALL, LINGER_NS};
+use crate::limits::{AWAKE_NS, BUFFER_MEDIUM, BUFFER_SMALL, BUFFERS_EASY, LINGER_NS};
 use crate::respond::failure::Failure;
 use crate::stats::Passed;
 use crate::upstream::Connection;
@@ -260,14 +261,22 @@ struct Source<'a> {
 }
 
 impl Source<'_> {
+    /// A buffer of the next size: who talks little holds little.
+    fn larger(&self, buffer: Buffer) -> Buffer {
+        match buffer.capacity() {
+            0 => Buffer::small(),
+            size if size <= BUFFER_SMALL => Buffer::medium(),
+            size if size <= BUFFER_MEDIUM && held() < BUFFERS_EASY => Buffer::large(),
+            _ => buffer,
+        }
+    }
+
     /// Reads a piece; after some silence it goes on waiting without a buffer.
     async fn read(&mut self, piece: &mut Buffer) -> io::Result<usize> {
         let mut buffer = std::mem::take(piece);
         loop {
-            if self.filled && buffer.capacity() <= BUFFER_SMALL {
-                buffer = Buffer::medium();
-            } else if buffer.capacity() == 0 {
-                buffer = Buffer::small();
+            if self.filled || buffer.capacity() == 0 {
+                buffer = self.larger(buffer);
             }
             let awake_until = clock::coarse_ns().saturating_add(AWAKE_NS);
             self.pause.arm(awake_until, Expiry::PauseRead);
