@@ -25,6 +25,7 @@ mod introduce;
 mod journal;
 mod outcome;
 mod passage;
+mod piece;
 mod pump;
 pub mod records;
 mod request;

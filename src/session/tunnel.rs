@@ -1,24 +1,24 @@
 //! A tunnel: both connections carry what the two sides say, unread, until both are done. After a 101
 //! a request's do, and those of a connection that is passed on without a request from its start.
 //!
-//! A direction holds one small buffer while bytes pass and none while it is silent; it reads nothing
-//! before the last piece was written, so a slow reader stops the fast writer. The end of one side is
+//! A direction holds one piece ([`Piece`]) while bytes pass and none while it is silent; it reads nothing
+//! before that was written, so a slow reader stops the fast writer. The end of one side is
 //! passed on, and the other may go on. Silence of both directions together is bounded, and so is
 //! the tunnel's life.
 
 use std::cell::Cell;
 use std::io;
 
-use crate::io::buffer::held;
 use crate::io::deadline::Expired;
 use crate::io::join::both;
 use crate::io::{Buffer, Expiry, Guard, Stream, clock};
-use crate::limits::{AWAKE_NS, BUFFER_MEDIUM, BUFFER_SMALL, BUFFERS_EASY, LINGER_NS};
+use crate::limits::LINGER_NS;
 use crate::respond::failure::Failure;
 use crate::stats::Passed;
 use crate::upstream::Connection;
 
 use super::core::Core;
+use super::piece::{Piece, Source, Splicing};
 
 /// The two sides, and what holds for them.
 pub(super) struct Sides<'a> {
@@ -61,12 +61,13 @@ pub(super) async fn run(sides: Sides<'_>, first: Buffer, early: usize) -> Ended 
         down_ended: Cell::new(false),
         cut: Cell::new(None),
         lost: Cell::new(false),
+        splicing: Splicing::default(),
     };
     let stats = &tunnel.sides.core.stats;
     stats.tunnels.up();
     tunnel.touch();
     tunnel.count_in(early);
-    both(tunnel.pass_up(first), tunnel.pass_down()).await;
+    both(tunnel.pass_up(first.into()), tunnel.pass_down()).await;
     stats.tunnels.down();
     tunnel.conclude(since_ns)
 }
@@ -84,11 +85,12 @@ struct Tunnel<'a> {
     cut: Cell<Option<Failure>>,
     /// Bytes that were taken from one side did not all reach the other.
     lost: Cell<bool>,
+    splicing: Splicing,
 }
 
 impl Tunnel<'_> {
     /// From the client to the target.
-    async fn pass_up(&self, mut piece: Buffer) {
+    async fn pass_up(&self, mut piece: Piece) {
         let (client, target) = (self.client(), &self.sides.target.stream);
         let mut source = self.source(client);
         loop {
@@ -113,7 +115,7 @@ impl Tunnel<'_> {
     async fn pass_down(&self) {
         let (client, target) = (self.client(), &self.sides.target.stream);
         let mut source = self.source(target);
-        let mut piece = Buffer::empty();
+        let mut piece = Piece::default();
         loop {
             match self.read(&mut source, &mut piece).await {
                 Ok(0) => {
@@ -131,30 +133,25 @@ impl Tunnel<'_> {
         }
     }
 
-    fn source<'s>(&self, stream: &'s Stream) -> Source<'s> {
+    fn source<'s>(&'s self, stream: &'s Stream) -> Source<'s> {
         let pause = self.sides.core.watch.guard(stream.fd());
-        Source { stream, pause, filled: false }
+        let both = [self.client(), &self.sides.target.stream];
+        Source::new(stream, pause, self.splicing.between(both))
     }
 
     /// Reads a piece; 0 is the end.
-    async fn read(&self, source: &mut Source<'_>, piece: &mut Buffer) -> io::Result<usize> {
+    async fn read(&self, source: &mut Source<'_>, piece: &mut Piece) -> io::Result<usize> {
         let n = source.read(piece).await?;
         clock::now_ns();
         self.touch();
         Ok(n)
     }
 
-    async fn write(
-        &self,
-        to: &Stream,
-        piece: &mut Buffer,
-        count: impl Fn(usize),
-    ) -> io::Result<()> {
-        while !piece.is_empty() || to.owes() {
+    async fn write(&self, to: &Stream, piece: &mut Piece, count: impl Fn(usize)) -> io::Result<()> {
+        while piece.len() > 0 || to.owes() {
             let before = piece.len();
             self.patient(to);
-            let (result, back) = to.write(std::mem::take(piece)).await;
-            *piece = back;
+            let result = piece.write(to).await;
             self.lost.set(self.lost.get() || result.is_err());
             result?;
             count(before - piece.len());
@@ -249,53 +246,5 @@ impl Tunnel<'_> {
         }
         let (bytes_in, bytes_out) = (self.bytes_in.get(), self.bytes_out.get());
         Ended { cut, whole: !self.lost.get(), since_ns, bytes_in, bytes_out }
-    }
-}
-
-/// The reading end of a direction.
-struct Source<'a> {
-    stream: &'a Stream,
-    pause: Guard,
-    /// The last piece took all the room there was.
-    filled: bool,
-}
-
-impl Source<'_> {
-    /// A buffer of the next size: who talks little holds little.
-    fn larger(&self, buffer: Buffer) -> Buffer {
-        match buffer.capacity() {
-            0 => Buffer::small(),
-            size if size <= BUFFER_SMALL => Buffer::medium(),
-            size if size <= BUFFER_MEDIUM && held() < BUFFERS_EASY => Buffer::large(),
-            _ => buffer,
-        }
-    }
-
-    /// Reads a piece; after some silence it goes on waiting without a buffer.
-    async fn read(&mut self, piece: &mut Buffer) -> io::Result<usize> {
-        let mut buffer = std::mem::take(piece);
-        loop {
-            if self.filled || buffer.capacity() == 0 {
-                buffer = self.larger(buffer);
-            }
-            let awake_until = clock::coarse_ns().saturating_add(AWAKE_NS);
-            self.pause.arm(awake_until, Expiry::PauseRead);
-            let (result, back) = self.stream.read_or_cancel(buffer, &self.pause).await;
-            self.pause.disarm();
-            match result {
-                Err(e) if e.raw_os_error() == Some(libc::ECANCELED) => {
-                    drop(back);
-                    (buffer, self.filled) = (Buffer::empty(), false);
-                    self.pause.forget_canceller();
-                    self.stream.readable().await?;
-                }
-                Err(e) => return Err(e),
-                Ok(n) => {
-                    self.filled = back.is_full();
-                    *piece = back;
-                    return Ok(n);
-                }
-            }
-        }
     }
 }

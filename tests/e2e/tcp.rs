@@ -14,6 +14,8 @@ both_drivers!(
     the_service_may_speak_first,
     either_side_may_end_first,
     much_goes_through_both_ways_at_once,
+    little_goes_on_after_much,
+    a_reset_in_the_middle_of_much_is_passed_on,
     a_target_that_refuses_is_passed_over,
     without_a_target_it_is_closed_and_counted,
     a_target_that_does_not_answer_has_its_time,
@@ -195,6 +197,55 @@ fn much_goes_through_both_ways_at_once(driver: Driver) {
     assert_eq!(stats.listener("web", "/bytes_in"), MUCH as u64);
     assert_eq!(stats.listener("web", "/bytes_out"), MUCH as u64);
     assert_eq!(stats.listener("web", "/forwarded/failed"), 0);
+}
+
+fn little_goes_on_after_much(driver: Driver) {
+    const SOME: usize = 8 << 20;
+    let upstream = Upstream::new(|peer| {
+        for _ in 0..3 {
+            peer.send(vec![b'x'; SOME]);
+            assert_eq!(peer.exactly(4), b"ping");
+            peer.send("pong");
+        }
+        peer.wait_closed();
+    });
+    let gateway = before(driver, &upstream);
+    let before = gateway.descriptors();
+    let mut client = gateway.connect();
+    for _ in 0..3 {
+        client.discard(SOME as u64);
+        client.expect_silence();
+        gateway.wait_stats("no buffer is held", |s| s.number("/gateway/buffer_bytes") == 0);
+        client.send("ping");
+        assert_eq!(client.exactly(4), b"pong");
+    }
+    client.half_close();
+    assert_eq!(client.rest().expect("an orderly end"), b"");
+    wait_over(&gateway);
+    let stats = gateway.stats();
+    assert_eq!(stats.listener("web", "/bytes_out"), 3 * (SOME as u64 + 4));
+    // Some pipes are kept for the next.
+    eventually("descriptors are given back", || gateway.descriptors() <= before + 8);
+}
+
+fn a_reset_in_the_middle_of_much_is_passed_on(driver: Driver) {
+    let upstream = Upstream::new(|peer| match peer.number {
+        0 => while peer.try_send([b'x'; 1 << 16]).is_ok() {},
+        _ => {
+            peer.discard(4 << 20);
+            peer.reset_at_end();
+        }
+    });
+    let gateway = before(driver, &upstream);
+    let mut client = gateway.connect();
+    client.discard(4 << 20);
+    client.reset();
+    wait_failures(&gateway, "client_gone", 1);
+    let mut client = gateway.connect();
+    while client.try_send([b'x'; 1 << 16]).is_ok() {}
+    wait_failures(&gateway, "response_incomplete", 1);
+    wait_over(&gateway);
+    gateway.wait_stats("the buffers are given back", |s| s.number("/gateway/buffer_bytes") == 0);
 }
 
 fn a_target_that_refuses_is_passed_over(driver: Driver) {
