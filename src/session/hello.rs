@@ -1,6 +1,7 @@
 //! The first message of TLS arrives, on a connection that may be passed on by the name in it.
 
 use crate::accept::client_hello::parse;
+use crate::io::buffer::held;
 use crate::io::{Buffer, Expiry, clock};
 use crate::limits::BUFFER_SMALL;
 
@@ -14,6 +15,8 @@ pub(super) enum Heard {
     End,
     /// Too little, until its time was over.
     TooLate,
+    /// A beginning, where the core's buffers hold all that they may.
+    Crowded,
 }
 
 /// Waits for the message until `until_ns`, and gives the bytes that came back with the verdict: they
@@ -23,6 +26,10 @@ pub(super) async fn listen(c: &Connection, until_ns: u64) -> (Heard, Buffer) {
     loop {
         match parse(bytes.data()) {
             Ok(Some(hello)) => return (Heard::Name(hello.server_name), bytes),
+            Ok(None) if bytes.is_empty() => {}
+            Ok(None) if held() > c.core.snapshot().max_buffer_memory => {
+                return (Heard::Crowded, bytes);
+            }
             Ok(None) => {}
             Err(bad) => {
                 let (client, listener) = (c.peer, &*c.listener.settings().name);

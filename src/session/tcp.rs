@@ -46,6 +46,7 @@ async fn pass_on(c: &mut Connection) -> Option<Buffer> {
         Heard::Name(name) => find(c, &snapshot, name.as_deref()),
         Heard::End => Err(Failure::ClientGone),
         Heard::TooLate => Err(Failure::HelloTimeout),
+        Heard::Crowded => Err(Failure::Overloaded),
     };
     if found.is_err() && c.serves() {
         return Some(bytes);

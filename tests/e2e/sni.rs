@@ -17,6 +17,7 @@ both_drivers!(
     what_is_no_hello_goes_with_the_rest,
     what_is_no_hello_is_closed_where_there_is_no_rest,
     a_hello_has_its_time,
+    half_a_hello_holds_bounded_memory,
     a_look_at_the_port_is_no_failure,
     a_proxy_header_goes_before_the_hello,
     a_proxy_header_comes_before_the_hello,
@@ -253,6 +254,27 @@ fn a_hello_has_its_time(driver: Driver) {
     }
     wait_failures(&gateway, "hello_timeout", 4);
     assert_eq!(named.connections(), 0);
+}
+
+fn half_a_hello_holds_bounded_memory(driver: Driver) {
+    let named = server(&Signer::new(), &["a.example"], "named");
+    let server = "[server]\nworkers = 1\nwatch = false\nmax_buffer_memory = \"1MiB\"\n";
+    let text = [server, TCP, &entry("\"a.example\"", "named", &named)];
+    let gateway = Gateway::start(driver, text.concat());
+    let half = [&[22, 3, 1, 0x3e, 0x80, 1, 0, 0x3e, 0x7c][..], &[0; 9000]].concat();
+    let mut clients: Vec<Client> = Vec::new();
+    for _ in 0..200 {
+        let mut client = gateway.connect();
+        // Those beyond the bound may be gone before they have sent it all.
+        let _ = client.try_send(&half);
+        clients.push(client);
+    }
+    gateway.wait_stats("some are refused", |s| {
+        s.0.pointer("/gateway/failures/overloaded").is_some_and(|n| n.as_u64() >= Some(50))
+    });
+    assert!(gateway.stats().number("/gateway/buffer_bytes") < 2 << 20);
+    drop(clients);
+    gateway.wait_stats("nothing is left", |s| s.number("/gateway/buffer_bytes") == 0);
 }
 
 fn a_look_at_the_port_is_no_failure(driver: Driver) {
