@@ -515,3 +515,8 @@ pub const H2_COST_SMALL: u64 = 10;
 pub const H2_PAID_PER_SECOND: u64 = 1_000;
 /// How long a connection that was told to go away is given to take that in.
 pub const H2_LAST_WORDS_NS: u64 = 1_000_000_000;
+// accept, the ClientHello
+
+/// Bytes that a ClientHello may take, its records' heads included. Usual ones have some 500; with
+/// post-quantum key shares 2 KiB. One record holds as much.
+pub const CLIENT_HELLO_MAX: usize = 16 << 10;

@@ -12,6 +12,7 @@ use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::forward::{Forward, ListenerMode};
 use super::identity::{ClientAttribute, ClientTest};
 use super::tls::Tls;
 use super::upstream_tls::UpstreamTls;
@@ -156,13 +157,15 @@ pub struct Listener {
     pub name: String,
     /// Address.
     pub listen: SocketAddr,
+    /// What its connections are taken for.
+    pub mode: ListenerMode,
     /// Networks whose X-Forwarded-For / Forwarded is believed.
     pub trusted_proxies: Vec<IpNet>,
     /// Which field a trusted proxy writes the client address to.
     pub client_address_from: ClientAddressField,
     /// Which PROXY header connections begin with.
     pub proxy_protocol: AcceptProxyProtocol,
-    /// Limits for every request on this listener.
+    /// Limits for every request on this listener, and every connection that is passed on.
     pub limits: Vec<Limit>,
     /// listen(2) backlog.
     pub backlog: u32,
@@ -184,6 +187,8 @@ pub struct Listener {
     pub protocols: Vec<HttpProtocol>,
     /// Streams of an HTTP/2 connection open at once.
     pub max_streams: u32,
+    /// Connections that are passed on unread.
+    pub forwards: Vec<Forward>,
 }
 
 /// A protocol of HTTP, by its name in ALPN (RFC 7301).

@@ -16,8 +16,8 @@ use crate::upstream::{Carrier, Connection, Target, TargetStream};
 use super::account::Account;
 use super::downstream::Downstream;
 
+use super::ending::{Broken, Done, lost, lost_stream};
 use super::h2::{ClientStream, Unsent};
-use super::outcome::{Broken, Done, lost, lost_stream};
 use super::pump::{End, Inlet, Outlet, Pump, Stop, Wire};
 use super::task::Fate;
 use super::upgrade;

@@ -199,12 +199,7 @@ fn judge_request(r: &mut Request<'_>, s: &Scratch) -> Result<Permit, Failure> {
     }
     count_verdict(r, permit.as_ref().err().copied(), judgement.is_some());
     r.limit_fields = fields;
-    permit.map_err(|denied| match denied {
-        Denied::RateLimited => Failure::RateLimited,
-        Denied::StateFull => Failure::LimitState,
-        Denied::RouteFull => Failure::RouteConcurrency,
-        Denied::ClientFull => Failure::ClientConcurrency,
-    })
+    permit.map_err(Failure::from)
 }
 
 /// Refuses content that is announced too long before any of it is read.

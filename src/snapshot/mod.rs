@@ -1,6 +1,10 @@
 //! What control publishes and workers load: the configuration compiled for requests. Immutable;
 //! a request takes one and keeps it to its log line.
 
+mod forwards;
+
+pub use forwards::{ForwardTo, Forwards};
+
 use std::collections::HashSet;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -9,7 +13,7 @@ use ipnet::IpNet;
 
 use crate::config::{
     AcceptProxyProtocol, ClientAddressField, ClientCertificateForward, HostPolicy, HttpBounds,
-    RateLimitFields,
+    ListenerMode, RateLimitFields,
 };
 use crate::policy::Concurrency;
 use crate::policy::limit::Rule;
@@ -62,6 +66,8 @@ pub struct Listener {
     pub name: Arc<str>,
     /// One bound socket a worker.
     pub sockets: Arc<Vec<OwnedFd>>,
+    /// What its connections are taken for.
+    pub mode: ListenerMode,
     /// Networks whose word on the client address counts.
     pub trusted_proxies: Vec<IpNet>,
     /// Where they say it.
@@ -90,6 +96,8 @@ pub struct Listener {
     pub http2: bool,
     /// Streams of an HTTP/2 connection open at once.
     pub max_streams: u32,
+    /// Connections that are passed on unread.
+    pub forwards: Forwards,
 }
 
 /// How a listener speaks TLS; `None` in [`Listener::tls`]: it does not.

@@ -4,6 +4,7 @@
 //! What must be there is an `Option` marked [`REQUIRED`], so that a file with mistakes can still
 //! be read and checked for others.
 
+mod forward;
 mod limit;
 mod listener;
 mod process;
@@ -17,6 +18,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use forward::Forward;
 pub use limit::Limit;
 pub use listener::{Http, Listener};
 pub use process::{AccessLog, Admin, Forwarding, Log, Server};

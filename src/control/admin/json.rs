@@ -163,6 +163,11 @@ fn listener(shown: &Shown<'_>, entry: &Entry) -> Value {
         },
         "http2": { "open": sum.http2_open, "refused": sum.http2_refused },
         "limits": { "allowed": sum.allowed, "limited": sum.limited },
+        "forwarded": {
+            "connections": sum.forwarded,
+            "open": sum.forwarding,
+            "failed": sum.forward_failures,
+        },
         "tls": shown.certificates(&entry.name).map(certificates),
     })
 }

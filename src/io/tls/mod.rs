@@ -63,8 +63,11 @@ impl From<io::Error> for HandshakeError {
 
 /// How a handshake went.
 impl Tls {
-    pub(super) fn server(config: Arc<ServerConfig>) -> Result<Self, rustls::Error> {
-        State::server(config).map(Self::new)
+    /// `early` are the first bytes of the client.
+    pub(super) fn server(config: Arc<ServerConfig>, early: Buffer) -> Result<Self, rustls::Error> {
+        let mut state = State::server(config)?;
+        state.add(early);
+        Ok(Self::new(state))
     }
 
     pub(super) fn client(
