@@ -463,3 +463,9 @@ pub const PROXY_HEADER_MAX: usize = 4096;
 pub const PROXY_AUTHORITY_MAX: usize = 255;
 /// Bytes of a connection's name in a header: the specification's own bound.
 pub const PROXY_UNIQUE_ID_MAX: usize = 128;
+
+// store
+
+/// How long the store waits for another process that writes to it (the old one during an upgrade, a
+/// backup): commits take milliseconds, and control waits with it.
+pub const STORE_BUSY: std::time::Duration = std::time::Duration::from_secs(2);
