@@ -466,6 +466,17 @@ pub const PROXY_UNIQUE_ID_MAX: usize = 128;
 
 // store
 
+/// Where the store is by default: where programs keep what must outlive them.
+pub const STORE_PATH: &str = "/var/lib/tollgate/store.db";
+
 /// How long the store waits for another process that writes to it (the old one during an upgrade, a
 /// backup): commits take milliseconds, and control waits with it.
 pub const STORE_BUSY: std::time::Duration = std::time::Duration::from_secs(2);
+
+// acme
+
+/// The directory that is asked by default: Let's Encrypt.
+pub const ACME_DIRECTORY: &str = "https://acme-v02.api.letsencrypt.org/directory";
+/// Names that certificates are asked for. One is asked for after another, some seconds each, and
+/// servers limit orders (Let's Encrypt: 300 in 3 hours of one account).
+pub const ACME_MAX_NAMES: usize = 1_000;

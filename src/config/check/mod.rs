@@ -3,6 +3,7 @@
 //! Each function takes a part of the file and its place, reports what is wrong with it, and goes
 //! on, so that one run reports everything. A part without a sensible value is left out.
 
+mod acme;
 mod action;
 mod limit;
 mod listener;
@@ -37,6 +38,9 @@ pub(super) fn settings(file: File, top: &Place<'_>, report: &mut Report<'_>) -> 
     let limits = limit::limits(file.limits, &top.key("limits"), &global, report);
     let listeners = listener::listeners(file.listeners, &top.key("listeners"), report);
     listener::addresses(&listeners, admin.as_ref(), top, report);
+    let acme = file.acme.map(|written| acme::acme(written, &top.key("acme"), report));
+    acme::wishes(&listeners, acme.as_ref(), top, report);
+    let store = process::store(file.store, &top.key("store"), report);
     let upstreams: BTreeMap<_, _> = file
         .upstreams
         .into_iter()
@@ -54,6 +58,8 @@ pub(super) fn settings(file: File, top: &Place<'_>, report: &mut Report<'_>) -> 
         admin,
         access_log,
         log,
+        store,
+        acme,
         forwarding,
         limits,
         rate_limit_fields,

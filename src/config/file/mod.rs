@@ -4,10 +4,12 @@
 //! What must be there is an `Option` marked [`REQUIRED`], so that a file with mistakes can still
 //! be read and checked for others.
 
+mod acme;
 mod limit;
 mod listener;
 mod process;
 mod route;
+mod store;
 mod tls;
 mod upstream;
 mod upstream_tls;
@@ -17,12 +19,14 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use acme::{Acme, ExternalAccount};
 pub use limit::Limit;
 pub use listener::{Http, Listener};
 pub use process::{AccessLog, Admin, Forwarding, Log, Server};
 pub use route::{
     HeaderEdits, OneOrMore, Redirect, Respond, Route, Timeouts, ValueMatch, ValueTests,
 };
+pub use store::Store;
 pub use tls::{Certificate, ClientCertificates, Tls};
 pub use upstream::{BalanceName, Target, Upstream, WeightedTarget};
 pub use upstream_tls::UpstreamTls;
@@ -47,6 +51,11 @@ pub struct File {
     pub access_log: AccessLog,
     /// The gateway's own log, to standard error.
     pub log: Log,
+    /// What must outlive the process.
+    pub store: Store,
+    /// Certificates by ACME.
+    #[schemars(extend("x-default" = "none"))]
+    pub acme: Option<Acme>,
     /// Fields that tell upstreams about the client. At the trust boundary they are replaced;
     /// behind a trusted proxy they are appended to.
     pub forwarding: Forwarding,
@@ -75,6 +84,8 @@ impl Default for File {
             admin: Admin::default(),
             access_log: AccessLog::default(),
             log: Log::default(),
+            store: Store::default(),
+            acme: None,
             forwarding: Forwarding::default(),
             rate_limit_fields: RateLimitFields::Draft,
             limits: Vec::new(),
