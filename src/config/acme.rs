@@ -48,3 +48,13 @@ pub enum Challenge {
     #[serde(rename = "tls-alpn-01")]
     TlsAlpn01,
 }
+
+impl Challenge {
+    /// Its name in the protocol, and in the file.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Http01 => "http-01",
+            Self::TlsAlpn01 => "tls-alpn-01",
+        }
+    }
+}

@@ -80,6 +80,9 @@ metrics! {
     LISTENER_RECEIVED Counter "listener_received_bytes_total" ["listener"] "Bytes received."
     LISTENER_SENT Counter "listener_sent_bytes_total" ["listener"] "Bytes sent."
     LISTENER_LIMITS Counter "listener_limit_decisions_total" ["listener" "decision"] "Decisions of the listener's and the gateway's rate limits (allowed, limited)."
+    ACME_CERTIFICATES Counter "acme_certificates_total" ["name" "result"] "Tries to get a certificate (obtained, failed)."
+    ACME_FAILING Gauge "acme_consecutive_failures" ["name" "error"] "Failures in a row to get a certificate, by the last error (none, network, server, rate_limited, refused, challenge, certificate, store)."
+    ACME_RENEWAL Gauge "acme_renewal_timestamp_seconds" ["name"] "When the next certificate is asked for, in seconds since unix epoch."
     CERTIFICATE_EXPIRY Gauge "certificate_expiry_timestamp_seconds" ["listener" "name"] "When a certificate ends, in seconds since unix epoch; by the first of its names, the soonest hundred of a listener."
 
     REQUESTS Counter "requests_total" ["route" "code"] "Requests, by route and status code."

@@ -61,7 +61,8 @@ impl Loader<'_> {
         }
         let clients = tls.client_certificates.as_ref().filter(|asked| !is_refused(&asked.ca));
         let clients = clients.map(|asked| self.clients(asked));
-        if self.certificates.is_empty() || matches!(clients, Some(None)) {
+        let none = self.certificates.is_empty() && tls.acme_names.is_empty();
+        if none || matches!(clients, Some(None)) {
             return None;
         }
         let certificates = std::mem::take(&mut self.certificates);

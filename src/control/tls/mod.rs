@@ -2,7 +2,7 @@
 //!
 //! [`files`] reads, [`certificate`] checks one certificate with its key, [`clients`] what clients
 //! show, [`load`] puts together what a listener has and says what is wrong with it, [`resolve`]
-//! chooses by name, [`server`] makes rustls's configuration of it, [`validity`] is what is told of
+//! chooses by name, [`issued`] is what ACME servers gave, [`server`] makes rustls's configuration of it, [`validity`] is what is told of
 //! certificates in force.
 //!
 //! Invariants:
@@ -13,6 +13,7 @@
 mod certificate;
 mod clients;
 mod files;
+mod issued;
 mod load;
 mod resolve;
 mod server;
@@ -21,14 +22,16 @@ mod targets;
 mod tests;
 mod validity;
 
+use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 
 pub use files::Files;
+pub use issued::{Given, Issued};
 pub use load::{Loaded, load};
 pub use server::{Resumption, SnapshotTls};
-pub use targets::{Targets, targets};
+pub use targets::{Targets, acme_server, targets};
 pub use validity::{ListenerCertificates, Validities, Validity};
 
 /// What the files in force were made into.
@@ -38,6 +41,8 @@ pub struct InForce {
     pub listeners: Vec<Option<SnapshotTls>>,
     /// Of the upstreams.
     pub targets: Targets,
+    /// What is answered to an ACME server.
+    pub acme_tokens: Arc<HashMap<Box<str>, Box<str>>>,
 }
 
 /// The cryptography of the whole binary, made once.

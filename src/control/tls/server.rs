@@ -7,10 +7,12 @@ use rustls::crypto::aws_lc_rs::Ticketer;
 use rustls::server::{ProducesTickets, ServerSessionMemoryCache, StoresServerSessions};
 use rustls::{ServerConfig, SupportedProtocolVersion, version};
 
+use super::issued::Issued;
 use super::load::Loaded;
 use super::provider;
+use super::resolve::Shown;
 use crate::config::{Listener, Tls, TlsVersion};
-use crate::io::tls::NotesName;
+use crate::io::tls::{NotesName, PROVES_NAME};
 use crate::limits::TLS_SESSIONS;
 use crate::snapshot;
 
@@ -44,7 +46,7 @@ impl Scope {
 }
 
 impl Resumption {
-    /// TLS of the listeners, in their order.
+    /// TLS of the listeners, in their order, with what came from an ACME server.
     ///
     /// # Errors
     /// Where rustls refuses what was checked, or the system has no random numbers.
@@ -52,12 +54,13 @@ impl Resumption {
         &mut self,
         listeners: &[Listener],
         loaded: &[Option<Arc<Loaded>>],
+        issued: &Issued,
     ) -> Result<Vec<Option<SnapshotTls>>, String> {
         let mut used = HashMap::new();
         let each = listeners.iter().zip(loaded).map(|(listener, loaded)| {
             let (Some(tls), Some(loaded)) = (&listener.tls, loaded) else { return Ok(None) };
             let scope = self.scope(loaded, &mut used)?;
-            config(tls, loaded, scope)
+            config(tls, loaded, issued, scope)
                 .map(Some)
                 .map_err(|why| format!("listener {:?}: tls: {why}", listener.name))
         });
@@ -79,7 +82,12 @@ impl Resumption {
     }
 }
 
-fn config(tls: &Tls, loaded: &Loaded, scope: Scope) -> Result<SnapshotTls, String> {
+fn config(
+    tls: &Tls,
+    loaded: &Loaded,
+    issued: &Issued,
+    scope: Scope,
+) -> Result<SnapshotTls, String> {
     let builder = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(versions(tls.min_version))
         .map_err(|e| e.to_string())?;
@@ -87,8 +95,14 @@ fn config(tls: &Tls, loaded: &Loaded, scope: Scope) -> Result<SnapshotTls, Strin
         Some(clients) => builder.with_client_cert_verifier(clients.verifier.clone()),
         None => builder.with_no_client_auth(),
     };
-    let mut config = builder.with_cert_resolver(Arc::new(NotesName(loaded.names.clone())));
-    config.alpn_protocols = PROTOCOLS.iter().map(|name| name.to_vec()).collect();
+    let shown = Shown {
+        files: loaded.names.clone(),
+        issued: issued.names(tls),
+        proofs: issued.proofs.clone(),
+    };
+    let proves = (!issued.proofs.is_empty()).then_some(PROVES_NAME);
+    let mut config = builder.with_cert_resolver(Arc::new(NotesName(Arc::new(shown))));
+    config.alpn_protocols = PROTOCOLS.iter().copied().chain(proves).map(<[u8]>::to_vec).collect();
     config.session_storage = scope.sessions;
     if tls.session_tickets {
         config.ticketer = scope.tickets;

@@ -87,7 +87,7 @@ fn a_folder_is_taken_by_pairs() {
     let loaded = folder.loaded(tls);
     assert_eq!(loaded.validities.total, 2);
     assert_eq!(shown(&loaded, Some("b.example")).unwrap(), ["b.example"]);
-    let stapled = loaded.names.choose(Some("a.example"), ANY).unwrap().ocsp.clone();
+    let stapled = choose(&loaded, Some("a.example"), ANY).unwrap().ocsp.clone();
     assert_eq!(stapled.unwrap(), [0x30, 0x03, 0x0a, 0x01, 0x00]);
     let seen: Vec<PathBuf> = {
         let mut files = folder.files();

@@ -51,7 +51,7 @@ fn the_kind_of_key_is_the_clients_choice_and_ecdsa_comes_first() {
     folder.pair("ecdsa", &["a.example"]);
     let loaded = folder.loaded(&pairs(&["rsa", "ecdsa"]));
     for host in [Some("a.example"), None] {
-        let kind = |takes| loaded.names.choose(host, takes).unwrap().key.algorithm();
+        let kind = |takes| choose(&loaded, host, takes).unwrap().key.algorithm();
         assert_eq!(kind(ANY), SignatureAlgorithm::ECDSA);
         assert_eq!(kind(ECDSA), SignatureAlgorithm::ECDSA);
         assert_eq!(kind(RSA), SignatureAlgorithm::RSA);
