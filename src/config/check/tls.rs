@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{acme, timeout};
+use super::{acme_names, timeout};
 use crate::config::diagnostic::Report;
 use crate::config::document::Place;
 use crate::config::file;
@@ -11,8 +11,8 @@ use crate::config::tls::{CertificateFiles, ClientCertificates, Tls};
 pub(super) fn tls(written: file::Tls, place: &Place<'_>, report: &mut Report<'_>) -> Tls {
     let directory = place.key("certificate_directory");
     let certificates = place.key("certificates");
-    let acme_names = place.key("acme_names");
-    let some = !written.certificates.is_empty() || directory.written() || acme_names.written();
+    let names = place.key("acme_names");
+    let some = !written.certificates.is_empty() || directory.written() || names.written();
     if !some && !place.damaged() {
         let help = "write `certificates = [{ certificate = \"chain.pem\", key = \"key.pem\" }]`, \
                     `certificate_directory` or `acme_names`";
@@ -26,7 +26,7 @@ pub(super) fn tls(written: file::Tls, place: &Place<'_>, report: &mut Report<'_>
         certificate_directory: written
             .certificate_directory
             .map(|folder| path(Some(folder), &directory, "folder", report)),
-        acme_names: acme::names(written.acme_names, &acme_names, report),
+        acme_names: acme_names::names(written.acme_names, &names, report),
         min_version: written.min_version,
         unknown_name: written.unknown_name,
         strict_host: written.strict_host,

@@ -103,3 +103,37 @@ impl From<StoreError> for Failure {
         Self::new(Kind::Store, error.to_string())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use instant_acme::Problem;
+
+    use super::*;
+
+    fn api(kind: &str) -> Error {
+        let problem = format!("{{\"type\":\"urn:ietf:params:acme:error:{kind}\"}}");
+        Error::Api(serde_json::from_str::<Problem>(&problem).expect("a problem"))
+    }
+
+    #[test]
+    fn a_failure_says_who_can_do_something_about_it() {
+        let heard = |status| Heard { status, retry_after: None };
+        let other = || Error::Other("broken".into());
+        let cases = [
+            (other(), None, Kind::Network),
+            (other(), Some(503), Kind::Server),
+            (other(), Some(200), Kind::Server),
+            (api("serverInternal"), Some(400), Kind::Server),
+            (api("badNonce"), Some(400), Kind::Server),
+            (api("rateLimited"), Some(403), Kind::RateLimited),
+            (api("unauthorized"), Some(429), Kind::RateLimited),
+            (api("rejectedIdentifier"), Some(400), Kind::Refused),
+            (Error::Timeout(None), Some(200), Kind::Server),
+        ];
+        for (error, status, kind) in cases {
+            assert_eq!(Failure::of(&error, &heard(status)).kind, kind, "{error} {status:?}");
+        }
+        let gone = Failure::of(&api("accountDoesNotExist"), &heard(Some(400)));
+        assert!(gone.account_is_gone && gone.kind == Kind::Refused);
+    }
+}

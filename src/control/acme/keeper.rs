@@ -4,40 +4,18 @@ use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use instant_acme::{Account, CertificateIdentifier};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 
 use super::client::Http;
 use super::failure::{Failure, Kind};
 use super::order::Ordering;
 use super::proof::Proofs;
+use super::publish::{Publisher, Wish};
 use super::told::Told;
 use super::{Wanted, account, renewal};
 use crate::control::tls::Given;
 use crate::limits::{ACME_LONGEST_SLEEP, ACME_ORDER};
 use crate::store;
-
-/// A wish to publish what the store has now, and these proofs.
-pub struct Wish {
-    /// What proves names from then on.
-    pub proofs: Proofs,
-    /// Where the result goes, once every worker follows.
-    pub done: oneshot::Sender<Result<(), String>>,
-}
-
-/// The way to have things published.
-pub(super) struct Publisher(mpsc::Sender<Wish>);
-
-impl Publisher {
-    pub(super) async fn publish(&self, proofs: Proofs) -> Result<(), Failure> {
-        let stopping = || "the gateway is stopping".to_owned();
-        let (done, result) = oneshot::channel();
-        let published = match self.0.send(Wish { proofs, done }).await {
-            Ok(()) => result.await.unwrap_or_else(|_| Err(stopping())),
-            Err(_) => Err(stopping()),
-        };
-        published.map_err(|why| Failure::new(Kind::Certificate, format!("not published: {why}")))
-    }
-}
 
 /// Runs for the life of the gateway; `changes` is what is wanted.
 pub(super) async fn keep(
@@ -45,7 +23,7 @@ pub(super) async fn keep(
     wishes: mpsc::Sender<Wish>,
     told: Told,
 ) {
-    let publisher = Publisher(wishes);
+    let publisher = Publisher::new(wishes);
     loop {
         let wanted = changes.borrow_and_update().clone();
         told.keep(wanted.iter().flat_map(|wanted| &wanted.names));

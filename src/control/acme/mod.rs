@@ -2,8 +2,8 @@
 //!
 //! [`Acme`] is the gateway's side: what is in the store, and what proves names at the moment.
 //! [`keeper`] is a task of its own that looks after one name at a time: [`order`] gets a certificate,
-//! [`account`] has it asked in the gateway's name, [`client`] speaks HTTP, [`renewal`] says when,
-//! [`failure`] what went wrong, [`told`] what people see of it.
+//! [`proof`] and [`publish`] have the name proved, [`account`] is who asks, [`client`] speaks HTTP,
+//! [`renewal`] says when, [`failure`] what went wrong, [`told`] what people see of it.
 //!
 //! Invariants:
 //! - A certificate is in the store before it is shown; the last good one is shown until there is a
@@ -17,6 +17,7 @@ mod failure;
 mod keeper;
 mod order;
 mod proof;
+mod publish;
 mod renewal;
 mod told;
 
@@ -31,8 +32,8 @@ use super::tls::{Given, Issued};
 use crate::config::{self, Settings};
 use crate::store::Store;
 
-pub use keeper::Wish;
 pub use proof::Proofs;
+pub use publish::Wish;
 pub use told::{NameTold, Told};
 
 /// What the configuration in force wants of an ACME server.

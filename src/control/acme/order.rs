@@ -8,8 +8,8 @@ use rcgen::{CertificateParams, DistinguishedName, KeyPair, PKCS_ECDSA_P256_SHA25
 
 use super::client::Http;
 use super::failure::{Failure, Kind};
-use super::keeper::Publisher;
 use super::proof::Proofs;
+use super::publish::Publisher;
 use crate::config::acme::Challenge;
 use crate::limits::ACME_POLLING;
 use crate::store;
