@@ -26,6 +26,7 @@ mod http;
 mod http_strict;
 mod leaks;
 mod limits;
+mod pebble;
 mod proxy_protocol;
 mod proxy_protocol_out;
 mod reload;
