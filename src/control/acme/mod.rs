@@ -101,12 +101,11 @@ impl Acme {
 
     /// What listeners show beside files: what the store has, and what proves names at the moment.
     pub fn issued(&self, wanted: Option<&Wanted>) -> Issued {
-        let mut given = HashMap::new();
-        for name in wanted.iter().flat_map(|wanted| &wanted.names) {
-            if let Some(one) = wanted.and_then(|wanted| wanted.stored(name)) {
-                given.insert(name.clone(), one);
-            }
-        }
+        let stored = |wanted: &Wanted| {
+            let each = wanted.names.iter();
+            each.filter_map(|name| Some((name.clone(), wanted.stored(name)?))).collect()
+        };
+        let given: HashMap<_, _> = wanted.map(stored).unwrap_or_default();
         Issued { given: Arc::new(given), proofs: self.proofs.certificates.clone() }
     }
 
