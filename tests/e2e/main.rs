@@ -25,6 +25,7 @@ mod http;
 mod http_strict;
 mod leaks;
 mod limits;
+mod pairs;
 mod proxy_protocol;
 mod proxy_protocol_out;
 mod reload;
