@@ -22,6 +22,8 @@ mod failures;
 mod fairness;
 mod forwarding;
 mod http;
+mod http2;
+mod http2_strict;
 mod http_strict;
 mod leaks;
 mod limits;

@@ -34,11 +34,8 @@ fn connect(versions: Versions, gateway: &Gateway) -> Caller {
 fn echo(versions: Versions) -> Origin {
     Origin::new(versions.up, |turn| {
         let (body, trailers) = turn.content().expect("the request's content");
-        let ends = if turn.head.has("x-chunked") {
-            Ends::Chunked
-        } else {
-            Ends::After(body.len() as u64)
-        };
+        let ends =
+            if turn.head.has("x-chunked") { Ends::Chunked } else { Ends::After(body.len() as u64) };
         turn.begin(200, &[], ends);
         let talk = turn.talk();
         talk.send(&body).and_then(|()| talk.end(&trailers)).expect("the gateway takes the answer");
@@ -479,9 +476,11 @@ fn a_path_is_rewritten(driver: Driver, versions: Versions) {
 }
 
 fn the_host_is_the_routes(driver: Driver, versions: Versions) {
-    for (policy, seen) in
-        [("", Some("test.example:81")), ("\"inner.example\"", Some("inner.example")), ("\"target\"", None)]
-    {
+    for (policy, seen) in [
+        ("", Some("test.example:81")),
+        ("\"inner.example\"", Some("inner.example")),
+        ("\"target\"", None),
+    ] {
         let origin = Origin::saying(versions.up, "ok");
         let key = if policy.is_empty() { String::new() } else { format!("host_policy = {policy}") };
         let gateway = start(driver, versions, &origin, route(&key));
@@ -721,7 +720,8 @@ fn a_target_that_breaks_off_before_its_answer_is_a_502(driver: Driver, versions:
         turn.content().expect("the request's content");
         turn.abort();
     });
-    let gateway = start(driver, versions, &origin, Keys { upstream: "retries = 0", ..Keys::default() });
+    let gateway =
+        start(driver, versions, &origin, Keys { upstream: "retries = 0", ..Keys::default() });
     let mut client = connect(versions, &gateway);
     client.ask(&Ask::get("/")).expect_failure(502);
     let sent = client.ask_with(&Ask::post("/", Ends::Chunked), b"content");
@@ -844,8 +844,7 @@ fn pieces_of_a_request_arrive_one_by_one(driver: Driver, versions: Versions) {
 fn an_early_answer_reaches_a_client_that_still_sends(driver: Driver, versions: Versions) {
     let origin = Origin::new(versions.up, |turn| {
         turn.answer(200, &[], "early");
-        let (body, _) = turn.content().expect("the content, behind the answer");
-        assert_eq!(body, b"someall");
+        turn.wait_gone().expect("nobody sends the rest");
     });
     let gateway = start(driver, versions, &origin, Keys::default());
     let mut client = connect(versions, &gateway);
@@ -855,17 +854,13 @@ fn an_early_answer_reaches_a_client_that_still_sends(driver: Driver, versions: V
     assert_eq!(status, 200);
     let text = client.talk().piece();
     assert_eq!(text, Ok(Piece::Data(b"early".to_vec())));
-    drop(client);
     comes_to_rest(&gateway);
 }
 
 fn an_early_answer_and_no_more_wish_for_the_content(driver: Driver, versions: Versions) {
     let origin = Origin::new(versions.up, |turn| {
+        // It reads nothing of the content.
         turn.answer(413, &[("x-early", "1")], "early");
-        if turn.head.value("content-length") == Some("9") {
-            return;
-        }
-        // It reads nothing of the rest.
     });
     let gateway = start(driver, versions, &origin, Keys::default());
     for sends in [Ends::After(64 * MIB), Ends::Chunked] {
@@ -921,7 +916,7 @@ fn what_was_counted_is_what_came(driver: Driver, versions: Versions) {
     assert_eq!(stats.route("all", "/requests"), 3);
     assert_eq!(stats.route("all", "/responses/200"), 3);
     assert_eq!(stats.upstream("app", "/requests"), 3);
-    assert_eq!(stats.target("app", &origin.address, "/requests"), 3);
+    assert_eq!(stats.target("app", &origin.address, "/tries"), 3);
     for direction in ["/gateway/bytes_in", "/gateway/bytes_out"] {
         let bytes = stats.number(direction);
         assert!((30_000..33_000).contains(&bytes), "{direction}: {bytes}");

@@ -99,8 +99,6 @@ pub fn broken(error: &h2::Error) -> Broken {
 pub struct Http2 {
     requests: SendRequest<Bytes>,
     driver: JoinHandle<Result<(), h2::Error>>,
-    /// Where it connected from.
-    pub address: SocketAddr,
 }
 
 impl Http2 {
@@ -118,10 +116,9 @@ impl Http2 {
     ) -> Self {
         let socket = TcpStream::connect_timeout(&address, PATIENCE).expect("a connection");
         socket.set_nodelay(true).expect("TCP_NODELAY");
-        let own = socket.local_addr().expect("an address");
         let mut builder = h2::client::Builder::new();
         set(&mut builder);
-        let made = wait(async { Self::begin_on(polled(socket).await, &builder, own).await });
+        let made = wait(async { Self::begin_on(polled(socket).await, &builder).await });
         made.expect("a handshake in time").expect("a handshake")
     }
 
@@ -129,7 +126,6 @@ impl Http2 {
     #[track_caller]
     pub fn connect_tls(address: SocketAddr, tls: &Arc<ClientConfig>, name: &str) -> Self {
         let socket = TcpStream::connect_timeout(&address, PATIENCE).expect("a connection");
-        let own = socket.local_addr().expect("an address");
         let mut tls = ClientConfig::clone(tls);
         tls.alpn_protocols = vec![b"h2".to_vec()];
         let name = ServerName::try_from(name.to_owned()).expect("a name");
@@ -137,7 +133,7 @@ impl Http2 {
             let connector = TlsConnector::from(Arc::new(tls));
             let stream = connector.connect(name, polled(socket).await).await.expect("TLS");
             assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]), "ALPN");
-            Self::begin_on(stream, &h2::client::Builder::new(), own).await
+            Self::begin_on(stream, &h2::client::Builder::new()).await
         });
         made.expect("a handshake in time").expect("a handshake")
     }
@@ -145,10 +141,9 @@ impl Http2 {
     async fn begin_on(
         io: impl Io + 'static,
         builder: &h2::client::Builder,
-        address: SocketAddr,
     ) -> Result<Self, h2::Error> {
         let (requests, machine) = builder.handshake::<_, Bytes>(io).await?;
-        Ok(Self { requests, driver: tokio::spawn(machine), address })
+        Ok(Self { requests, driver: tokio::spawn(machine) })
     }
 
     /// Begins a request, once the gateway allows another stream.
@@ -181,11 +176,6 @@ impl Http2 {
     /// Begins nothing more; what there is goes on until it ends.
     pub fn leave(self) {
         drop(self.requests);
-    }
-
-    /// Ends the connection without a word.
-    pub fn cut(self) {
-        self.driver.abort();
     }
 }
 
@@ -268,12 +258,6 @@ impl Two {
     pub fn reset(&mut self, reason: Reason) {
         self.way_out().send_reset(reason);
     }
-
-    /// Waits until the other end resets the stream.
-    pub fn wait_reset(&mut self) -> Result<Reason, Broken> {
-        let send = self.way_out();
-        wait(poll_fn(|cx| send.poll_reset(cx)))?.map_err(|error| broken(&error))
-    }
 }
 
 impl Talk for Two {
@@ -312,6 +296,8 @@ impl Talk for Two {
     fn piece(&mut self) -> Result<Piece, Broken> {
         let Some(body) = self.body.as_mut() else { return Ok(Piece::End(Vec::new())) };
         match wait(body.data())? {
+            // The end of the stream, in a frame of its own.
+            Some(Ok(bytes)) if bytes.is_empty() => self.piece(),
             Some(Ok(bytes)) => {
                 // Of a stream that was reset meanwhile nothing can be given back.
                 let _ = body.flow_control().release_capacity(bytes.len());

@@ -6,19 +6,19 @@ use std::sync::Arc;
 use std::thread;
 
 use bytes::Bytes;
-use h2::server::SendResponse;
 use h2::Reason;
+use h2::server::SendResponse;
 use http::Response;
 use rustls::ServerConfig;
 use tokio_rustls::TlsAcceptor;
 
+use super::PATIENCE;
 use super::caller::{framing, lines};
 use super::gate::Watched;
 use super::http2::{self, Io, Two, broken, map, runtime};
 use super::talk::{Fields, One, Talk, Version};
 use super::upstream::{Peer, Received, Upstream};
 use super::wire::{Broken, Ends, Head};
-use super::PATIENCE;
 
 type Seen = Watched<Vec<Received>>;
 type Script = dyn Fn(&mut Turn<'_>) + Send + Sync;
@@ -83,7 +83,8 @@ impl Origin {
     #[track_caller]
     pub fn wait_for_request(&self, n: usize) -> Received {
         let found = self.seen.wait_for(PATIENCE, |seen| seen.get(n - 1).cloned());
-        found.unwrap_or_else(|| panic!("the upstream got {} of {n} requests", self.requests().len()))
+        found
+            .unwrap_or_else(|| panic!("the upstream got {} of {n} requests", self.requests().len()))
     }
 
     /// Connections accepted so far.
