@@ -13,9 +13,10 @@ use std::task::{Context, Poll, Waker, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::buffer::Buffer;
-use super::deadline::Guard;
+use super::clock;
+use super::deadline::{Expiry, Guard, Watch};
 use super::stream::Stream;
-use crate::limits::{BUFFER_SMALL, GATHERED_MAX};
+use crate::limits::{AWAKE_NS, BUFFER_SMALL, GATHERED_MAX};
 
 type Operation<T> = Pin<Box<dyn Future<Output = (io::Result<T>, Buffer)>>>;
 
@@ -28,6 +29,8 @@ pub struct Wire {
     stream: Rc<dyn AsRef<Stream>>,
     /// The deadline of writes.
     guard: Guard,
+    /// Ends a read that has waited for long, so that its buffer goes.
+    pause: Rc<Guard>,
     idle_ns: u64,
     incoming: RefCell<Incoming>,
     outgoing: RefCell<Outgoing>,
@@ -56,18 +59,25 @@ struct Outgoing {
 }
 
 impl Wire {
-    /// A connection that nothing was read from yet. `guard` bounds how long a write may be stuck, to
-    /// `idle_ns`; `look` sees all that comes.
-    pub fn new(stream: Rc<dyn AsRef<Stream>>, guard: Guard, idle_ns: u64, look: Look) -> Rc<Self> {
+    /// A connection that nothing was read from yet. A write may be stuck for `idle_ns`; `look` sees all
+    /// that comes.
+    pub fn new(
+        stream: Rc<dyn AsRef<Stream>>,
+        watch: &Rc<Watch>,
+        idle_ns: u64,
+        look: Look,
+    ) -> Rc<Self> {
+        let fd = (*stream).as_ref().fd();
         let incoming = Incoming { pending: None, bytes: Buffer::empty(), large: false, look };
         Rc::new(Self {
             stream,
-            guard,
+            guard: watch.guard(fd),
+            pause: Rc::new(watch.guard(fd)),
             idle_ns,
             incoming: RefCell::new(incoming),
             outgoing: RefCell::default(),
             refused: Cell::new(false),
-            last_come_ns: Cell::new(super::clock::coarse_ns()),
+            last_come_ns: Cell::new(clock::coarse_ns()),
             has_come: Cell::new(false),
             sent: Cell::new(0),
         })
@@ -151,7 +161,7 @@ impl Wire {
             }
             let buffer = std::mem::take(&mut out.gathered);
             let stream = self.stream.clone();
-            let now = super::clock::coarse_ns();
+            let now = clock::coarse_ns();
             self.guard.arm_write(now.saturating_add(self.idle_ns), self.idle_ns, u64::MAX);
             out.pending = Some(Box::pin(async move { (*stream).as_ref().write_all(buffer).await }));
         }
@@ -196,18 +206,40 @@ impl Wire {
 
     fn poll_fill(&self, cx: &mut Context<'_>, incoming: &mut Incoming) -> Poll<io::Result<usize>> {
         let pending = incoming.pending.get_or_insert_with(|| {
-            let buffer = if incoming.large { Buffer::medium() } else { Buffer::small() };
-            let stream = self.stream.clone();
             incoming.bytes = Buffer::empty();
-            Box::pin(async move { (*stream).as_ref().read(buffer).await })
+            Box::pin(come(self.stream.clone(), self.pause.clone(), incoming.large))
         });
         let (result, buffer) = ready!(pending.as_mut().poll(cx));
         incoming.pending = None;
         incoming.large = buffer.is_full();
         incoming.bytes = buffer;
-        self.last_come_ns.set(super::clock::now_ns());
+        self.last_come_ns.set(clock::now_ns());
         self.has_come.set(true);
         Poll::Ready(result)
+    }
+}
+
+/// Reads once; after some silence it goes on waiting without a buffer.
+async fn come(
+    stream: Rc<dyn AsRef<Stream>>,
+    pause: Rc<Guard>,
+    mut large: bool,
+) -> (io::Result<usize>, Buffer) {
+    let stream = (*stream).as_ref();
+    loop {
+        let buffer = if large { Buffer::medium() } else { Buffer::small() };
+        pause.arm(clock::coarse_ns().saturating_add(AWAKE_NS), Expiry::PauseRead);
+        let (result, buffer) = stream.read_or_cancel(buffer, &pause).await;
+        pause.disarm();
+        if !matches!(&result, Err(e) if e.raw_os_error() == Some(libc::ECANCELED)) {
+            return (result, buffer);
+        }
+        drop(buffer);
+        large = false;
+        pause.forget_canceller();
+        if let Err(error) = stream.readable().await {
+            return (Err(error), Buffer::empty());
+        }
     }
 }
 

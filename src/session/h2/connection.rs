@@ -250,12 +250,11 @@ impl Driver {
 }
 
 fn wire(connection: &Rc<Connection>, frames: &Rc<RefCell<Frames>>, idle_ns: u64) -> Rc<Wire> {
-    let guard = connection.core.watch.guard(connection.stream.fd());
     let frames = frames.clone();
     let look = Box::new(move |bytes: &[u8], sent| {
         frames.borrow_mut().take(bytes, sent, clock::coarse_ns())
     });
-    Wire::new(connection.clone(), guard, idle_ns, look)
+    Wire::new(connection.clone(), &connection.core.watch, idle_ns, look)
 }
 
 async fn serve_stream(

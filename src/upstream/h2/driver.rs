@@ -22,9 +22,10 @@ pub(super) async fn begin(
     stream: Stream,
     terms: Terms,
 ) -> Result<(Driver, Rc<Shared>), ConnectError> {
-    let (guard, deadline) = (watch.guard(stream.fd()), watch.stream_guard());
+    let deadline = watch.stream_guard();
     let look = Box::new(|_: &[u8], _| true);
-    let wire = Wire::new(Rc::new(Own(stream)), guard, terms.idle_ns.max(H2_LAST_WORDS_NS), look);
+    let idle_ns = terms.idle_ns.max(H2_LAST_WORDS_NS);
+    let wire = Wire::new(Rc::new(Own(stream)), watch, idle_ns, look);
     let head = u32::try_from(terms.max_head.saturating_mul(H2_HEAD_FACTOR)).unwrap_or(u32::MAX);
     let mut handshake = pin!(
         Builder::new()
