@@ -11,8 +11,8 @@ use crate::limits::{
 };
 use crate::respond::failure::Failure;
 use crate::respond::head::{self, Content, Outgoing};
-use crate::upstream::h2::Answer;
-use crate::upstream::{Carrier, Connection, Target, TargetStream};
+use crate::upstream::h2::{Answer, Lost};
+use crate::upstream::{Carrier, Connection, Target};
 
 use super::account::Account;
 use super::downstream::Downstream;
@@ -50,7 +50,15 @@ impl Download<'_, '_, '_> {
                 self.read_lines(connection, answer, reply, response).await?;
             }
             Carrier::Stream(stream) => {
-                Box::pin(self.read_fields(stream, answer, reply, response)).await?;
+                let mut interim = 0;
+                loop {
+                    let come = stream.answer().await;
+                    if self.take_fields(come, interim, answer, response)? {
+                        break;
+                    }
+                    interim += 1;
+                    self.pass_interim(answer, reply, response).await?;
+                }
             }
         }
         self.progress.answered.set(true);
@@ -146,57 +154,48 @@ impl Download<'_, '_, '_> {
         result.map_err(|_| Broken::during(Failure::ClientGone, true))
     }
 
-    /// Reads up to the final head from a stream; interim answers are passed on as they come.
-    async fn read_fields(
-        &mut self,
-        stream: &TargetStream,
+    /// Reads the head that came from a stream after some `interim` ones. True: it is the final one.
+    fn take_fields(
+        &self,
+        come: Result<Answer, Lost>,
+        interim: u32,
         answer: &mut Buffer,
-        reply: &mut Buffer,
         response: &mut ResponseHead,
-    ) -> Result<(), Broken> {
-        let mut interim = 0;
-        loop {
-            let answered = interim > 0;
-            let (head, ended) = match stream.answer().await {
-                Ok(Answer::Interim(head)) => (head, None),
-                Ok(Answer::Final(head, ended)) => (head, Some(ended)),
-                Err(why) => return Err(lost_stream(self.way, self.carrier, why, answered)),
-            };
-            clock::now_ns();
-            *answer = Buffer::small();
-            let (parts, ()) = head.into_parts();
-            let (way, upgrade) = (self.way, self.way.request.upgrade);
-            let to = Asked { method: way.head.method, upgrade: upgrade.is_some() };
-            let max = way.group.max_response_head;
-            let accept = upgrade.and_then(|_| answer_to(way.head, way.buf));
-            let switch = upgrade.map(|protocol| Switch { protocol, accept });
-            let mut read = Ok(());
-            let no_content = ended != Some(false);
-            answer.append_with(|buf| {
-                let switch = switch.as_ref().filter(|_| ended.is_some());
-                read = decode::response(&parts, no_content, max, to, switch, buf, response);
-            });
-            read.map_err(|bad| self.bad(bad))?;
-            if response.status == 101 {
-                return upgrade::check_answer(way, response, answer.data())
-                    .map_err(|bad| self.bad(bad));
-            }
-            if ended.is_some() {
-                return Ok(());
-            }
-            interim += 1;
-            if interim > MAX_INTERIM {
+    ) -> Result<bool, Broken> {
+        let (head, ended) = match come {
+            Ok(Answer::Interim(_)) if interim >= MAX_INTERIM => {
                 return Err(self.bad(Bad::HeadTooLarge));
             }
-            self.pass_interim(answer, reply, response).await?;
+            Ok(Answer::Interim(head)) => (head, None),
+            Ok(Answer::Final(head, ended)) => (head, Some(ended)),
+            Err(why) => return Err(lost_stream(self.way, self.carrier, why, interim > 0)),
+        };
+        clock::now_ns();
+        *answer = Buffer::small();
+        let (parts, ()) = head.into_parts();
+        let (way, upgrade) = (self.way, self.way.request.upgrade);
+        let to = Asked { method: way.head.method, upgrade: upgrade.is_some() };
+        let max = way.group.max_response_head;
+        let accept = upgrade.and_then(|_| answer_to(way.head, way.buf));
+        let switch = upgrade.map(|protocol| Switch { protocol, accept });
+        let switch = switch.as_ref().filter(|_| ended.is_some());
+        let no_content = ended != Some(false);
+        let mut read = Ok(());
+        answer.append_with(|buf| {
+            read = decode::response(&parts, no_content, max, to, switch, buf, response);
+        });
+        if read.is_ok() && response.status == 101 {
+            read = upgrade::check_answer(way, response, answer.data());
         }
+        read.map_err(|bad| self.bad(bad))?;
+        Ok(ended.is_some())
     }
 
     fn bad(&self, bad: Bad) -> Broken {
         Broken::during(Failure::BadResponse(bad), self.progress.begun.get())
     }
 
-    /// The same from a connection.
+    /// Reads up to the final head from a connection; interim answers are passed on as they come.
     async fn read_lines(
         &mut self,
         connection: &Connection,

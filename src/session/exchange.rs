@@ -5,7 +5,7 @@ use crate::http::h2::encode;
 use crate::http::{Framing, ResponseHead};
 use crate::io::join::until_second;
 use crate::io::multiplexed::Outbound;
-use crate::io::{Buffer, Expiry, Partner, clock};
+use crate::io::{Buffer, Partner, clock};
 use crate::respond::failure::Failure;
 use crate::upstream::retry::Sent;
 use crate::upstream::{Carrier, Connection, Target, TargetStream};
@@ -43,8 +43,8 @@ pub(super) async fn run(
 ) -> Result<Fate, Broken> {
     carrier.guard().watch_partner(way.request.downstream().partner());
     let result = match (&carrier, upload) {
-        (Carrier::Connection(connection), Upload::None | Upload::Whole(_)) => {
-            simplex(way, x, connection, &carrier, upload, target, account).await
+        (_, Upload::None) | (Carrier::Connection(_), Upload::Whole(_)) => {
+            simplex(way, x, &carrier, upload, target, account).await
         }
         _ => Box::pin(duplex(way, x, &carrier, upload, target, account)).await,
     };
@@ -75,7 +75,6 @@ pub(super) async fn run(
 async fn simplex(
     way: &Way<'_, '_>,
     x: &mut Exchange<'_>,
-    connection: &Connection,
     carrier: &Carrier,
     upload: Upload,
     target: &Target,
@@ -85,13 +84,16 @@ async fn simplex(
         account.content_in = n as u64;
     }
     let core = &way.request.connection.core;
-    let now = clock::coarse_ns();
-    connection
-        .guard
-        .arm(now.saturating_add(way.rules.first_byte_ns).min(way.total_at_ns), Expiry::ShutBoth);
-    let result = send(way, x, connection, upload).await;
-    if result.is_err() {
-        return Err(lost(way, carrier, false));
+    let at = clock::coarse_ns().saturating_add(way.rules.first_byte_ns).min(way.total_at_ns);
+    carrier.guard().arm(at, carrier.expiry());
+    match carrier {
+        Carrier::Connection(connection) => {
+            let result = send(way, x, connection, upload).await;
+            result.map_err(|_| lost(way, carrier, false))?;
+        }
+        Carrier::Stream(stream) => {
+            begin_stream(way, x, stream, upload)?;
+        }
     }
     let progress = Progress::default();
     progress.uploaded.set(true);
@@ -196,10 +198,7 @@ async fn duplex(
     let body = if upload == Upload::Stream { &mut *x.body } else { &mut whole };
     let halves = {
         let upload = async {
-            let result = match upload {
-                Upload::None => Ok(()),
-                _ => pump.run(body, x.out).await,
-            };
+            let result = pump.run(body, x.out).await;
             if result == Err(Stop::ReaderSlow) {
                 progress.target_slow.set(true);
             }

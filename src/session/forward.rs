@@ -185,7 +185,10 @@ impl<'a> Way<'a, '_> {
         account: &mut Account,
     ) -> Result<Fate, Broken> {
         let carrier = match self.group.http2 {
-            true => Carrier::Stream(Box::new(Box::pin(self.stream(target)).await?)),
+            true => Carrier::Stream(Box::new(match self.ready_stream(target) {
+                Some(stream) => stream,
+                None => Box::pin(self.stream(target)).await?,
+            })),
             false => Carrier::Connection(self.connect(target, fresh).await?),
         };
         account.reused = carrier.reused();
@@ -208,6 +211,13 @@ impl<'a> Way<'a, '_> {
             _ => 0,
         };
         self.head.len + HEAD_ROOM + content
+    }
+
+    fn ready_stream(&self, target: &Target) -> Option<TargetStream> {
+        let core = &self.request.connection.core;
+        let stream = core.upstreams.ready_stream(target, self.group)?;
+        core.stats.target(target.id).reused.up();
+        Some(stream)
     }
 
     async fn stream(&self, target: &Target) -> Result<TargetStream, Broken> {

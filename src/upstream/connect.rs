@@ -193,6 +193,11 @@ impl Upstreams {
         }
     }
 
+    /// A stream to a target that speaks HTTP/2, where a connection has room for it.
+    pub fn ready_stream(&self, target: &Target, group: &Group) -> Option<TargetStream> {
+        self.shared.ready_stream(target, group)
+    }
+
     /// A stream to a target that speaks HTTP/2. `true`: a connection was made for it.
     ///
     /// # Errors

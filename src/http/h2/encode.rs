@@ -113,7 +113,8 @@ fn keeps(known: Known, value: &[u8]) -> bool {
 }
 
 fn line_end(text: &[u8], at: usize) -> Result<usize, Bad> {
-    let found = memchr::memmem::find(&text[at..], b"\r\n");
+    // No line that was composed holds a CR.
+    let found = memchr::memchr(b'\r', &text[at..]);
     found.map(|n| at + n).ok_or(Bad::Truncated)
 }
 

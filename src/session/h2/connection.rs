@@ -272,10 +272,12 @@ async fn serve_stream(
     scratch.input.append_with(|buf| read = decode::request(&parts, ended, key, bounds, buf, head));
     drop(parts);
     let refused = read.err().map(Failure::BadRequest);
-    let served = request::serve_stream(connection, stream, &mut scratch, refused);
+    // In a box from the start: it is large, and would be copied with every future around it.
+    let served = Box::pin(request::serve_stream(connection, stream, &mut scratch, refused));
     match stream.attend(served).await {
         Fate::Reset => stream.reset(),
-        _ => stream.attend(stream.linger()).await,
+        _ if stream.content.is_at_end() => {}
+        _ => stream.attend(Box::pin(stream.linger())).await,
     }
     connection.core.give_back(scratch);
 }

@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Context;
 
@@ -124,11 +124,13 @@ impl ClientStream {
     }
 
     /// Does `work`, and notes meanwhile whether the client resets the stream.
-    pub(super) async fn attend<T>(&self, work: impl Future<Output = T>) -> T {
-        let mut work = pin!(work);
+    pub(super) async fn attend<T>(&self, mut work: impl Future<Output = T> + Unpin) -> T {
         poll_fn(|cx| {
-            self.note_reset(cx);
-            work.as_mut().poll(cx)
+            let polled = Pin::new(&mut work).poll(cx);
+            if polled.is_pending() {
+                self.note_reset(cx);
+            }
+            polled
         })
         .await
     }

@@ -61,6 +61,12 @@ impl SharedPool {
         Rc::new(Self { watch, by_target: RefCell::default() })
     }
 
+    /// A stream to the target over a connection there is.
+    pub fn ready_stream(&self, target: &Target, group: &Group) -> Option<TargetStream> {
+        let lease = self.lease(target.id, group)?;
+        Some(TargetStream::new(lease, self.watch.stream_guard(), target.id))
+    }
+
     /// A stream to the target, over a connection there is or a new one. `true`: it was made for
     /// this.
     ///
