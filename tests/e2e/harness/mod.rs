@@ -7,6 +7,7 @@ mod admin;
 mod certificates;
 mod client;
 mod confined;
+pub mod frames;
 mod gate;
 mod gateway;
 mod process;
