@@ -6,12 +6,14 @@
 //! left; `check` turns it into [`Settings`] and reports what makes no sense. So one run reports
 //! every mistake. This room never reads a file, resolves a name or binds an address.
 
+pub mod acme;
 mod check;
 mod deserialize;
 pub mod diagnostic;
 mod document;
 mod environment;
 pub mod file;
+mod forward;
 mod identity;
 mod quantity;
 mod reference;
@@ -29,6 +31,7 @@ mod written;
 use serde::Deserialize;
 
 pub use diagnostic::{Diagnostic, Severity};
+pub use forward::*;
 pub use identity::{ClientAttribute, ClientTest};
 pub use reference::{reference, schema};
 pub use remark::{Remark, Step};

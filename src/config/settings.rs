@@ -12,6 +12,8 @@ use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::acme::Acme;
+use super::forward::{Forward, ListenerMode};
 use super::identity::{ClientAttribute, ClientTest};
 use super::tls::Tls;
 use super::upstream_tls::UpstreamTls;
@@ -27,6 +29,10 @@ pub struct Settings {
     pub access_log: AccessLog,
     /// The gateway's own log.
     pub log: Log,
+    /// What must outlive the process.
+    pub store: Store,
+    /// Whom certificates are asked of, where any are.
+    pub acme: Option<Acme>,
     /// Which forwarding fields are sent upstream.
     pub forwarding: Forwarding,
     /// Limits that every request is held to, whatever its listener or route.
@@ -84,6 +90,13 @@ pub enum DriverChoice {
 pub struct Admin {
     /// Address, loopback by default.
     pub listen: SocketAddr,
+}
+
+/// The store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Store {
+    /// The file; relative names are beside the configuration file.
+    pub path: PathBuf,
 }
 
 /// Access log settings.
@@ -156,13 +169,15 @@ pub struct Listener {
     pub name: String,
     /// Address.
     pub listen: SocketAddr,
+    /// What its connections are taken for.
+    pub mode: ListenerMode,
     /// Networks whose X-Forwarded-For / Forwarded is believed.
     pub trusted_proxies: Vec<IpNet>,
     /// Which field a trusted proxy writes the client address to.
     pub client_address_from: ClientAddressField,
     /// Which PROXY header connections begin with.
     pub proxy_protocol: AcceptProxyProtocol,
-    /// Limits for every request on this listener.
+    /// Limits for every request on this listener, and every connection that is passed on.
     pub limits: Vec<Limit>,
     /// listen(2) backlog.
     pub backlog: u32,
@@ -184,6 +199,8 @@ pub struct Listener {
     pub protocols: Vec<HttpProtocol>,
     /// Streams of an HTTP/2 connection open at once.
     pub max_streams: u32,
+    /// Connections that are passed on unread.
+    pub forwards: Vec<Forward>,
 }
 
 /// A protocol of HTTP, by its name in ALPN (RFC 7301).

@@ -51,16 +51,17 @@ impl Stream {
         RawStream::connect_unix(path, within).await.map(Self::plain)
     }
 
-    /// Lets the client begin TLS (RFC 8446, RFC 5246) and takes part in its handshake. From then on
-    /// what is read and written is the content.
+    /// Lets the client begin TLS (RFC 8446, RFC 5246) and takes part in its handshake, of which `early`
+    /// was read already. From then on what is read and written is the content.
     ///
     /// # Errors
     /// Why there is no TLS; the client has been told by an alert, where TLS has one for it.
     pub async fn accept_tls(
         &mut self,
         config: Arc<rustls::ServerConfig>,
+        early: Buffer,
     ) -> Result<(), HandshakeError> {
-        let tls = Box::new(Tls::server(config)?);
+        let tls = Box::new(Tls::server(config, early)?);
         tls.handshake(&self.raw).await?;
         self.tls = Some(tls);
         Ok(())

@@ -1,12 +1,14 @@
-//! One record a request: what happened, as a line of JSON or in the combined format.
+//! One record a request, or a connection that was passed on unread: what happened, as a line of JSON or in the combined format.
 //!
 //! Pure formatting: where a line goes, and what happens when it cannot, is control's business.
 //! Whatever bytes a client sends, a record is one line and, as JSON, valid.
 
 mod clock;
 mod escape;
+mod passed;
 
 pub use clock::Clock;
+pub use passed::Passed;
 
 use escape::{combined_value, json_value};
 

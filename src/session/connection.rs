@@ -36,7 +36,8 @@ pub async fn serve(core: Rc<Core>, listener: Rc<ListenerState>, stream: Stream, 
         client_closes: false,
         reads_large: false,
     };
-    if !connection.begin().await {
+    let Some(early) = connection.pass_on().await else { return };
+    if !connection.begin(early).await {
         return;
     }
     if connection.begins_in_http2() {

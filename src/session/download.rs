@@ -16,8 +16,8 @@ use crate::upstream::{Carrier, Connection, Target, TargetStream};
 use super::account::Account;
 use super::downstream::Downstream;
 
+use super::ending::{Broken, Done, lost, lost_stream};
 use super::h2::{ClientStream, Unsent};
-use super::outcome::{Broken, Done, lost, lost_stream};
 use super::pump::{End, Inlet, Outlet, Pump, Stop, Wire};
 use super::task::Fate;
 use super::upgrade;
@@ -44,7 +44,14 @@ impl Download<'_, '_, '_> {
         account: &mut Account,
     ) -> Result<Done, Broken> {
         let sent_ns = clock::coarse_ns();
-        self.read_head(answer, reply, response).await?;
+        match self.carrier {
+            Carrier::Connection(connection) => {
+                self.read_lines(connection, answer, reply, response).await?;
+            }
+            Carrier::Stream(stream) => {
+                Box::pin(self.read_fields(stream, answer, reply, response)).await?;
+            }
+        }
         self.progress.answered.set(true);
         account.response_ns = clock::coarse_ns().saturating_sub(sent_ns);
         account.status = response.status;
@@ -137,24 +144,7 @@ impl Download<'_, '_, '_> {
         result.map_err(|_| Broken::during(Failure::ClientGone, true))
     }
 
-    /// Reads up to the final head; interim answers are passed on as they come.
-    async fn read_head(
-        &mut self,
-        answer: &mut Buffer,
-        reply: &mut Buffer,
-        response: &mut ResponseHead,
-    ) -> Result<(), Broken> {
-        match self.carrier {
-            Carrier::Connection(connection) => {
-                self.read_lines(connection, answer, reply, response).await
-            }
-            Carrier::Stream(stream) => {
-                Box::pin(self.read_fields(stream, answer, reply, response)).await
-            }
-        }
-    }
-
-    /// The same from a stream.
+    /// Reads up to the final head from a stream; interim answers are passed on as they come.
     async fn read_fields(
         &mut self,
         stream: &TargetStream,

@@ -13,7 +13,7 @@ use crate::upstream::{Carrier, Connection, Target, TargetStream};
 use super::account::Account;
 use super::download::Download;
 use super::downstream::Downstream;
-use super::outcome::{Broken, Done, lost};
+use super::ending::{Broken, Done, lost};
 use super::pump::{End, Outlet, Pump, Stop, Wire};
 use super::scratch::Upload;
 use super::task::Fate;

@@ -17,8 +17,8 @@ use crate::upstream::retry::{Sent, may_retry};
 use crate::upstream::{Carrier, ConnectError, Connection, Target, TargetStream};
 
 use super::account::Account;
+use super::ending::Broken;
 use super::exchange::{self, Exchange};
-use super::outcome::Broken;
 use super::scratch::{Scratch, Upload};
 use super::task::{Fate, PathParameters, Request};
 use super::way::Way;
@@ -184,7 +184,10 @@ impl<'a> Way<'a, '_> {
         fresh: bool,
         account: &mut Account,
     ) -> Result<Fate, Broken> {
-        let carrier = self.carrier(target, fresh).await?;
+        let carrier = match self.group.http2 {
+            true => Carrier::Stream(Box::new(Box::pin(self.stream(target)).await?)),
+            false => Carrier::Connection(self.connect(target, fresh).await?),
+        };
         account.reused = carrier.reused();
         let core = &self.request.connection.core;
         core.upstreams.reached(target.id);
@@ -205,13 +208,6 @@ impl<'a> Way<'a, '_> {
             _ => 0,
         };
         self.head.len + HEAD_ROOM + content
-    }
-
-    async fn carrier(&self, target: &Target, fresh: bool) -> Result<Carrier, Broken> {
-        match self.group.http2 {
-            true => Box::pin(self.stream(target)).await.map(Carrier::Stream),
-            false => self.connect(target, fresh).await.map(Carrier::Connection),
-        }
     }
 
     async fn stream(&self, target: &Target) -> Result<TargetStream, Broken> {
@@ -302,25 +298,20 @@ impl<'a> Way<'a, '_> {
 /// What it means that there is no connection. `total`: the time for all was the shorter one.
 fn unconnected(error: ConnectError, total: bool) -> Broken {
     Broken::before(match error {
-        ConnectError::Failed => Failure::ConnectFailed,
-        ConnectError::BadCertificate => Failure::BadCertificate,
-        ConnectError::NoTls => Failure::NoTls,
-        ConnectError::NoHttp2 => Failure::NoHttp2,
         ConnectError::TimedOut if total => Failure::TotalTimeout,
-        ConnectError::TimedOut => Failure::ConnectTimeout,
-        ConnectError::NoDescriptors => Failure::NoDescriptors,
+        error => error.into(),
     })
 }
 
-/// Counts a request at a target while it is there.
-struct Busy<'a> {
+/// Counts a request, or a connection that is passed on, at a target while it is there.
+pub(super) struct Busy<'a> {
     core: &'a super::core::Core,
     group: u32,
     target: u32,
 }
 
 impl<'a> Busy<'a> {
-    fn enter(core: &'a super::core::Core, group: u32, target: u32) -> Self {
+    pub(super) fn enter(core: &'a super::core::Core, group: u32, target: u32) -> Self {
         core.upstreams.enter(target);
         core.stats.upstream(group).in_flight.up();
         core.stats.target(target).in_flight.up();

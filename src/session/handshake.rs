@@ -13,27 +13,28 @@ use crate::snapshot::Tls;
 use super::client::Connection;
 
 impl Connection {
-    /// Takes part in the handshake. False: the connection is over.
-    pub(super) async fn begin(&mut self) -> bool {
+    /// Takes part in the handshake, of which `early` has come. False: the connection is over.
+    pub(super) async fn begin(&mut self, early: Buffer) -> bool {
         let settings = self.listener.settings();
-        let Some(tls) = &settings.tls else { return true };
+        let Some(tls) = &settings.tls else { return early.is_empty() };
         let under_way = self.core.handshakes.get();
         if under_way >= HANDSHAKES_AT_ONCE {
             self.core.stats.listener(self.listener.id).handshakes_refused.up();
             return false;
         }
         self.core.handshakes.set(under_way + 1);
-        let result = Box::pin(self.handshake(tls)).await;
+        let result = Box::pin(self.handshake(tls, early)).await;
         self.core.handshakes.set(self.core.handshakes.get() - 1);
         if matches!(result, Err(HandshakeError::NotTls)) {
             Box::pin(self.refuse_plain_http()).await;
         }
-        result.is_ok()
+        // Such a handshake is all that its client wants (RFC 8737 section 3).
+        result.is_ok() && !self.stream.tls().is_some_and(|tls| tls.proves_name())
     }
 
-    async fn handshake(&mut self, tls: &Tls) -> Result<(), HandshakeError> {
-        self.guard.arm(clock::now_ns().saturating_add(tls.handshake_ns), Expiry::ShutBoth);
-        let result = self.stream.accept_tls(tls.config.clone()).await;
+    async fn handshake(&mut self, tls: &Tls, early: Buffer) -> Result<(), HandshakeError> {
+        self.guard.arm(self.silent_since_ns.saturating_add(tls.handshake_ns), Expiry::ShutBoth);
+        let result = self.stream.accept_tls(tls.config.clone(), early).await;
         let result = result.and_then(|()| self.learn_identity(tls));
         self.guard.disarm();
         self.silent_since_ns = clock::now_ns();

@@ -1,7 +1,11 @@
 //! What control publishes and workers load: the configuration compiled for requests. Immutable;
 //! a request takes one and keeps it to its log line.
 
-use std::collections::HashSet;
+mod forwards;
+
+pub use forwards::{ForwardTo, Forwards};
+
+use std::collections::{HashMap, HashSet};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
@@ -9,7 +13,7 @@ use ipnet::IpNet;
 
 use crate::config::{
     AcceptProxyProtocol, ClientAddressField, ClientCertificateForward, HostPolicy, HttpBounds,
-    RateLimitFields,
+    ListenerMode, RateLimitFields,
 };
 use crate::policy::Concurrency;
 use crate::policy::limit::Rule;
@@ -50,6 +54,8 @@ pub struct Snapshot {
     pub max_buffer_memory: usize,
     /// Whether access records are written, and how.
     pub access_log: crate::config::AccessLogFormat,
+    /// What an ACME server is answered, by its tokens (RFC 8555 section 8.3); empty while none asks.
+    pub acme_tokens: Arc<HashMap<Box<str>, Box<str>>>,
     /// Keeps the stable ids used here from being given to other names.
     pub ids: Option<Arc<Hold>>,
 }
@@ -62,6 +68,8 @@ pub struct Listener {
     pub name: Arc<str>,
     /// One bound socket a worker.
     pub sockets: Arc<Vec<OwnedFd>>,
+    /// What its connections are taken for.
+    pub mode: ListenerMode,
     /// Networks whose word on the client address counts.
     pub trusted_proxies: Vec<IpNet>,
     /// Where they say it.
@@ -90,6 +98,8 @@ pub struct Listener {
     pub http2: bool,
     /// Streams of an HTTP/2 connection open at once.
     pub max_streams: u32,
+    /// Connections that are passed on unread.
+    pub forwards: Forwards,
 }
 
 /// How a listener speaks TLS; `None` in [`Listener::tls`]: it does not.

@@ -10,6 +10,7 @@
 mod harness;
 
 mod access_log;
+mod acme;
 mod actions;
 mod admin;
 mod bodies;
@@ -30,12 +31,15 @@ mod http2_violations;
 mod http_strict;
 mod leaks;
 mod limits;
+mod pebble;
 mod proxy_protocol;
 mod proxy_protocol_out;
 mod reload;
 mod resumption;
 mod routing;
+mod sni;
 mod start;
+mod tcp;
 mod timeouts;
 mod tls;
 mod tunnel;

@@ -52,8 +52,19 @@ fn upstream(
     place: &Place<'_>,
     report: &mut Report<'_>,
 ) -> Option<Action> {
+    known(name, upstreams, place, report)?;
+    Some(Action::Upstream(name.to_owned()))
+}
+
+/// Nothing where no upstream is so named, which is reported.
+pub(super) fn known(
+    name: &str,
+    upstreams: &BTreeMap<String, Upstream>,
+    place: &Place<'_>,
+    report: &mut Report<'_>,
+) -> Option<()> {
     if upstreams.contains_key(name) {
-        return Some(Action::Upstream(name.to_owned()));
+        return Some(());
     }
     let near = if report.is_full() { None } else { nearest_upstream(name, upstreams) };
     let help = match near {

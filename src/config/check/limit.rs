@@ -21,6 +21,15 @@ pub(super) struct Scope<'s> {
     pub(super) parameters: &'s [String],
     /// Whether it is a route: only routes have path parameters.
     pub(super) is_route: bool,
+    /// Whether connections are judged that no request is read from.
+    pub(super) unread: bool,
+}
+
+impl<'s> Scope<'s> {
+    /// One that is no route's.
+    pub(super) fn plain(default_name: &'s str) -> Self {
+        Self { default_name, parameters: &[], is_route: false, unread: false }
+    }
 }
 
 pub(super) fn limits(
@@ -101,6 +110,12 @@ fn key(
     match words::selector(text) {
         ("client_ip", None) => Some(LimitKey::ClientIp),
         ("route", None) => Some(LimitKey::Route),
+        ("header" | "query" | "path" | "client_certificate", _) if scope.unread => {
+            let message = format!("{text:?} is unknown of connections that are passed on unread");
+            let help = "write \"client_ip\" or \"route\"; limits of routes may have other keys";
+            report.error(&place.trail, message, help);
+            None
+        }
         ("client_certificate", None) => {
             Some(LimitKey::ClientCertificate(ClientAttribute::Fingerprint))
         }

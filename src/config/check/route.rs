@@ -18,10 +18,6 @@ pub(super) fn routes(
     place: &Place<'_>,
     report: &mut Report<'_>,
 ) -> Vec<(usize, Route)> {
-    if written.is_empty() && !report.has_errors() {
-        let help = "write a table [[routes]] with `name`, `path` and `upstream`";
-        report.warning(&place.trail, "there are no routes: every request gets 404", help);
-    }
     let mut names = Names::new("route");
     let mut routes = Vec::with_capacity(written.len());
     for (position, written) in written.into_iter().enumerate() {
@@ -65,7 +61,8 @@ fn route(
     let timeouts = timeouts(&written.timeouts, &place.key("timeouts"), report);
     // Without its path a route's parameters are unknown: its limits cannot be judged.
     let path = path?;
-    let scope = Scope { default_name: &name, parameters: &parameters, is_route: true };
+    let scope =
+        Scope { default_name: &name, parameters: &parameters, is_route: true, unread: false };
     let limits = limit::limits(written.limits, &place.key("limits"), &scope, report);
     Some(Route {
         host,

@@ -14,6 +14,10 @@ mod tests;
 
 pub use name::NotesName;
 
+/// What is agreed on by ALPN where a client looks for the proof of a name, and for nothing else
+/// (RFC 8737 section 6.2).
+pub const PROVES_NAME: &[u8] = b"acme-tls/1";
+
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::sync::Arc;
@@ -63,8 +67,11 @@ impl From<io::Error> for HandshakeError {
 
 /// How a handshake went.
 impl Tls {
-    pub(super) fn server(config: Arc<ServerConfig>) -> Result<Self, rustls::Error> {
-        State::server(config).map(Self::new)
+    /// `early` are the first bytes of the client.
+    pub(super) fn server(config: Arc<ServerConfig>, early: Buffer) -> Result<Self, rustls::Error> {
+        let mut state = State::server(config)?;
+        state.add(early);
+        Ok(Self::new(state))
     }
 
     pub(super) fn client(
@@ -155,6 +162,11 @@ impl Tls {
     /// Whether an earlier session was continued.
     pub fn is_resumed(&self) -> bool {
         self.state.borrow().agreed().handshake_kind() == Some(HandshakeKind::Resumed)
+    }
+
+    /// Whether the client only looked for the proof of a name.
+    pub fn proves_name(&self) -> bool {
+        self.state.borrow().agreed().alpn_protocol() == Some(PROVES_NAME)
     }
 
     /// The protocol's version.
