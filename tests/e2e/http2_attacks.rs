@@ -83,6 +83,7 @@ impl Scene {
                  [[listeners]]\nname = \"web\"\nlisten = \"127.0.0.1:0\"\n\
                  protocols = [\"h2\", \"http/1.1\"]\n{keys}\n\
                  [upstreams.app]\nmax_idle = 0\ntargets = [\"{}\"]\n\
+                 [[routes]]\nname = \"own\"\npath = \"/own\"\nrespond = {{ status = 200, body = \"ok\" }}\n\
                  [[routes]]\nname = \"all\"\npath = \"/*\"\nupstream = \"app\"\n\
                  timeouts = {{ idle = \"1s\" }}\n",
                 upstream.address
@@ -379,7 +380,7 @@ fn streams_begun_after_the_goodbye(driver: Driver) {
     scene.while_others_are_served_once_each(|scene| {
         let mut client = scene.client();
         let asked = (0..100_000).find(|n| {
-            if client.try_send(get(stream(*n), "/")).is_err() {
+            if client.try_send(get(stream(*n), "/own")).is_err() {
                 return true;
             }
             loop {

@@ -76,7 +76,7 @@ impl SharedPool {
         let mut waited = false;
         guard.arm(clock::coarse_ns().saturating_add(nanos(within)), Expiry::Wake);
         loop {
-            if let Some(lease) = self.lease(target.id, group) {
+            if let Some(lease) = self.lease(target, group) {
                 guard.disarm();
                 return Ok((TargetStream::new(lease, guard, target.id), waited));
             }
@@ -98,9 +98,18 @@ impl SharedPool {
         use_it(&mut all[index])
     }
 
-    fn lease(&self, target: u32, group: &Group) -> Option<Lease> {
-        self.slot(target, |slot| {
-            slot.ready.iter().find(|shared| shared.has_room(group)).map(Lease::take)
+    /// A place on a connection there is. What has no room though it is idle (its target allows no streams,
+    /// or is spoken to under other terms by now) is of no use to anybody, and closed.
+    fn lease(&self, target: &Target, group: &Group) -> Option<Lease> {
+        self.slot(target.id, |slot| {
+            let found = slot.ready.iter().find(|shared| shared.has_room(target, group));
+            if found.is_none() {
+                slot.ready
+                    .iter()
+                    .filter(|shared| shared.is_idle())
+                    .for_each(|shared| shared.close());
+            }
+            found.map(Lease::take)
         })
     }
 
@@ -114,7 +123,7 @@ impl SharedPool {
             let attempt = Attempt::new();
             self.slot(target.id, |slot| slot.attempts.push(attempt.clone()));
             let destination = target.destination(group);
-            let terms = Terms::of(group, within);
+            let terms = Terms::of(target, group, within);
             spawn(self.clone().connect(target.id, destination, terms, attempt.clone()));
             attempt
         });
@@ -157,6 +166,18 @@ impl SharedPool {
         }
         let begun = timeout(within, driver::begin(&self.watch, stream, terms)).await;
         begun.ok_or(ConnectError::TimedOut)?
+    }
+
+    /// Closes idle connections beyond those that may be kept.
+    pub fn sweep(&self) {
+        for slot in self.by_target.borrow().iter() {
+            let kept = slot.ready.iter().filter(|shared| shared.is_kept());
+            for (n, shared) in kept.enumerate() {
+                if n >= shared.max_idle() {
+                    shared.close();
+                }
+            }
+        }
     }
 
     /// Takes no more streams on connections to targets for which `keep` does not hold.
