@@ -523,6 +523,9 @@ pub const H2_YOUNG_NS: u64 = 1_000_000_000;
 /// them is nobody's fault, as it was on its way. What comes of more is answered by another reset, and
 /// of a thousand of those the protocol's machine makes an end.
 pub const H2_GIVEN_UP: usize = 10_000;
+/// Connections that a request waits for, one after the other: one that was made may have no place left
+/// for it, where the target allows few streams.
+pub const H2_ATTEMPTS: usize = 4;
 /// How long a connection to a target may take nothing of what is sent: as an exchange may, by default.
 pub const H2_STUCK_NS: u64 = 60_000_000_000;
 /// How long a connection that was told to go away is given to take that in.

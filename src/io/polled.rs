@@ -55,6 +55,7 @@ pub struct Wire {
     last_come_ns: Cell<u64>,
     /// When something went out last.
     last_gone_ns: Cell<u64>,
+    has_come: Cell<bool>,
     sent: Cell<u64>,
 }
 
@@ -94,6 +95,7 @@ impl Wire {
             refused: Cell::new(false),
             last_come_ns: Cell::new(super::clock::coarse_ns()),
             last_gone_ns: Cell::new(super::clock::coarse_ns()),
+            has_come: Cell::new(false),
             sent: Cell::new(0),
         })
     }
@@ -106,6 +108,11 @@ impl Wire {
     /// Whether the look refused some of what came, and the machine has had all before that.
     pub fn is_refused(&self) -> bool {
         self.refused.get()
+    }
+
+    /// Whether anything has come yet.
+    pub fn has_come(&self) -> bool {
+        self.has_come.get()
     }
 
     /// When something came last, nanoseconds.
@@ -240,6 +247,7 @@ impl Wire {
         incoming.large = buffer.is_full();
         incoming.bytes = buffer;
         self.last_come_ns.set(super::clock::now_ns());
+        self.has_come.set(true);
         Poll::Ready(result)
     }
 }

@@ -20,6 +20,8 @@ both_drivers!(
     content_where_none_may_be,
     never_answers_settings,
     allows_no_streams,
+    allows_no_more_streams,
+    allows_one_stream_at_a_time,
     goaway_storm,
     closes_right_after_connecting,
     resets_every_stream,
@@ -89,7 +91,10 @@ fn listen(peer: &mut Peer) {
     while peer.next_frame().is_some() {}
 }
 
-/// Answers one stream with what `answer` makes, and then sends what `then` makes again and again.
+/// More than sockets hold.
+const ENDLESS: usize = 30_000;
+
+/// Answers one stream with what `piece` makes, again and again.
 #[track_caller]
 fn floods(driver: Driver, piece: impl Fn(u32) -> Vec<u8> + Send + Sync + 'static) {
     let flooded = Arc::new(AtomicUsize::new(0));
@@ -98,14 +103,14 @@ fn floods(driver: Driver, piece: impl Fn(u32) -> Vec<u8> + Send + Sync + 'static
         if peer.greet(&[])
             && let Some(stream) = peer.next_stream()
         {
-            let n = peer.flood(3_000, |_| piece(stream).repeat(100));
+            let n = peer.flood(ENDLESS, |_| piece(stream).repeat(100));
             sent.fetch_max(n, Ordering::SeqCst);
         }
     });
     let status = scene.ask().expect("an answer");
     assert!(matches!(status, 502 | 504), "{status}");
     scene.ends_well();
-    assert!(flooded.load(Ordering::SeqCst) < 3_000, "it was listened to for ever");
+    assert!(flooded.load(Ordering::SeqCst) < ENDLESS, "it was listened to for ever");
 }
 
 fn ping_flood(driver: Driver) {
@@ -232,18 +237,60 @@ fn never_answers_settings(driver: Driver) {
 
 /// Each request would make another connection that nobody can use.
 fn allows_no_streams(driver: Driver) {
-    let scene = Scene::with(driver, "idle_timeout = \"60s\"", |peer| {
+    let scene = Scene::new(driver, |peer| {
         if peer.greet(&[(3, 0)]) {
             listen(peer);
         }
     });
     for _ in 0..5 {
         let status = scene.ask().expect("an answer");
-        assert!(matches!(status, 502..=504), "{status}");
+        assert!(matches!(status, 502 | 503), "{status}");
+    }
+    assert!(scene.target.connections() <= 10, "{} connections", scene.target.connections());
+    scene.ends_well();
+}
+
+/// The same, said only once a stream has begun.
+fn allows_no_more_streams(driver: Driver) {
+    let scene = Scene::with(driver, "idle_timeout = \"60s\"", |peer| {
+        if peer.greet(&[])
+            && let Some(stream) = peer.next_stream()
+        {
+            let head = answer(stream, END_STREAM, "204", &[]);
+            peer.send([settings(&[(3, 0)]), head].concat());
+            listen(peer);
+        }
+    });
+    for _ in 0..5 {
+        assert_eq!(scene.ask(), Ok(204));
     }
     eventually("all but the last are closed", || {
         scene.gateway.descriptors() <= scene.descriptors + 1
     });
+}
+
+fn allows_one_stream_at_a_time(driver: Driver) {
+    let scene = Scene::new(driver, |peer| {
+        if !peer.greet(&[(3, 1)]) {
+            return;
+        }
+        while let Some(stream) = peer.next_stream() {
+            if peer.try_send(answer(stream, END_STREAM, "204", &[])).is_err() {
+                return;
+            }
+        }
+    });
+    let clients: Vec<Client> = (0..50)
+        .map(|_| {
+            let mut client = scene.gateway.connect();
+            client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+            client
+        })
+        .collect();
+    for mut client in clients {
+        client.response().expect(204);
+    }
+    scene.ends_well();
 }
 
 fn goaway_storm(driver: Driver) {

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use h2::client::{Builder, Connection};
 
@@ -40,7 +40,24 @@ pub(super) async fn begin(
             .handshake::<_, Piece>(wire.end())
     );
     let made = poll_fn(|cx| wire.poll_turn(cx, |cx| handshake.as_mut().poll(cx))).await;
-    let (requests, machine) = made.map_err(|_| ConnectError::Failed)?;
+    let (mut requests, mut machine) = made.map_err(|_| ConnectError::Failed)?;
+    // What the target sends first says how many streams it takes, and whether it opens tunnels; or
+    // that it speaks something else.
+    let ended = poll_fn(|cx| match wire.poll_turn(cx, |cx| Pin::new(&mut machine).poll(cx)) {
+        Poll::Ready(_) => Poll::Ready(true),
+        Poll::Pending if wire.has_come() => Poll::Ready(false),
+        Poll::Pending => Poll::Pending,
+    });
+    let ended = ended.await;
+    // Where it speaks something else, the machine may not have said all it has to say of that.
+    let ready = requests.poll_ready(&mut Context::from_waker(Waker::noop()));
+    if ended || matches!(ready, Poll::Ready(Err(_))) {
+        return Err(ConnectError::NoHttp2);
+    }
+    if requests.current_max_send_streams() == 0 {
+        // Who waits for a stream would make one connection after the other.
+        return Err(ConnectError::Failed);
+    }
     let shared = Shared::new(requests, wire.clone(), terms);
     let said = false;
     Ok((Driver { machine, wire, deadline, shared: shared.clone(), said }, shared))

@@ -13,6 +13,7 @@ use super::driver::{self, Driver};
 use super::shared::{Lease, Shared, Terms};
 use super::stream::TargetStream;
 use crate::io::{Buffer, Expiry, Watch, clock, spawn, timeout};
+use crate::limits::H2_ATTEMPTS;
 use crate::upstream::group::{Destination, Group, Target};
 use crate::upstream::open::{ConnectError, open};
 
@@ -26,6 +27,8 @@ pub struct SharedPool {
 struct Slot {
     ready: Vec<Rc<Shared>>,
     attempts: Vec<Rc<Attempt>>,
+    /// How many streams the target allowed on the last connection.
+    allows: Option<usize>,
 }
 
 /// A connection being made, and who waits for it.
@@ -75,7 +78,7 @@ impl SharedPool {
         let guard = self.watch.stream_guard();
         let mut waited = false;
         guard.arm(clock::coarse_ns().saturating_add(nanos(within)), Expiry::Wake);
-        loop {
+        for _ in 0..=H2_ATTEMPTS {
             if let Some(lease) = self.lease(target, group) {
                 guard.disarm();
                 return Ok((TargetStream::new(lease, guard, target.id), waited));
@@ -87,6 +90,7 @@ impl SharedPool {
                 .await
                 .unwrap_or(Err(ConnectError::TimedOut))?;
         }
+        Err(ConnectError::Failed)
     }
 
     fn slot<T>(&self, target: u32, use_it: impl FnOnce(&mut Slot) -> T) -> T {
@@ -116,8 +120,8 @@ impl SharedPool {
     /// One that has room for another who waits, or a new one.
     fn attempt(self: &Rc<Self>, target: &Target, group: &Group, within: Duration) -> Rc<Attempt> {
         let known = self.slot(target.id, |slot| {
-            let mut all = slot.attempts.iter();
-            all.find(|attempt| attempt.joined.get() < group.max_streams).cloned()
+            let most = slot.allows.unwrap_or(usize::MAX).min(group.max_streams);
+            slot.attempts.iter().find(|attempt| attempt.joined.get() < most).cloned()
         });
         let attempt = known.unwrap_or_else(|| {
             let attempt = Attempt::new();
@@ -143,7 +147,10 @@ impl SharedPool {
         self.slot(target, |slot| slot.attempts.retain(|other| !Rc::ptr_eq(other, &attempt)));
         match made {
             Ok((driver, shared)) => {
-                self.slot(target, |slot| slot.ready.push(shared.clone()));
+                self.slot(target, |slot| {
+                    slot.allows = Some(shared.allows());
+                    slot.ready.push(shared.clone());
+                });
                 attempt.end(Ok(()));
                 driver.run().await;
                 shared.close();

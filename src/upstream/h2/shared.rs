@@ -73,6 +73,11 @@ impl Shared {
         self.carried.get()
     }
 
+    pub(super) fn may_tunnel(&self) -> bool {
+        let requests = self.requests.borrow();
+        requests.as_ref().is_some_and(SendRequest::is_extended_connect_protocol_enabled)
+    }
+
     pub(super) fn is_secure(&self) -> bool {
         self.terms.tls.is_some()
     }
@@ -99,6 +104,12 @@ impl Shared {
         if self.wire.last_come_ns() <= since_ns {
             self.closing.set(true);
         }
+    }
+
+    /// How many streams the target allows.
+    pub(super) fn allows(&self) -> usize {
+        let requests = self.requests.borrow();
+        requests.as_ref().map_or(0, SendRequest::current_max_send_streams)
     }
 
     /// Whether another stream may begin on it, to this target of a group. A target's id may have come to
