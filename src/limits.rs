@@ -495,7 +495,8 @@ pub const H2_CONNECTION_WINDOW: u32 = 1024 * 1024;
 /// The same of one stream's answer from a target: what the gateway holds for a client that reads
 /// slower than its target sends.
 pub const H2_UPSTREAM_STREAM_WINDOW: u32 = 128 * 1024;
-/// Content of all streams from a target: a hundred that nobody reads leave room for others.
+/// Content of all streams from a target, at least: more where more streams are allowed, so that those
+/// that nobody reads leave room for others.
 pub const H2_UPSTREAM_CONNECTION_WINDOW: u32 = 16 * 1024 * 1024;
 /// Content of one stream that waits to be sent, whatever window its reader gave.
 pub const H2_SEND_BUFFER: usize = 64 * 1024;
@@ -503,16 +504,30 @@ pub const H2_SEND_BUFFER: usize = 64 * 1024;
 /// large gets a 431 of ours, with its record; what is larger the protocol's machine refuses.
 pub const H2_HEAD_FACTOR: usize = 2;
 /// Debt (see `http::h2::frames`) at which a peer is not listened to any more.
-pub const H2_DEBT_MAX: u64 = 10_000;
-/// A reset of a stream: with what the request before it paid, 200 at once, as of a page that is left
-/// while its pictures load.
-pub const H2_COST_RESET: u64 = 150;
+pub const H2_DEBT_MAX: i64 = 10_000;
+/// What messages and content may pay in advance: for the resets of a page that is left while its
+/// pictures load.
+pub const H2_CREDIT_MAX: i64 = 10_000;
+/// A reset of a young stream: with what its request paid, 200 at once.
+pub const H2_COST_RESET: i64 = 150;
 /// A frame that is to be answered, or an empty one: 100 at once.
-pub const H2_COST_CONTROL: u64 = 100;
-/// A frame that is only noted: 1,000 at once.
-pub const H2_COST_SMALL: u64 = 10;
-/// What a second pays: 10 frames that are answered, 100 others.
+pub const H2_COST_CONTROL: i64 = 100;
+/// A frame that is only noted: 500 at once. More than a frame of one byte pays that is sent because of
+/// it.
+pub const H2_COST_SMALL: i64 = 20;
+/// What a second pays: 10 frames that are answered, 50 others.
 pub const H2_PAID_PER_SECOND: u64 = 1_000;
+/// How long a stream is young: to open and reset those is the attack, others were waited for.
+pub const H2_YOUNG_NS: u64 = 1_000_000_000;
+/// Streams of a connection that were given up in the last second and are remembered: what still comes of
+/// them is nobody's fault, as it was on its way. What comes of more is answered by another reset, and
+/// of a thousand of those the protocol's machine makes an end.
+pub const H2_GIVEN_UP: usize = 10_000;
+/// Connections that a request waits for, one after the other: one that was made may have no place left
+/// for it, where the target allows few streams.
+pub const H2_ATTEMPTS: usize = 4;
+/// How long a connection to a target may take nothing of what is sent: as an exchange may, by default.
+pub const H2_STUCK_NS: u64 = 60_000_000_000;
 /// How long a connection that was told to go away is given to take that in.
 pub const H2_LAST_WORDS_NS: u64 = 1_000_000_000;
 // accept, the ClientHello

@@ -263,6 +263,8 @@ fn log_writer() -> NonBlocking {
     writer
 }
 
+/// What the protocol's machine warns of, any client can make it warn of again and again.
 fn filter(level: &str) -> EnvFilter {
-    EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new("info"))
+    let quiet = |level| format!("h2=error,{level}");
+    EnvFilter::try_new(quiet(level)).unwrap_or_else(|_| EnvFilter::new(quiet("info")))
 }

@@ -5,6 +5,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use tollgate::config::{EncodedSlash, HttpBounds};
 use tollgate::http::h1::{Asked, BodyReader, Scan, encode, parse_request, parse_response};
+use tollgate::http::h2::frames::Frames;
 use tollgate::http::{
     Bad, Field, Framing, Known, Method, RequestHead, ResponseHead, Span, TargetForm, canonicalise,
 };
@@ -290,6 +291,15 @@ fn same_lines(fields: &[Field], buf: &[u8], wanted: &[(String, Vec<u8>)]) -> boo
     found.eq(wanted.iter().map(|(name, value)| (name.as_bytes(), value.as_slice())))
 }
 
+/// Frames of HTTP/2, most of which weigh much.
+fn frames() -> impl Strategy<Value = Vec<u8>> {
+    let frame = (0u8..11, any::<u8>(), 0u8..20, 0u8..4).prop_map(|(kind, flags, len, stream)| {
+        let header = [0, 0, len, kind, flags, 0, 0, 0, stream];
+        [&header[..], &vec![0xff; usize::from(len)]].concat()
+    });
+    vec(frame, 0..300).prop_map(|frames| frames.concat())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..Default::default() })]
 
@@ -299,6 +309,23 @@ proptest! {
         prop_assert_eq!(&request_in_reads(&text, &reads(text.len(), &cuts)), &whole);
         let every: Vec<_> = (0..=text.len()).collect();
         prop_assert_eq!(&request_in_reads(&text, &every), &whole);
+    }
+
+    #[test]
+    fn frames_are_weighed_alike_for_any_cut(frames in frames(), step in 1usize..50) {
+        let heeded = Frames::new(0, 0).take(&frames, 0, 0);
+        let mut cut = Frames::new(0, 0);
+        let mut taken = 0;
+        for piece in frames.chunks(step) {
+            let n = cut.take(piece, 0, 0);
+            taken += n;
+            if n < piece.len() {
+                break;
+            }
+        }
+        // Of the header that was too much, what came before the last read was let through.
+        prop_assert!((heeded..heeded + 9).contains(&taken));
+        prop_assert_eq!(heeded == frames.len(), taken == frames.len());
     }
 
     #[test]

@@ -71,14 +71,31 @@ impl Inbound {
     /// `TimedOut` where the guard's deadline passed; else the stream was reset, or its connection
     /// ended.
     pub async fn read(&self, mut buffer: Buffer, guard: &Guard) -> (io::Result<usize>, Buffer) {
-        let result = self.come(guard).await.map(|_| {
+        let come = guard.unless_expired(poll_fn(|cx| self.poll_fill(cx, &mut buffer))).await;
+        (come.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into())), buffer)
+    }
+
+    /// Takes all there is room for: many small frames cost as little as one. Ready when that is
+    /// anything, or when nothing more comes.
+    fn poll_fill(&self, cx: &mut Context<'_>, buffer: &mut Buffer) -> Poll<io::Result<usize>> {
+        let before = buffer.len();
+        loop {
+            let taken = buffer.len() - before;
+            match self.poll_come(cx) {
+                Poll::Ready(Ok(())) => {}
+                // It is told next time.
+                Poll::Ready(Err(_)) | Poll::Pending if taken > 0 => return Poll::Ready(Ok(taken)),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => return Poll::Pending,
+            }
             let mut rest = self.rest.borrow_mut();
             let n = rest.len().min(buffer.free());
             buffer.append(&rest[..n]);
             rest.advance(n);
-            n
-        });
-        (result, buffer)
+            if n == 0 || buffer.is_full() {
+                return Poll::Ready(Ok(buffer.len() - before));
+            }
+        }
     }
 
     /// Ready when there is content, or its end.
@@ -95,7 +112,10 @@ impl Inbound {
                 Some(Err(error)) => return Poll::Ready(Err(broken(error))),
                 None => {
                     let trailers = ready!(body.poll_trailers(cx)).map_err(broken)?;
-                    *self.trailers.borrow_mut() = trailers;
+                    // Whoever asks again after the end is told of none.
+                    if trailers.is_some() {
+                        *self.trailers.borrow_mut() = trailers;
+                    }
                     break;
                 }
             }

@@ -21,8 +21,27 @@ use crate::limits::{AWAKE_NS, BUFFER_SMALL, GATHERED_MAX};
 type Operation<T> = Pin<Box<dyn Future<Output = (io::Result<T>, Buffer)>>>;
 
 /// Looks at what has come before anybody else does, and is told how many bytes were handed over to be
-/// sent since the last time. False: it is not to be read any further.
-pub type Look = Box<dyn FnMut(&[u8], u64) -> bool>;
+/// sent since the last time. Gives how much of it is to be heeded; less than all: nothing more is read.
+pub type Look = Box<dyn FnMut(&[u8], u64) -> usize>;
+
+/// How slowly a peer may take what is sent to it.
+#[derive(Debug, Clone, Copy)]
+pub struct Slowest {
+    /// Longest time without any progress, nanoseconds.
+    pub idle_ns: u64,
+    /// Bytes a second; 0: as slow as it likes.
+    pub rate: u64,
+    /// And so long on top, nanoseconds.
+    pub grace_ns: u64,
+}
+
+impl Slowest {
+    /// When so many bytes must be gone.
+    fn gone_at(&self, now_ns: u64, bytes: usize) -> u64 {
+        let each = (bytes as u64).saturating_mul(1_000_000_000).checked_div(self.rate);
+        each.map_or(u64::MAX, |ns| now_ns.saturating_add(self.grace_ns).saturating_add(ns))
+    }
+}
 
 /// A connection whose reads and writes are polled.
 pub struct Wire {
@@ -31,12 +50,14 @@ pub struct Wire {
     guard: Guard,
     /// Ends a read that has waited for long, so that its buffer goes.
     pause: Rc<Guard>,
-    idle_ns: u64,
+    slowest: Slowest,
     incoming: RefCell<Incoming>,
     outgoing: RefCell<Outgoing>,
     refused: Cell<bool>,
     /// When something came last, and how many bytes were gathered since.
     last_come_ns: Cell<u64>,
+    /// When something went out last.
+    last_gone_ns: Cell<u64>,
     has_come: Cell<bool>,
     sent: Cell<u64>,
 }
@@ -59,12 +80,12 @@ struct Outgoing {
 }
 
 impl Wire {
-    /// A connection that nothing was read from yet. A write may be stuck for `idle_ns`; `look` sees all
-    /// that comes.
+    /// A connection that nothing was read from yet. Writes may not be slower than `slowest`; `look` sees
+    /// all that comes.
     pub fn new(
         stream: Rc<dyn AsRef<Stream>>,
         watch: &Rc<Watch>,
-        idle_ns: u64,
+        slowest: Slowest,
         look: Look,
     ) -> Rc<Self> {
         let fd = (*stream).as_ref().fd();
@@ -73,11 +94,12 @@ impl Wire {
             stream,
             guard: watch.guard(fd),
             pause: Rc::new(watch.guard(fd)),
-            idle_ns,
+            slowest,
             incoming: RefCell::new(incoming),
             outgoing: RefCell::default(),
             refused: Cell::new(false),
             last_come_ns: Cell::new(clock::coarse_ns()),
+            last_gone_ns: Cell::new(clock::coarse_ns()),
             has_come: Cell::new(false),
             sent: Cell::new(0),
         })
@@ -88,7 +110,7 @@ impl Wire {
         WireEnd(self.clone())
     }
 
-    /// Whether the look refused what came.
+    /// Whether the look refused some of what came, and the machine has had all before that.
     pub fn is_refused(&self) -> bool {
         self.refused.get()
     }
@@ -103,12 +125,26 @@ impl Wire {
         self.last_come_ns.get()
     }
 
+    /// When the last write had gone out, nanoseconds.
+    pub fn last_gone_ns(&self) -> u64 {
+        self.last_gone_ns.get()
+    }
+
     /// Puts bytes that were read already in front of what comes.
     pub fn begin_with(&self, early: Buffer) {
         let mut incoming = self.incoming.borrow_mut();
-        let taken = early.is_empty() || (incoming.look)(early.data(), 0);
-        self.refused.set(!taken);
         incoming.bytes = early;
+        self.look(&mut incoming, 0);
+    }
+
+    fn look(&self, incoming: &mut Incoming, sent: u64) {
+        let Incoming { look, bytes, .. } = incoming;
+        if bytes.is_empty() {
+            return;
+        }
+        let heeded = look(bytes.data(), sent);
+        self.refused.set(heeded < bytes.len());
+        bytes.truncate(heeded);
     }
 
     /// One turn of the machine, and then what it wrote goes out. Ready with the machine.
@@ -149,6 +185,7 @@ impl Wire {
                     out.gathered = Buffer::empty();
                     return Poll::Ready(Err(error));
                 }
+                self.last_gone_ns.set(clock::coarse_ns());
                 buffer.clear();
                 if out.gathered.capacity() == 0 && buffer.capacity() > BUFFER_SMALL {
                     out.gathered = buffer;
@@ -162,7 +199,9 @@ impl Wire {
             let buffer = std::mem::take(&mut out.gathered);
             let stream = self.stream.clone();
             let now = clock::coarse_ns();
-            self.guard.arm_write(now.saturating_add(self.idle_ns), self.idle_ns, u64::MAX);
+            let Slowest { idle_ns, .. } = self.slowest;
+            let gone_at = self.slowest.gone_at(now, buffer.len());
+            self.guard.arm_write(now.saturating_add(idle_ns), idle_ns, gone_at);
             out.pending = Some(Box::pin(async move { (*stream).as_ref().write_all(buffer).await }));
         }
     }
@@ -186,17 +225,14 @@ impl Wire {
     }
 
     fn poll_come(&self, cx: &mut Context<'_>, to: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.refused.get() {
-            return Poll::Pending;
-        }
         let mut incoming = self.incoming.borrow_mut();
-        if incoming.bytes.is_empty() {
-            let n = ready!(self.poll_fill(cx, &mut incoming))?;
-            let Incoming { look, bytes, .. } = &mut *incoming;
-            if n > 0 && !look(bytes.data(), self.sent.take()) {
-                self.refused.set(true);
-                return Poll::Pending;
-            }
+        if incoming.bytes.is_empty() && !self.refused.get() {
+            ready!(self.poll_fill(cx, &mut incoming))?;
+            self.look(&mut incoming, self.sent.take());
+        }
+        if incoming.bytes.is_empty() && self.refused.get() {
+            // Its driver looks whether this is so.
+            return Poll::Pending;
         }
         let n = incoming.bytes.len().min(to.remaining());
         to.put_slice(&incoming.bytes.data()[..n]);

@@ -97,7 +97,7 @@ impl Connection {
 
     /// Ends our side and reads what still comes, within bounds, so that the client can read its
     /// answer before a reset destroys it.
-    pub(super) async fn linger(&mut self) {
+    pub(super) async fn linger(&self) {
         self.introduced.take();
         self.stream.shut_write();
         self.guard.arm(clock::coarse_ns() + LINGER_NS, Expiry::ShutRead);

@@ -342,11 +342,20 @@ impl Download<'_, '_, '_> {
                 (Outlet::Socket(_), _) => Wire::Plain,
             },
             may_splice: self.splices(inlet, outlet, content),
-            limit: u64::MAX,
+            limit: self.most_content(response),
             announced,
             begun: &self.progress.begun,
             passed: 0,
             written: 0,
+        }
+    }
+
+    /// A stream's frames may bring content where there is none by the answer's head: to a client of
+    /// HTTP/1.1 it would be the next answer.
+    fn most_content(&self, response: &ResponseHead) -> u64 {
+        match (self.carrier, response.framing) {
+            (Carrier::Stream(_), Framing::None) => 0,
+            _ => u64::MAX,
         }
     }
 
@@ -370,7 +379,8 @@ impl Download<'_, '_, '_> {
             Stop::SenderBad(bad) => Failure::BadResponse(bad),
             Stop::SenderSlow if clock::coarse_ns() >= self.way.total_at_ns => Failure::TotalTimeout,
             Stop::SenderSlow => Failure::ResponseTimeout,
-            Stop::ReaderClosed | Stop::ReaderSlow | Stop::TooLarge => Failure::ClientGone,
+            Stop::TooLarge => Failure::BadResponse(Bad::UnexpectedFraming),
+            Stop::ReaderClosed | Stop::ReaderSlow => Failure::ClientGone,
             Stop::SenderClosed => Failure::ResponseIncomplete,
         }
     }

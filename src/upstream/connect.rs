@@ -249,6 +249,7 @@ impl Upstreams {
     pub fn sweep(&self, now_ns: u64, stats: &stats::Writer) {
         let told = |target: u32, idle: usize| stats.target(target).idle.set(idle as u64);
         self.pool.borrow_mut().sweep(now_ns, told);
+        self.shared.sweep();
         self.health.borrow_mut().sweep(now_ns);
     }
 }

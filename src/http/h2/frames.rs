@@ -1,13 +1,18 @@
 //! What a peer sends beside content, weighed: each frame that makes work and carries nothing runs
-//! up a debt, which time, requests, content and what we send pay off (gRPC's clients ping with every
+//! up a debt, which time, messages, content and what we send pay off (gRPC's clients ping with every
 //! message). A peer in too deep is not listened to any more.
+//!
+//! Messages and content may pay in advance, within bounds: a hundred requests that were begun are
+//! reset all at once when a page is left. The reset of a stream that is not young any more is no
+//! attack, only its end: somebody waited, and then left.
 //!
 //! This stands in front of the protocol's own machine, which answers each such frame as it comes:
 //! resets of streams that were just opened (CVE-2023-44487), PING, SETTINGS, empty DATA, PRIORITY,
 //! CONTINUATION without end, windows opened byte by byte.
 
 use crate::limits::{
-    H2_COST_CONTROL, H2_COST_RESET, H2_COST_SMALL, H2_DEBT_MAX, H2_PAID_PER_SECOND,
+    H2_COST_CONTROL, H2_COST_RESET, H2_COST_SMALL, H2_CREDIT_MAX, H2_DEBT_MAX, H2_PAID_PER_SECOND,
+    H2_YOUNG_NS,
 };
 
 /// Nanoseconds that pay for one point.
@@ -40,8 +45,19 @@ pub struct Frames {
     left: usize,
     /// Within a field block.
     block: bool,
-    debt: u64,
+    /// Below zero: paid in advance.
+    debt: i64,
     paid_at_ns: u64,
+    ages: Ages,
+}
+
+/// Which streams are not young any more: those up to a number that was the highest a while ago.
+#[derive(Debug, Default)]
+struct Ages {
+    old: u32,
+    highest: u32,
+    highest_at_ns: u64,
+    newest: u32,
 }
 
 impl Frames {
@@ -55,16 +71,18 @@ impl Frames {
             block: false,
             debt: 0,
             paid_at_ns: now_ns,
+            ages: Ages::default(),
         }
     }
 
-    /// Takes what has come. `sent` are the bytes that we sent since the last time. False: the debt is
-    /// too deep.
-    pub fn take(&mut self, mut bytes: &[u8], sent: u64, now_ns: u64) -> bool {
+    /// Takes what has come. `sent` are the bytes that we sent since the last time. Gives how many of the
+    /// bytes are to be heeded: fewer than all where the debt gets too deep.
+    pub fn take(&mut self, all: &[u8], sent: u64, now_ns: u64) -> usize {
         self.pay(sent, now_ns);
-        let skipped = self.preface.min(bytes.len());
+        self.ages.pass(now_ns);
+        let skipped = self.preface.min(all.len());
         self.preface -= skipped;
-        bytes = &bytes[skipped..];
+        let mut bytes = &all[skipped..];
         while !bytes.is_empty() {
             if self.left > 0 {
                 let n = self.left.min(bytes.len());
@@ -72,15 +90,19 @@ impl Frames {
                 bytes = &bytes[n..];
                 continue;
             }
+            let before = all.len() - bytes.len();
             let n = (HEADER - self.have).min(bytes.len());
             self.header[self.have..self.have + n].copy_from_slice(&bytes[..n]);
             self.have += n;
             bytes = &bytes[n..];
             if self.have == HEADER {
                 self.begin();
+                if self.debt > H2_DEBT_MAX {
+                    return before;
+                }
             }
         }
-        self.debt <= H2_DEBT_MAX
+        all.len()
     }
 
     /// Whether something has begun and not ended that comes at once from those who mean well: a
@@ -90,15 +112,17 @@ impl Frames {
         self.preface > 0 || self.have > 0 || self.left > 0 && !content || self.block
     }
 
-    /// A byte sent pays a point.
+    /// A byte sent pays a point. Neither that nor time pays in advance.
     fn pay(&mut self, sent: u64, now_ns: u64) {
         let earned = now_ns.saturating_sub(self.paid_at_ns) / POINT_NS;
         self.paid_at_ns += earned * POINT_NS;
-        self.debt = self.debt.saturating_sub(earned).saturating_sub(sent);
+        let paid = i64::try_from(earned.saturating_add(sent)).unwrap_or(i64::MAX);
+        self.debt = self.debt.min(self.debt.saturating_sub(paid).max(0));
     }
 
     fn begin(&mut self) {
-        let [a, b, c, kind, flags, ..] = self.header;
+        let [a, b, c, kind, flags, stream @ ..] = self.header;
+        let stream = u32::from_be_bytes(stream) & (u32::MAX >> 1);
         self.have = 0;
         self.left = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
         match kind {
@@ -106,20 +130,29 @@ impl Frames {
             _ => {}
         }
         let cost = match kind {
-            HEADERS => return self.pay_by_frame(),
-            DATA if self.left > 0 => return self.pay_by_frame(),
+            HEADERS => {
+                self.ages.newest = self.ages.newest.max(stream);
+                -H2_COST_CONTROL
+            }
+            DATA if self.left > 0 => -H2_COST_CONTROL,
             DATA if flags & END_STREAM != 0 => 0,
-            GOAWAY => 0,
+            RST_STREAM if stream <= self.ages.old => H2_COST_SMALL,
             RST_STREAM => H2_COST_RESET,
-            PING | SETTINGS | CONTINUATION | DATA => H2_COST_CONTROL,
+            PING | SETTINGS | GOAWAY | CONTINUATION | DATA => H2_COST_CONTROL,
             // A kind that nobody knows is to be overlooked, which costs little.
             _ => H2_COST_SMALL,
         };
-        self.debt = self.debt.saturating_add(cost);
+        self.debt = self.debt.saturating_add(cost).max(-H2_CREDIT_MAX);
     }
+}
 
-    fn pay_by_frame(&mut self) {
-        self.debt = self.debt.saturating_sub(H2_COST_CONTROL);
+impl Ages {
+    fn pass(&mut self, now_ns: u64) {
+        if now_ns.saturating_sub(self.highest_at_ns) >= H2_YOUNG_NS {
+            self.old = self.highest;
+            self.highest = self.newest;
+            self.highest_at_ns = now_ns;
+        }
     }
 }
 
@@ -140,16 +173,24 @@ mod tests {
     /// How many of a frame are taken at once, in pieces of `step` bytes.
     fn taken(frame: &[u8], step: usize) -> usize {
         let mut frames = Frames::new(0, 0);
-        let one = |_: &usize| frame.chunks(step).all(|piece| frames.take(piece, 0, 0));
+        let one = |_: &usize| frame.chunks(step).all(|piece| all(&mut frames, piece, 0, 0));
         (0..1_000_000).take_while(one).count()
+    }
+
+    fn all(frames: &mut Frames, bytes: &[u8], sent: u64, now_ns: u64) -> bool {
+        frames.take(bytes, sent, now_ns) == bytes.len()
+    }
+
+    fn within(cost: i64) -> std::ops::RangeInclusive<usize> {
+        1..=usize::try_from((H2_DEBT_MAX + H2_CREDIT_MAX) / cost).expect("small") + 1
     }
 
     #[test]
     fn floods_are_noticed_however_they_are_cut() {
         for step in [1, 7, 9, 1000] {
-            let within = |n: u64| 0..=usize::try_from(H2_DEBT_MAX / n).expect("small") + 1;
             assert!(within(H2_COST_CONTROL).contains(&taken(&frame(PING, 0, 8), step)));
             assert!(within(H2_COST_CONTROL).contains(&taken(&frame(SETTINGS, 0, 0), step)));
+            assert!(within(H2_COST_CONTROL).contains(&taken(&frame(GOAWAY, 0, 8), step)));
             assert!(within(H2_COST_CONTROL).contains(&taken(&frame(DATA, 0, 0), step)));
             assert!(within(H2_COST_RESET).contains(&taken(&frame(RST_STREAM, 0, 4), step)));
             assert!(within(H2_COST_SMALL).contains(&taken(&frame(PRIORITY, 0, 5), step)));
@@ -171,26 +212,67 @@ mod tests {
     fn time_and_what_is_sent_pay() {
         let ping = frame(PING, 0, 8);
         let mut frames = Frames::new(0, 0);
-        assert!((0..10_000).all(|n| frames.take(&ping, 0, n * H2_COST_CONTROL * POINT_NS)));
+        let cost = u64::try_from(H2_COST_CONTROL).expect("positive");
+        assert!((0..10_000).all(|n| all(&mut frames, &ping, 0, n * cost * POINT_NS)));
         let mut frames = Frames::new(0, 0);
-        assert!((0..10_000).all(|_| frames.take(&ping, H2_COST_CONTROL, 0)));
+        assert!((0..10_000).all(|_| all(&mut frames, &ping, cost, 0)));
+    }
+
+    #[test]
+    fn neither_time_nor_what_is_sent_pays_in_advance() {
+        let mut frames = Frames::new(0, 0);
+        let ping = frame(PING, 0, 8);
+        assert!(all(&mut frames, &ping, 1 << 30, 1 << 50));
+        let more = (0..1_000_000).take_while(|_| all(&mut frames, &ping, 0, 1 << 50)).count();
+        assert_eq!(more, usize::try_from(H2_DEBT_MAX / H2_COST_CONTROL).expect("small") - 1);
+    }
+
+    #[test]
+    fn requests_begun_pay_for_their_resets_later() {
+        let mut frames = Frames::new(0, 0);
+        assert!(all(&mut frames, &frame(HEADERS, END_HEADERS, 20).repeat(100), 0, 0));
+        assert!(all(&mut frames, &frame(RST_STREAM, 0, 4).repeat(100), 0, 0));
+    }
+
+    #[test]
+    fn who_waited_and_then_left_is_no_attacker() {
+        let mut frames = Frames::new(0, 0);
+        let both = [frame(HEADERS, END_HEADERS, 20), frame(RST_STREAM, 0, 4)];
+        for round in 0..10u64 {
+            let now = |seconds| (4 * round + seconds) * H2_YOUNG_NS;
+            assert!(all(&mut frames, &both[0], 0, now(1)));
+            assert!(all(&mut frames, &both[0], 0, now(2)));
+            assert!(all(&mut frames, &both[1].repeat(400), 0, now(3)));
+        }
+    }
+
+    #[test]
+    fn what_is_heeded_ends_before_the_frame_that_is_too_much() {
+        let ping = frame(PING, 0, 8);
+        let mut frames = Frames::new(24, 0);
+        let bytes = [vec![b'P'; 24], ping.repeat(500)].concat();
+        let heeded = frames.take(&bytes, 0, 0);
+        let most = usize::try_from(H2_DEBT_MAX / H2_COST_CONTROL).expect("small");
+        assert_eq!(heeded, 24 + most * ping.len());
     }
 
     #[test]
     fn a_request_does_not_pay_for_its_reset() {
         let both = [frame(HEADERS, END_HEADERS, 20), frame(RST_STREAM, 0, 4)].concat();
         let most = H2_DEBT_MAX / (H2_COST_RESET - H2_COST_CONTROL) + 1;
-        assert!(taken(&both, 64) <= usize::try_from(most).expect("small"));
+        assert!(taken(&both, 64) <= usize::try_from(most).expect("small") + 1);
     }
 
     #[test]
     fn a_block_without_end_is_within() {
         let mut frames = Frames::new(3, 0);
         assert!(frames.is_within());
-        assert!(frames.take(b"PRI", 0, 0) && !frames.is_within());
-        assert!(frames.take(&frame(HEADERS, 0, 4), 0, 0) && frames.is_within());
-        assert!(frames.take(&frame(CONTINUATION, END_HEADERS, 4), 0, 0) && !frames.is_within());
-        assert!(frames.take(&frame(DATA, 0, 9)[..12], 0, 0) && !frames.is_within());
-        assert!(frames.take(&[0; 8], 0, 0) && frames.is_within());
+        assert!(all(&mut frames, b"PRI", 0, 0) && !frames.is_within());
+        assert!(all(&mut frames, &frame(HEADERS, 0, 4), 0, 0) && frames.is_within());
+        assert!(
+            all(&mut frames, &frame(CONTINUATION, END_HEADERS, 4), 0, 0) && !frames.is_within()
+        );
+        assert!(all(&mut frames, &frame(DATA, 0, 9)[..12], 0, 0) && !frames.is_within());
+        assert!(all(&mut frames, &[0; 8], 0, 0) && frames.is_within());
     }
 }

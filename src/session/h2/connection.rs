@@ -14,11 +14,11 @@ use h2::{Reason, RecvStream, server};
 use crate::http::h2::decode;
 use crate::http::h2::frames::Frames;
 use crate::io::multiplexed::Piece;
-use crate::io::polled::{Wire, WireEnd};
-use crate::io::{Buffer, Expiry, Stream, clock, spawn};
+use crate::io::polled::{Slowest, Wire, WireEnd};
+use crate::io::{Buffer, Expiry, Guard, Stream, clock, spawn};
 use crate::limits::{
-    BUFFER_SMALL, H2_CONNECTION_WINDOW, H2_HEAD_FACTOR, H2_LAST_WORDS_NS, H2_SEND_BUFFER,
-    H2_STREAM_WINDOW,
+    BUFFER_SMALL, H2_CONNECTION_WINDOW, H2_GIVEN_UP, H2_HEAD_FACTOR, H2_LAST_WORDS_NS,
+    H2_SEND_BUFFER, H2_STREAM_WINDOW,
 };
 use crate::respond::failure::Failure;
 
@@ -39,9 +39,8 @@ pub(in crate::session) async fn serve(connection: Connection, early: Buffer) {
         driver.run().await;
     }
     connection.core.stats.listener(listener).http2_open.down();
-    if let Some(mut connection) = Rc::into_inner(connection) {
-        connection.linger().await;
-    }
+    // Also where streams are left, which end by themselves: the last word is not to be lost.
+    connection.linger().await;
 }
 
 impl AsRef<Stream> for Connection {
@@ -90,6 +89,8 @@ enum Stage {
 }
 
 struct Driver {
+    /// No descriptor's: what the client sends and nobody reads any more must not move it.
+    deadline: Guard,
     connection: Rc<Connection>,
     machine: server::Connection<WireEnd, Piece>,
     wire: Rc<Wire>,
@@ -104,10 +105,13 @@ impl Driver {
     async fn begin(connection: &Rc<Connection>, early: Buffer) -> Option<Self> {
         let settings = connection.listener.settings();
         let frames = Rc::new(RefCell::new(Frames::new(PREFACE, clock::coarse_ns())));
-        let wire = wire(connection, &frames, settings.idle_ns);
+        let wire = wire(connection, &frames);
         wire.begin_with(early);
+        // What it waited for has come.
+        connection.guard.disarm();
+        let deadline = connection.core.watch.stream_guard();
         let at = clock::coarse_ns().saturating_add(settings.header_ns);
-        connection.guard.arm(at, Expiry::ShutBoth);
+        deadline.arm(at, Expiry::Wake);
         let max_head = settings.http.max_head.saturating_mul(H2_HEAD_FACTOR);
         let mut handshake = pin!(
             Builder::new()
@@ -116,19 +120,21 @@ impl Driver {
                 .max_concurrent_streams(settings.max_streams)
                 .max_header_list_size(u32::try_from(max_head).unwrap_or(u32::MAX))
                 .max_send_buffer_size(H2_SEND_BUFFER)
+                .max_concurrent_reset_streams(H2_GIVEN_UP)
                 .enable_connect_protocol()
                 .handshake::<_, Piece>(wire.end())
         );
-        let made = poll_fn(|cx| wire.poll_turn(cx, |cx| handshake.as_mut().poll(cx))).await;
-        connection.guard.disarm();
+        let turns = poll_fn(|cx| wire.poll_turn(cx, |cx| handshake.as_mut().poll(cx)));
+        let machine = deadline.unless_expired(turns).await?.ok()?;
         let open = Rc::new(Open {
             count: Cell::new(0),
             silent_since_ns: Cell::new(clock::coarse_ns()),
             driver: RefCell::default(),
         });
         Some(Self {
+            deadline,
             connection: connection.clone(),
-            machine: made.ok()?,
+            machine,
             wire,
             frames,
             open,
@@ -142,25 +148,46 @@ impl Driver {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.connection.guard.poll_expired(cx).is_ready() && self.is_over_due() {
+        if self.deadline.poll_expired(cx).is_ready() && self.is_over_due() {
             return Poll::Ready(());
         }
         loop {
             let Self { machine, wire, .. } = self;
             match wire.poll_turn(cx, |cx| machine.poll_accept(cx)) {
                 Poll::Ready(Some(Ok((request, respond)))) => self.take(request, respond),
-                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Ready(end) => {
+                    self.note(end.and_then(Result::err));
+                    return Poll::Ready(());
+                }
                 Poll::Pending if self.turns() => {}
                 Poll::Pending => break,
             }
         }
         *self.open.driver.borrow_mut() = Some(cx.waker().clone());
         self.arm();
-        self.connection.guard.poll_expired(cx).map(|_| ())
+        self.deadline.poll_expired(cx).map(|_| ())
     }
 
-    /// A stream begins.
-    fn take(&mut self, request: Request<RecvStream>, respond: SendResponse<Piece>) {
+    /// The machine has bounds of its own, and says the same of who breaks them.
+    fn note(&self, error: Option<h2::Error>) {
+        let known = matches!(self.stage, Stage::Refused(_));
+        let calms = |e: h2::Error| e.is_library() && e.reason() == Some(Reason::ENHANCE_YOUR_CALM);
+        if !known && error.is_some_and(calms) {
+            self.count_refusal();
+        }
+    }
+
+    fn count_refusal(&self) {
+        let listener = self.connection.listener.id;
+        self.connection.core.stats.listener(listener).http2_refused.up();
+    }
+
+    /// A stream begins. Who was told long ago to begin no more, and does not even answer that, has them
+    /// refused.
+    fn take(&mut self, request: Request<RecvStream>, mut respond: SendResponse<Piece>) {
+        if matches!(self.stage, Stage::Leaving(at) if clock::coarse_ns() > at + H2_LAST_WORDS_NS) {
+            return respond.send_reset(Reason::REFUSED_STREAM);
+        }
         let guard = self.connection.core.watch.stream_guard();
         let (parts, body) = request.into_parts();
         let stream = ClientStream::new(body, respond, guard);
@@ -180,8 +207,6 @@ impl Driver {
     fn turns(&mut self) -> bool {
         let now = clock::coarse_ns();
         if self.wire.is_refused() && !matches!(self.stage, Stage::Refused(_)) {
-            let listener = self.connection.listener.id;
-            self.connection.core.stats.listener(listener).http2_refused.up();
             self.refuse(now);
             return true;
         }
@@ -202,6 +227,7 @@ impl Driver {
 
     fn refuse(&mut self, now_ns: u64) {
         self.stage = Stage::Refused(now_ns);
+        self.count_refusal();
         self.machine.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
     }
 
@@ -215,14 +241,17 @@ impl Driver {
         let now = clock::coarse_ns();
         match self.stage {
             Stage::Refused(_) => return true,
-            Stage::Leaving(_) if self.open.count.get() == 0 => return true,
-            Stage::Leaving(_) | Stage::Serving if self.within_since_ns.is_some() => {
-                self.refuse(now)
-            }
+            _ if self.within_until_ns() <= now => self.refuse(now),
+            Stage::Leaving(_) => return self.open.count.get() == 0,
             Stage::Serving => self.leave(now),
-            Stage::Leaving(_) => {}
         }
         false
+    }
+
+    /// Until when what has begun, and should come at once, must have come.
+    fn within_until_ns(&self) -> u64 {
+        let header_ns = self.connection.listener.settings().header_ns;
+        self.within_since_ns.map_or(u64::MAX, |at| at.saturating_add(header_ns))
     }
 
     /// Sets the deadline of what is waited for.
@@ -232,29 +261,37 @@ impl Driver {
         let since = self.within_since_ns.unwrap_or_else(clock::coarse_ns);
         self.within_since_ns = within.then_some(since);
         let silent = self.open.count.get() == 0;
-        let since = self.open.silent_since_ns.get();
+        // Answers that were handed over whole may still be on their way.
+        let owes = self.machine.has_streams();
+        let moved = if owes { self.wire.last_gone_ns() } else { 0 };
+        let since = self.open.silent_since_ns.get().max(moved);
         let idle_ns = match self.connection.requests.get() {
             0 => settings.header_ns,
             _ => settings.idle_ns,
         };
+        let last_ns = if owes { idle_ns } else { H2_LAST_WORDS_NS };
         let idle_at = match self.stage {
             Stage::Serving if silent => since.saturating_add(idle_ns),
-            Stage::Leaving(at) if silent => at.max(since).saturating_add(H2_LAST_WORDS_NS),
+            Stage::Leaving(at) if silent => at.max(since).saturating_add(last_ns),
             Stage::Refused(at) => at.saturating_add(H2_LAST_WORDS_NS),
             Stage::Serving | Stage::Leaving(_) => u64::MAX,
         };
-        let within_at = self.within_since_ns.map(|at| at.saturating_add(settings.header_ns));
-        let at = idle_at.min(within_at.unwrap_or(u64::MAX));
-        self.connection.guard.arm(at, Expiry::Wake);
+        self.deadline.arm(idle_at.min(self.within_until_ns()), Expiry::Wake);
     }
 }
 
-fn wire(connection: &Rc<Connection>, frames: &Rc<RefCell<Frames>>, idle_ns: u64) -> Rc<Wire> {
+fn wire(connection: &Rc<Connection>, frames: &Rc<RefCell<Frames>>) -> Rc<Wire> {
+    let settings = connection.listener.settings();
+    let slowest = Slowest {
+        idle_ns: settings.idle_ns,
+        rate: settings.body_min_rate,
+        grace_ns: settings.body_grace_ns,
+    };
     let frames = frames.clone();
     let look = Box::new(move |bytes: &[u8], sent| {
         frames.borrow_mut().take(bytes, sent, clock::coarse_ns())
     });
-    Wire::new(connection.clone(), &connection.core.watch, idle_ns, look)
+    Wire::new(connection.clone(), &connection.core.watch, slowest, look)
 }
 
 async fn serve_stream(

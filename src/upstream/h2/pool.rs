@@ -13,6 +13,7 @@ use super::driver::{self, Driver};
 use super::shared::{Lease, Shared, Terms};
 use super::stream::TargetStream;
 use crate::io::{Buffer, Expiry, Watch, clock, spawn, timeout};
+use crate::limits::H2_ATTEMPTS;
 use crate::upstream::group::{Destination, Group, Target};
 use crate::upstream::open::{ConnectError, open};
 
@@ -26,6 +27,8 @@ pub struct SharedPool {
 struct Slot {
     ready: Vec<Rc<Shared>>,
     attempts: Vec<Rc<Attempt>>,
+    /// How many streams the target allowed on the last connection.
+    allows: Option<usize>,
 }
 
 /// A connection being made, and who waits for it.
@@ -63,7 +66,7 @@ impl SharedPool {
 
     /// A stream to the target over a connection there is.
     pub fn ready_stream(&self, target: &Target, group: &Group) -> Option<TargetStream> {
-        let lease = self.lease(target.id, group)?;
+        let lease = self.lease(target, group)?;
         Some(TargetStream::new(lease, self.watch.stream_guard(), target.id))
     }
 
@@ -81,8 +84,8 @@ impl SharedPool {
         let guard = self.watch.stream_guard();
         let mut waited = false;
         guard.arm(clock::coarse_ns().saturating_add(nanos(within)), Expiry::Wake);
-        loop {
-            if let Some(lease) = self.lease(target.id, group) {
+        for _ in 0..=H2_ATTEMPTS {
+            if let Some(lease) = self.lease(target, group) {
                 guard.disarm();
                 return Ok((TargetStream::new(lease, guard, target.id), waited));
             }
@@ -93,6 +96,7 @@ impl SharedPool {
                 .await
                 .unwrap_or(Err(ConnectError::TimedOut))?;
         }
+        Err(ConnectError::Failed)
     }
 
     fn slot<T>(&self, target: u32, use_it: impl FnOnce(&mut Slot) -> T) -> T {
@@ -104,23 +108,32 @@ impl SharedPool {
         use_it(&mut all[index])
     }
 
-    fn lease(&self, target: u32, group: &Group) -> Option<Lease> {
-        self.slot(target, |slot| {
-            slot.ready.iter().find(|shared| shared.has_room(group)).map(Lease::take)
+    /// A place on a connection there is. What has no room though it is idle (its target allows no streams,
+    /// or is spoken to under other terms by now) is of no use to anybody, and closed.
+    fn lease(&self, target: &Target, group: &Group) -> Option<Lease> {
+        self.slot(target.id, |slot| {
+            let found = slot.ready.iter().find(|shared| shared.has_room(target, group));
+            if found.is_none() {
+                slot.ready
+                    .iter()
+                    .filter(|shared| shared.is_idle())
+                    .for_each(|shared| shared.close());
+            }
+            found.map(Lease::take)
         })
     }
 
     /// One that has room for another who waits, or a new one.
     fn attempt(self: &Rc<Self>, target: &Target, group: &Group, within: Duration) -> Rc<Attempt> {
         let known = self.slot(target.id, |slot| {
-            let mut all = slot.attempts.iter();
-            all.find(|attempt| attempt.joined.get() < group.max_streams).cloned()
+            let most = slot.allows.unwrap_or(usize::MAX).min(group.max_streams);
+            slot.attempts.iter().find(|attempt| attempt.joined.get() < most).cloned()
         });
         let attempt = known.unwrap_or_else(|| {
             let attempt = Attempt::new();
             self.slot(target.id, |slot| slot.attempts.push(attempt.clone()));
             let destination = target.destination(group);
-            let terms = Terms::of(group, within);
+            let terms = Terms::of(target, group, within);
             spawn(self.clone().connect(target.id, destination, terms, attempt.clone()));
             attempt
         });
@@ -140,7 +153,10 @@ impl SharedPool {
         self.slot(target, |slot| slot.attempts.retain(|other| !Rc::ptr_eq(other, &attempt)));
         match made {
             Ok((driver, shared)) => {
-                self.slot(target, |slot| slot.ready.push(shared.clone()));
+                self.slot(target, |slot| {
+                    slot.allows = Some(shared.allows());
+                    slot.ready.push(shared.clone());
+                });
                 attempt.end(Ok(()));
                 driver.run().await;
                 shared.close();
@@ -163,6 +179,18 @@ impl SharedPool {
         }
         let begun = timeout(within, driver::begin(&self.watch, stream, terms)).await;
         begun.ok_or(ConnectError::TimedOut)?
+    }
+
+    /// Closes idle connections beyond those that may be kept.
+    pub fn sweep(&self) {
+        for slot in self.by_target.borrow().iter() {
+            let kept = slot.ready.iter().filter(|shared| shared.is_kept());
+            for (n, shared) in kept.enumerate() {
+                if n >= shared.max_idle() {
+                    shared.close();
+                }
+            }
+        }
     }
 
     /// Takes no more streams on connections to targets for which `keep` does not hold.

@@ -13,7 +13,7 @@ use crate::io::clock;
 use crate::io::multiplexed::Piece;
 use crate::io::polled::Wire;
 use crate::limits::H2_LAST_WORDS_NS;
-use crate::upstream::group::Group;
+use crate::upstream::group::{Address, Group, Target};
 
 /// A connection to a target and its streams.
 pub(super) struct Shared {
@@ -31,6 +31,8 @@ pub(super) struct Shared {
 /// What a connection was made with.
 #[derive(Clone)]
 pub(super) struct Terms {
+    address: Address,
+    max_idle: usize,
     tls: Option<Arc<rustls::ClientConfig>>,
     pub(super) max_streams: usize,
     pub(super) max_head: usize,
@@ -39,8 +41,10 @@ pub(super) struct Terms {
 }
 
 impl Terms {
-    pub(super) fn of(group: &Group, within: Duration) -> Self {
+    pub(super) fn of(target: &Target, group: &Group, within: Duration) -> Self {
         Self {
+            address: target.address.clone(),
+            max_idle: group.max_idle,
             tls: group.tls.clone(),
             max_streams: group.max_streams,
             max_head: group.max_response_head,
@@ -102,9 +106,18 @@ impl Shared {
         }
     }
 
-    /// Whether another stream may begin on it, for a group of these terms.
-    pub(super) fn has_room(&self, group: &Group) -> bool {
-        let same = self.terms.tls.as_ref().map(Arc::as_ptr) == group.tls.as_ref().map(Arc::as_ptr);
+    /// How many streams the target allows.
+    pub(super) fn allows(&self) -> usize {
+        let requests = self.requests.borrow();
+        requests.as_ref().map_or(0, SendRequest::current_max_send_streams)
+    }
+
+    /// Whether another stream may begin on it, to this target of a group. A target's id may have come to
+    /// stand for another while the connection was made.
+    pub(super) fn has_room(&self, target: &Target, group: &Group) -> bool {
+        let terms = &self.terms;
+        let same = terms.tls.as_ref().map(Arc::as_ptr) == group.tls.as_ref().map(Arc::as_ptr)
+            && terms.address == target.address;
         let mut requests = self.requests.borrow_mut();
         let Some(requests) = requests.as_mut().filter(|_| same && !self.closing.get()) else {
             return false;
@@ -116,6 +129,21 @@ impl Shared {
         }
         let most = requests.current_max_send_streams().min(group.max_streams);
         ready.is_ready() && self.open.get() < most
+    }
+
+    /// Whether it carries nothing now.
+    pub(super) fn is_idle(&self) -> bool {
+        self.open.get() == 0
+    }
+
+    /// Whether it carried something, and carries nothing now.
+    pub(super) fn is_kept(&self) -> bool {
+        self.is_idle() && self.has_carried()
+    }
+
+    /// How many idle ones there may be, to its target.
+    pub(super) fn max_idle(&self) -> usize {
+        self.terms.max_idle
     }
 
     /// Takes no more streams, and ends with the last of those it has.

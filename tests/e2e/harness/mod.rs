@@ -5,6 +5,7 @@
 
 pub mod acme;
 mod admin;
+pub mod by_hand;
 mod caller;
 mod certificates;
 mod client;

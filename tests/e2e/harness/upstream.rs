@@ -403,6 +403,18 @@ impl Peer {
         self.wire.exactly(n).expect("that many bytes")
     }
 
+    /// Reads that many bytes; `None` if the connection ended before.
+    pub fn try_exactly(&mut self, n: usize) -> Option<Vec<u8>> {
+        match self.wire.exactly(n) {
+            Ok(bytes) => Some(bytes),
+            Err(Broken::TimedOut) if !self.stopping() => panic!("neither bytes nor an end"),
+            Err(_) => {
+                self.end();
+                None
+            }
+        }
+    }
+
     /// Reads that many bytes and keeps none.
     pub fn discard(&mut self, n: u64) {
         self.wire.discard(n).expect("that many bytes");
