@@ -155,6 +155,9 @@ fn forwarded(out: &mut String, route: &Route, name: &str, upstream: Option<&Upst
         out,
         "  timeouts connect {connect}, first_byte {first_byte}, idle {idle}, total {total}"
     );
+    if route.grpc_web {
+        let _ = writeln!(out, "  grpc_web");
+    }
     if !route.upgrades.is_empty() {
         let total = t.tunnel_total.map_or("none".into(), |total| HumanDuration(total).to_string());
         let (upgrades, tunnel) = (route.upgrades.join(", "), HumanDuration(t.tunnel));

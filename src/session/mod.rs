@@ -22,6 +22,7 @@ mod download;
 mod downstream;
 mod exchange;
 mod forward;
+mod grpc;
 mod h2;
 mod handshake;
 mod introduce;

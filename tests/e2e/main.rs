@@ -21,6 +21,8 @@ mod examples;
 mod failures;
 mod fairness;
 mod forwarding;
+mod grpc;
+mod grpc_web;
 mod http;
 mod http_strict;
 mod leaks;

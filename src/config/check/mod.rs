@@ -4,6 +4,7 @@
 //! on, so that one run reports everything. A part without a sensible value is left out.
 
 mod action;
+mod grpc;
 mod limit;
 mod listener;
 mod matcher;

@@ -21,7 +21,7 @@ pub use limit::Limit;
 pub use listener::{Http, Listener};
 pub use process::{AccessLog, Admin, Forwarding, Log, Server};
 pub use route::{
-    HeaderEdits, OneOrMore, Redirect, Respond, Route, Timeouts, ValueMatch, ValueTests,
+    GrpcMatch, HeaderEdits, OneOrMore, Redirect, Respond, Route, Timeouts, ValueMatch, ValueTests,
 };
 pub use tls::{Certificate, ClientCertificates, Tls};
 pub use upstream::{BalanceName, Target, Upstream, WeightedTarget};

@@ -9,6 +9,7 @@ mod client;
 mod confined;
 mod gate;
 mod gateway;
+pub mod grpc;
 mod process;
 mod tls;
 mod upstream;

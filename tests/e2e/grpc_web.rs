@@ -1,0 +1,1 @@
+//! gRPC-Web, told as gRPC and back.
