@@ -27,6 +27,7 @@ fn keys(client: u32) -> KeySource<'static> {
         fields: &[],
         buf: &[],
         query: None,
+        identity: None,
         path_parameter: &|_| b"",
     }
 }

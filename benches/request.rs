@@ -207,6 +207,7 @@ impl Core {
             request_id: &self.request_id,
             route: route.name.as_bytes(),
             scheme: b"http",
+            identity: None,
             parameters: &parameters,
         };
         let path = match &rules.rewrite {
@@ -218,6 +219,8 @@ impl Core {
             client: &client_text,
             trust: Trust::of(client.trusted, from),
             scheme: Scheme::Http,
+            identity: None,
+            early: false,
             request_id: &self.request_id,
             random: (random.u128(..), random.u64(..)),
         };
@@ -251,6 +254,7 @@ fn asked<'a>(head: &'a RequestHead, buf: &'a [u8]) -> route::Request<'a> {
         method_text: head.method_span.of(buf),
         fields: &head.fields,
         buf,
+        identity: None,
     }
 }
 
@@ -273,6 +277,7 @@ fn permit(
         fields: asked.fields,
         buf: asked.buf,
         query: asked.query,
+        identity: None,
         path_parameter: &|ix| params.value(ix, asked.path),
     };
     let concurrency = route.concurrency();
@@ -361,11 +366,12 @@ impl Way<'_, '_> {
             client: self.values.client_ip,
             peer: self.values.client_ip,
             listener: listener.name.as_bytes(),
+            identity: None,
             method: self.asked.method_text,
             host: self.asked.host,
             path: self.asked.path,
             query: self.asked.query,
-            minor_version: 1,
+            version: tollgate::http::Version::Http11,
             status,
             bytes_out: 1024,
             duration_us: 1234,

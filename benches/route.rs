@@ -24,6 +24,7 @@ fn route(host: String, path: String) -> Route {
         methods: vec!["GET".into(), "POST".into()],
         headers: vec![],
         query: vec![],
+        client_certificate: vec![],
         action: Action::Upstream("app".into()),
         rewrite: Rewrite::None,
         request_headers: HeaderEdits::default(),
@@ -121,6 +122,7 @@ fn find(table: &Table, (host, path): (&[u8], &[u8]), params: &mut Params) -> Fou
         method_text: b"GET",
         fields: &[],
         buf: &[],
+        identity: None,
     };
     table.find(&request, params)
 }

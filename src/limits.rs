@@ -296,6 +296,10 @@ pub const MAX_BUFFER_MEMORY_LEAST: u64 = 1 << 20;
 /// Most limits in one scope (a route, a listener, the file): a request is judged by each.
 pub const CONFIG_MAX_LIMITS: usize = 16;
 
+/// Most values that a route accepts for one thing a client certificate says: they are looked through
+/// one by one. Who has more clients gives them an authority of their own.
+pub const CONFIG_MAX_CLIENTS: usize = 64;
+
 // access log, resolving, file watching
 
 /// Finished record buffers kept for the workers to fill again: a few a worker, whatever the queue.
@@ -319,6 +323,13 @@ pub const TLS_FOLDER_MAX: usize = 300_000;
 /// Sessions kept for clients that resume without a ticket, by those who share a kind of client
 /// certificate; each some hundred bytes, some thousand with a client's certificates.
 pub const TLS_SESSIONS: usize = 16_384;
+/// Bytes of early data that a client may send: heads of some requests, each without content.
+pub const TLS_EARLY_DATA: u32 = 16 << 10;
+/// Seconds for which a session ticket under a key from a file is good: as long as one under a key of
+/// the process, whose keys are forgotten by then.
+pub const TLS_TICKET_LIFETIME: u32 = 12 * 60 * 60;
+/// Files with keys of session tickets: one in use, one before, one to come, for several rotations.
+pub const TLS_TICKET_KEYS: usize = 8;
 /// How long the certificate of `tollgate demo` is good for: longer than a demo.
 pub const DEMO_CERTIFICATE: std::time::Duration = std::time::Duration::from_secs(90 * 24 * 3600);
 /// A certificate with fewer days left than this is warned of: whoever renews a month before the end,
@@ -504,3 +515,8 @@ pub const H2_COST_SMALL: u64 = 10;
 pub const H2_PAID_PER_SECOND: u64 = 1_000;
 /// How long a connection that was told to go away is given to take that in.
 pub const H2_LAST_WORDS_NS: u64 = 1_000_000_000;
+// accept, the ClientHello
+
+/// Bytes that a ClientHello may take, its records' heads included. Usual ones have some 500; with
+/// post-quantum key shares 2 KiB. One record holds as much.
+pub const CLIENT_HELLO_MAX: usize = 16 << 10;

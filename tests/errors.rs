@@ -46,6 +46,8 @@ fn failures() -> Vec<Failure> {
         F::ResponseTimeout,
         F::TotalTimeout,
         F::TunnelTimeout,
+        F::HelloTimeout,
+        F::NoForward,
     ];
     for failure in &all {
         match failure {
@@ -58,7 +60,7 @@ fn failures() -> Vec<Failure> {
             F::NoTarget | F::ConnectFailed | F::ConnectTimeout | F::NoDescriptors => {}
             F::ClosedEarly | F::BadResponse(_) | F::ResponseIncomplete => {}
             F::FirstByteTimeout | F::ResponseTimeout | F::TotalTimeout => {}
-            F::TunnelTimeout => {}
+            F::TunnelTimeout | F::HelloTimeout | F::NoForward => {}
         }
     }
     all

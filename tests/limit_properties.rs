@@ -30,6 +30,7 @@ fn source<'a>(parameter: &'a dyn Fn(usize) -> &'a [u8]) -> KeySource<'a> {
         fields: &[],
         buf: &[],
         query: None,
+        identity: None,
         path_parameter: parameter,
     }
 }

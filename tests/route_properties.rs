@@ -27,6 +27,7 @@ fn route(host: &str, path: &str) -> Route {
         methods: vec![],
         headers: vec![],
         query: vec![],
+        client_certificate: vec![],
         action: Action::Upstream("app".into()),
         rewrite: Rewrite::None,
         request_headers: HeaderEdits::default(),
@@ -115,6 +116,7 @@ impl Sent {
             method_text: self.method.as_bytes(),
             fields: &fields,
             buf: &buf,
+            identity: None,
         })
     }
 
@@ -454,7 +456,7 @@ proptest! {
             let (method, method_text) = (Method::Other, &b""[..]);
             let query = Some(&query[..]);
             let request =
-                Request { host: &host, path, query, method, method_text, fields: &[], buf: &[] };
+                Request { host: &host, path, query, method, method_text, fields: &[], buf: &[], identity: None };
             let mut params = Params::default();
             table.find(&request, &mut params);
             table.explain(&routes, &request);

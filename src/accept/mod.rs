@@ -1,4 +1,5 @@
-//! Stage 1: a connection arrives. Owns the accept loop, the admission caps and the PROXY protocol;
+//! Stage 1: a connection arrives. Owns the accept loop, the admission caps, the PROXY protocol and the
+//! look at what server a client of TLS asks for;
 //! knows nothing of HTTP or of what a connection is for.
 //!
 //! Invariants:
@@ -6,6 +7,7 @@
 //! - Without descriptors it pauses, sheds one waiting connection and says so; it never spins.
 
 mod admission;
+pub mod client_hello;
 mod peer;
 pub mod proxy_protocol;
 

@@ -12,6 +12,8 @@ pub mod diagnostic;
 mod document;
 mod environment;
 pub mod file;
+mod forward;
+mod identity;
 mod quantity;
 mod reference;
 mod remark;
@@ -28,6 +30,8 @@ mod written;
 use serde::Deserialize;
 
 pub use diagnostic::{Diagnostic, Severity};
+pub use forward::*;
+pub use identity::{ClientAttribute, ClientTest};
 pub use reference::{reference, schema};
 pub use remark::{Remark, Step};
 pub use settings::*;

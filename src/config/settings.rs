@@ -12,6 +12,8 @@ use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::forward::{Forward, ListenerMode};
+use super::identity::{ClientAttribute, ClientTest};
 use super::tls::Tls;
 use super::upstream_tls::UpstreamTls;
 
@@ -155,13 +157,15 @@ pub struct Listener {
     pub name: String,
     /// Address.
     pub listen: SocketAddr,
+    /// What its connections are taken for.
+    pub mode: ListenerMode,
     /// Networks whose X-Forwarded-For / Forwarded is believed.
     pub trusted_proxies: Vec<IpNet>,
     /// Which field a trusted proxy writes the client address to.
     pub client_address_from: ClientAddressField,
     /// Which PROXY header connections begin with.
     pub proxy_protocol: AcceptProxyProtocol,
-    /// Limits for every request on this listener.
+    /// Limits for every request on this listener, and every connection that is passed on.
     pub limits: Vec<Limit>,
     /// listen(2) backlog.
     pub backlog: u32,
@@ -183,6 +187,8 @@ pub struct Listener {
     pub protocols: Vec<HttpProtocol>,
     /// Streams of an HTTP/2 connection open at once.
     pub max_streams: u32,
+    /// Connections that are passed on unread.
+    pub forwards: Vec<Forward>,
 }
 
 /// A protocol of HTTP, by its name in ALPN (RFC 7301).
@@ -297,6 +303,8 @@ pub enum LimitKey {
     Query(String),
     /// A path parameter of the route.
     PathParameter(String),
+    /// What the client's certificate says: its fingerprint or its subject.
+    ClientCertificate(ClientAttribute),
     /// One bucket for the whole scope (route, listener or gateway).
     Route,
 }
@@ -395,6 +403,8 @@ pub struct Route {
     pub headers: Vec<ValueMatch>,
     /// Query matchers, all must hold.
     pub query: Vec<ValueMatch>,
+    /// What the client's certificate must say, all of it.
+    pub client_certificate: Vec<ClientTest>,
     /// What happens with a request.
     pub action: Action,
     /// Request path change before it goes upstream.

@@ -16,7 +16,7 @@ pub(super) fn nearest<'c>(
 }
 
 /// What other gateways call it, and what it is called here.
-const FOREIGN: [(&str, &str); 51] = [
+const FOREIGN: [(&str, &str); 53] = [
     ("address", "listen"),
     ("algorithm", "balance"),
     ("backend", "upstream"),
@@ -61,6 +61,8 @@ const FOREIGN: [(&str, &str); 51] = [
     ("server_name", "host"),
     ("servers", "targets"),
     ("service", "upstream"),
+    ("sni", "server_names"),
+    ("snis", "server_names"),
     ("set_real_ip_from", "trusted_proxies"),
     ("timeout", "timeouts"),
     ("timeout_tunnel", "tunnel"),

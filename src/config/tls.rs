@@ -23,6 +23,10 @@ pub struct Tls {
     pub handshake_timeout: Duration,
     /// Whether sessions are kept by the client, in tickets.
     pub session_tickets: bool,
+    /// Files with their keys, the one that makes them first; none: keys of the process.
+    pub session_ticket_keys: Vec<PathBuf>,
+    /// Whether requests are taken before the end of the handshake.
+    pub early_data: bool,
     /// Which certificates clients show, where they are asked for one.
     pub client_certificates: Option<ClientCertificates>,
 }
@@ -47,6 +51,8 @@ pub struct ClientCertificates {
     pub ca: PathBuf,
     /// Which are revoked, PEM.
     pub crl: Option<PathBuf>,
+    /// What upstreams are told.
+    pub forward: ClientCertificateForward,
 }
 
 /// A version of TLS.
@@ -68,6 +74,19 @@ pub enum UnknownName {
     Default,
     /// The handshake ends.
     Refuse,
+}
+
+/// What upstreams are told of a client's certificate (RFC 9440).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ClientCertificateForward {
+    /// Nothing.
+    #[default]
+    Off,
+    /// The certificate, in Client-Cert.
+    Certificate,
+    /// And those that it came with, in Client-Cert-Chain.
+    Chain,
 }
 
 /// Whether a client without a certificate may go on.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::identity::ClientAttribute;
 use super::settings::{Balance, HashKey, HostPolicy, LimitKey, TargetAddress};
 
 impl fmt::Display for TargetAddress {
@@ -43,6 +44,12 @@ impl fmt::Display for LimitKey {
             Self::Header(name) => write!(f, "header:{name}"),
             Self::Query(name) => write!(f, "query:{name}"),
             Self::PathParameter(name) => write!(f, "path:{name}"),
+            Self::ClientCertificate(ClientAttribute::Fingerprint) => {
+                f.write_str("client_certificate")
+            }
+            Self::ClientCertificate(attribute) => {
+                write!(f, "client_certificate:{}", attribute.key())
+            }
             Self::Route => f.write_str("route"),
         }
     }

@@ -1,6 +1,6 @@
 //! Settings to a snapshot: names become ids and indices, texts become compiled rules.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -14,10 +14,13 @@ use crate::config::upstream_tls::UpstreamTls;
 use crate::config::{
     self, Balance, HostMatch, HttpProtocol, LimitKey, PathMatch, Settings, TargetAddress,
 };
+use crate::policy::Concurrency;
 use crate::policy::limit::Rule;
 use crate::policy::transform::{Edits, Forward as ForwardFields, Names, PathRewrite, Redirect};
 use crate::route::Table;
-use crate::snapshot::{Action, Fixed, Forward, Listener, Route, RouteRules, Snapshot};
+use crate::snapshot::{
+    Action, Fixed, Forward, ForwardTo, Forwards, Listener, Route, RouteRules, Snapshot,
+};
 use crate::stats::{self, Assignment, UpstreamEntry};
 use crate::upstream::balance::{self, Member};
 use crate::upstream::{Address, Group, Target};
@@ -87,9 +90,10 @@ impl<'a> Plan<'a> {
             .zip(material.sockets)
             .zip(material.tls.listeners)
             .map(|(((listener, entry), sockets), tls)| {
-                Arc::new(compile_listener(listener, entry, sockets, tls))
+                let forwards = compile_forwards(listener, &settings.upstreams)?;
+                Ok(Arc::new(compile_listener(listener, entry, sockets, tls, forwards)))
             })
-            .collect();
+            .collect::<Result<_, String>>()?;
         let targets = groups.iter().flat_map(|g| g.targets.iter().map(|t| t.id)).collect();
         Ok(Snapshot {
             generation: material.generation,
@@ -234,6 +238,7 @@ fn compile_listener(
     entry: &stats::Entry,
     sockets: Arc<Vec<OwnedFd>>,
     tls: Option<SnapshotTls>,
+    forwards: Forwards,
 ) -> Listener {
     let scope = format!("listener {}", listener.name);
     Listener {
@@ -254,7 +259,32 @@ fn compile_listener(
         http1: listener.protocols.contains(&HttpProtocol::Http1),
         http2: listener.protocols.contains(&HttpProtocol::Http2),
         max_streams: listener.max_streams,
+        mode: listener.mode,
+        forwards,
     }
+}
+
+fn compile_forwards(
+    listener: &config::Listener,
+    upstreams: &BTreeMap<String, config::Upstream>,
+) -> Result<Forwards, String> {
+    let mut forwards = Forwards::default();
+    for forward in &listener.forwards {
+        let name = &forward.upstream;
+        let group = upstreams.keys().position(|upstream| upstream == name);
+        let group = group.ok_or_else(|| format!("no upstream is named {name:?}"))?;
+        // By its names, so that what is counted goes on over a reload.
+        let scope = number(&format!("forward {} {:?}", listener.name, forward.server_names));
+        let concurrency = Concurrency {
+            scope,
+            max: forward.max_concurrent,
+            max_per_client: forward.max_concurrent_per_client,
+        };
+        let (silence_ns, total_ns) =
+            (ns(forward.idle_timeout), forward.total_timeout.map_or(u64::MAX, ns));
+        forwards.add(&forward.server_names, ForwardTo { group, silence_ns, total_ns, concurrency });
+    }
+    Ok(forwards)
 }
 
 /// Compiles routes, sharing what is the same for many: with 100,000 of them, what a request

@@ -30,6 +30,7 @@ pub fn explain(
         method_text: head.method_span.of(&buf),
         fields: &head.fields,
         buf: &buf,
+        identity: None,
     };
     let explanation = table.explain(&settings.routes, &request);
     let text = String::from_utf8_lossy;
@@ -198,6 +199,11 @@ mod tests {
         name = "old"
         path = "/old"
         redirect = { to = "/new" }
+        [[routes]]
+        name = "own"
+        path = "/own"
+        client_certificate = { san_dns = ["a.example", "b.example"] }
+        redirect = { to = "/new" }
     "#;
 
     fn explained(path: &str) -> String {
@@ -225,6 +231,14 @@ mod tests {
             assert!(shown.lines().any(|shown| shown == line), "{line}\n{shown}");
         }
         assert!(shown.contains("timeouts connect ") && shown.contains("total 90s"), "{shown}");
+    }
+
+    #[test]
+    fn a_route_for_some_clients_is_not_for_one_without_a_certificate() {
+        let shown = explained("/own");
+        let why = "wants that the client certificate's san_dns is \"a.example\" or \"b.example\", and the \
+                   request has none";
+        assert!(shown.contains("no route matches") && shown.contains(why), "{shown}");
     }
 
     #[test]

@@ -42,10 +42,13 @@ impl Span {
 pub enum Known {
     Other,
     Accept,
+    ClientCert,
+    ClientCertChain,
     Connection,
     ContentLength,
     Cookie,
     Date,
+    EarlyData,
     Expect,
     Forwarded,
     Host,
@@ -114,6 +117,11 @@ pub enum Method {
 }
 
 impl Method {
+    /// Safe by RFC 9110 section 9.2.1.
+    pub fn is_safe(self) -> bool {
+        matches!(self, Self::Get | Self::Head | Self::Options | Self::Trace)
+    }
+
     /// Idempotent by RFC 9110 section 9.2.2.
     pub fn is_idempotent(self) -> bool {
         matches!(

@@ -23,9 +23,11 @@ pub(crate) fn known(name: &[u8]) -> Known {
         (8, b'l') => (same(name, b"location"), Known::Location),
         (9, b'f') => (same(name, b"forwarded"), Known::Forwarded),
         (10, b'c') => (same(name, b"connection"), Known::Connection),
+        (10, b'e') => (same(name, b"early-data"), Known::EarlyData),
         (10, b'k') => (same(name, b"keep-alive"), Known::KeepAlive),
         (10, b't') => (same(name, b"tracestate"), Known::Tracestate),
         (10, b'u') => (same(name, b"user-agent"), Known::UserAgent),
+        (11, b'c') => (same(name, b"client-cert"), Known::ClientCert),
         (11, b't') => (same(name, b"traceparent"), Known::Traceparent),
         (12, b'm') => (same(name, b"max-forwards"), Known::MaxForwards),
         (12, b'p') => (same(name, b"proxy-status"), Known::ProxyStatus),
@@ -34,6 +36,7 @@ pub(crate) fn known(name: &[u8]) -> Known {
         (15, b'x') => (same(name, b"x-forwarded-for"), Known::XForwardedFor),
         (16, b'p') => (same(name, b"proxy-connection"), Known::ProxyConnection),
         (16, b'x') => (same(name, b"x-forwarded-host"), Known::XForwardedHost),
+        (17, b'c') => (same(name, b"client-cert-chain"), Known::ClientCertChain),
         (17, b't') => (same(name, b"transfer-encoding"), Known::TransferEncoding),
         (17, b'x') => (same(name, b"x-forwarded-proto"), Known::XForwardedProto),
         (18, b'p') => (same(name, b"proxy-authenticate"), Known::ProxyAuthenticate),
@@ -52,11 +55,11 @@ fn same<const N: usize>(name: &[u8], lower: &[u8; N]) -> bool {
     difference == 0
 }
 
-const _: () = assert!((Known::XRequestId as u32) < u32::BITS, "KnownSet has a bit for each");
+const _: () = assert!((Known::XRequestId as u32) < u64::BITS, "KnownSet has a bit for each");
 
 /// A set of known names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct KnownSet(u32);
+pub(crate) struct KnownSet(u64);
 
 impl KnownSet {
     /// A set of these names.
@@ -214,10 +217,13 @@ mod tests {
 
     const ALL: &[(&str, Known)] = &[
         ("Accept", Known::Accept),
+        ("Client-Cert", Known::ClientCert),
+        ("Client-Cert-Chain", Known::ClientCertChain),
         ("Connection", Known::Connection),
         ("Content-Length", Known::ContentLength),
         ("Cookie", Known::Cookie),
         ("Date", Known::Date),
+        ("Early-Data", Known::EarlyData),
         ("Expect", Known::Expect),
         ("Forwarded", Known::Forwarded),
         ("Host", Known::Host),

@@ -4,6 +4,8 @@
 //! rules shared by all versions (bytes, names, path, host), what switching protocols takes
 //! ([`upgrade`]), what gRPC says in fields ([`grpc`]), HTTP/1.1 itself ([`h1`]), and what HTTP/2 makes of
 //! the same heads ([`h2`]).
+//! ([`upgrade`]), HTTP/1.1 itself ([`h1`]), and what HTTP/2 makes of the same heads ([`h2`]).
+//! ([`upgrade`]), what a client certificate says ([`Identity`]) and HTTP/1.1 itself ([`h1`]).
 //! Knows nothing of connections, routes, policies or who the peer is.
 //!
 //! Invariants: a message with two readings has none (it is refused, RFC 9112 sections 6.3 and
@@ -17,10 +19,12 @@ pub mod h1;
 pub mod h2;
 pub mod head;
 mod host;
+mod identity;
 mod known;
 mod path;
 pub mod upgrade;
 
 pub use bad::Bad;
 pub use head::*;
+pub use identity::Identity;
 pub use path::canonicalise;

@@ -88,8 +88,8 @@ fn splice(from: RawFd, to: RawFd, max: usize, flags: libc::c_uint) -> io::Result
     usize::try_from(n).map_err(|_| io::Error::last_os_error())
 }
 
-/// Keeps sockets from blocking while it lives: splice(2) asks the socket's own flag, which the
-/// ring's operations must not see, so nothing else may be pending on them meanwhile.
+/// Keeps sockets from blocking while it lives: splice(2) asks the socket's own flag. The ring's
+/// operations that are begun meanwhile see it too, and end with `WouldBlock` instead of waiting.
 pub struct Nonblocking([RawFd; 2]);
 
 impl Nonblocking {

@@ -51,19 +51,32 @@ impl Stream {
         RawStream::connect_unix(path, within).await.map(Self::plain)
     }
 
-    /// Lets the client begin TLS (RFC 8446, RFC 5246) and takes part in its handshake. From then on
-    /// what is read and written is the content.
+    /// Lets the client begin TLS (RFC 8446, RFC 5246) and takes part in its handshake, of which `early`
+    /// was read already. From then on what is read and written is the content.
     ///
     /// # Errors
     /// Why there is no TLS; the client has been told by an alert, where TLS has one for it.
     pub async fn accept_tls(
         &mut self,
         config: Arc<rustls::ServerConfig>,
+        early: Buffer,
     ) -> Result<(), HandshakeError> {
-        let tls = Box::new(Tls::server(config)?);
+        let tls = Box::new(Tls::server(config, early)?);
         tls.handshake(&self.raw).await?;
         self.tls = Some(tls);
         Ok(())
+    }
+
+    /// Takes part in a handshake of which [`Stream::accept_tls`] has left the end to come, since
+    /// there was early data (RFC 8446 section 2.3).
+    ///
+    /// # Errors
+    /// Why there is no end of it; the connection is then of no more use.
+    pub async fn end_handshake(&self) -> Result<(), HandshakeError> {
+        match &self.tls {
+            None => Ok(()),
+            Some(tls) => tls.end_handshake(&self.raw).await,
+        }
     }
 
     /// Begins TLS with the peer, whose certificate must be for `name` as `config` has it.

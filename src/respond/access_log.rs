@@ -1,16 +1,19 @@
-//! One record a request: what happened, as a line of JSON or in the combined format.
+//! One record a request, or a connection that was passed on unread: what happened, as a line of JSON or in the combined format.
 //!
 //! Pure formatting: where a line goes, and what happens when it cannot, is control's business.
 //! Whatever bytes a client sends, a record is one line and, as JSON, valid.
 
 mod clock;
 mod escape;
+mod passed;
 
 pub use clock::Clock;
+pub use passed::Passed;
 
 use escape::{combined_value, json_value};
 
-use crate::http::Version;
+use crate::config::ClientAttribute;
+use crate::http::{Identity, Version};
 
 /// What is known of a request when it is over. Text is as received; empty where there is none.
 #[derive(Debug, Clone, Copy, Default)]
@@ -21,6 +24,8 @@ pub struct Record<'a> {
     pub peer: &'a [u8],
     /// The listener's name.
     pub listener: &'a [u8],
+    /// Who the client proved to be by a certificate.
+    pub identity: Option<&'a Identity>,
     /// Method; empty where the head was not understood.
     pub method: &'a [u8],
     /// Host without port.
@@ -75,6 +80,9 @@ pub fn write_json(record: &Record<'_>, clock: &Clock, out: &mut Vec<u8>) {
     object.text(b",\"client\":\"", record.client);
     object.text(b",\"peer\":\"", record.peer);
     object.text(b",\"listener\":\"", record.listener);
+    if let Some(identity) = record.identity {
+        object.identity(identity);
+    }
     object.text(b",\"method\":\"", record.method);
     object.text(b",\"host\":\"", record.host);
     object.text(b",\"path\":\"", record.path);
@@ -169,6 +177,13 @@ impl Object<'_> {
         }
     }
 
+    fn identity(&mut self, identity: &Identity) {
+        for (name, attribute) in ClientAttribute::ALL {
+            let key = [b",\"", name.as_bytes(), b"\":\""].concat();
+            self.text(&key, identity.text(attribute).as_bytes());
+        }
+    }
+
     fn number(&mut self, key: &[u8], value: u64) {
         self.out.extend_from_slice(key);
         number(value, self.out);
@@ -191,6 +206,7 @@ mod tests {
             client: b"192.0.2.1",
             peer: b"10.0.0.1",
             listener: b"web",
+            identity: None,
             method: b"GET",
             host: b"api.example.com",
             path: b"/orders/42",

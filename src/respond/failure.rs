@@ -3,6 +3,8 @@
 
 use crate::http::Bad;
 use crate::http::grpc::Code;
+use crate::policy::Denied;
+use crate::upstream::ConnectError;
 
 /// Why a request failed. One variant per row of the table in docs/ERRORS.md.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +73,34 @@ pub enum Failure {
     TotalTimeout,
     /// A tunnel was silent for too long, or has lasted as long as it may.
     TunnelTimeout,
+    /// A connection that is passed on by name did not say in time for whom it is.
+    HelloTimeout,
+    /// Nothing is passed on for the name that a connection asks for, or without one.
+    NoForward,
+}
+
+impl From<Denied> for Failure {
+    fn from(denied: Denied) -> Self {
+        match denied {
+            Denied::RateLimited => Self::RateLimited,
+            Denied::StateFull => Self::LimitState,
+            Denied::RouteFull => Self::RouteConcurrency,
+            Denied::ClientFull => Self::ClientConcurrency,
+        }
+    }
+}
+
+impl From<ConnectError> for Failure {
+    fn from(error: ConnectError) -> Self {
+        match error {
+            ConnectError::Failed => Self::ConnectFailed,
+            ConnectError::BadCertificate => Self::BadCertificate,
+            ConnectError::NoTls => Self::NoTls,
+            ConnectError::NoHttp2 => Self::NoHttp2,
+            ConnectError::TimedOut => Self::ConnectTimeout,
+            ConnectError::NoDescriptors => Self::NoDescriptors,
+        }
+    }
 }
 
 /// Who is to blame.
@@ -137,6 +167,8 @@ impl Failure {
         "response_timeout",
         "total_timeout",
         "tunnel_timeout",
+        "hello_timeout",
+        "no_forward",
     ];
 
     /// Its place among [`Failure::KINDS`]: bad requests are one kind each, whatever the rule.
@@ -394,6 +426,22 @@ impl Failure {
                 "tunnel_timeout",
                 "The tunnel's time is over",
                 "connection_read_timeout",
+                Client,
+                true,
+            ),
+            Self::HelloTimeout => m(
+                408,
+                "hello_timeout",
+                "The connection did not say in time what it is for",
+                "connection_read_timeout",
+                Client,
+                true,
+            ),
+            Self::NoForward => m(
+                421,
+                "no_forward",
+                "Nothing here has that name",
+                "destination_not_found",
                 Client,
                 true,
             ),

@@ -9,7 +9,7 @@ use super::expression::Expressions;
 use super::hash;
 use super::hosts::{self, Hosts, Scope};
 use super::leaf::{self, Leaf, Placed};
-use super::matchers::Tests;
+use super::matchers::{self, Tests};
 use super::methods::{MethodNames, MethodSet};
 use super::pattern::Pattern;
 use super::segments::Segments;
@@ -85,7 +85,7 @@ impl<'a> Builder<'a> {
             self.tests.push(tests);
             (self.tests.len() - 1) as u32
         });
-        let matchers = settings.headers.len() + settings.query.len();
+        let matchers = matchers::count(settings);
         let (methods, any_method) = (self.method_set(settings)?, settings.methods.is_empty());
         self.placed.push(Placed { leaf, matchers, any_method, methods, tests, route });
         Ok(())

@@ -5,13 +5,13 @@ use std::fmt;
 
 use super::expression::{self, Expressions};
 use super::hosts;
-use super::matchers::{Failed, Tests, decode, parameters};
+use super::matchers::{self, Failed, Tests, decode, parameters};
 use super::methods::MethodNames;
 use super::params::Params;
 use super::pattern::Pattern;
 use super::request::Request;
 use super::table::{Found, Table};
-use crate::config::{HostMatch, PathMatch, Route, ValueMatch, ValueTest};
+use crate::config::{ClientTest, HostMatch, PathMatch, Route, ValueMatch, ValueTest};
 use crate::http::values;
 use crate::limits::MAX_EXPLAINED;
 
@@ -41,6 +41,8 @@ pub enum Reason {
     Header(Mismatch),
     /// A query matcher does not hold.
     Query(Mismatch),
+    /// The client's certificate does not say what it must, or there is none.
+    Client(Mismatch),
     /// It matches too, but another comes first by the order of precedence.
     ComesLater,
     /// It matches but for the host.
@@ -87,7 +89,11 @@ impl Table {
 impl Reason {
     fn remoteness(&self) -> u8 {
         match self {
-            Self::Method { .. } | Self::Header(_) | Self::Query(_) | Self::ComesLater => 0,
+            Self::Method { .. }
+            | Self::Header(_)
+            | Self::Query(_)
+            | Self::Client(_)
+            | Self::ComesLater => 0,
             Self::OtherHost { .. } => 1,
             Self::TrailingSlash | Self::LetterCase => 2,
         }
@@ -117,7 +123,7 @@ fn is_refused(route: &Route, request: &Request<'_>) -> Option<Reason> {
         return Some(Reason::Method { given, allowed });
     }
     let tests = Tests::compile(route, &mut Expressions::default()).ok()??;
-    Some(match tests.failed(request.fields, request.buf, request.query)? {
+    Some(match tests.failed(request)? {
         Failed::Header(at) => {
             let matcher = &route.headers[at];
             let mut given = values(request.fields, request.buf, matcher.name.as_bytes());
@@ -128,6 +134,13 @@ fn is_refused(route: &Route, request: &Request<'_>) -> Option<Reason> {
             let query = request.query.unwrap_or_default();
             let mut given = parameters(query, matcher.name.as_bytes());
             Reason::Query(mismatch(matcher, given.next().map(|raw| text(&decode(raw)))))
+        }
+        Failed::Client(at) => {
+            let ClientTest { attribute, any_of } = &route.client_certificate[at];
+            let given = request.identity.map(|identity| identity.text(*attribute).to_owned());
+            let name = attribute.key().to_owned();
+            let wanted = format!("is \"{}\"", any_of.join("\" or \""));
+            Reason::Client(Mismatch { name, wanted, given })
         }
     })
 }
@@ -189,7 +202,7 @@ fn rank(index: u32, route: &Route) -> Rank {
         PathMatch::Regex(_) => PathRank::Regex(index),
         PathMatch::Pattern(text) => Pattern::parse(text).map_or(PathRank::Plain, path_rank),
     };
-    let matchers = Reverse(route.headers.len() + route.query.len());
+    let matchers = Reverse(matchers::count(route));
     Rank { host, path, any_method: route.methods.is_empty(), matchers, index }
 }
 
@@ -246,6 +259,9 @@ impl fmt::Display for Reason {
             }
             Self::Header(mismatch) => write!(f, "wants that the header {mismatch}"),
             Self::Query(mismatch) => write!(f, "wants that the query parameter {mismatch}"),
+            Self::Client(mismatch) => {
+                write!(f, "wants that the client certificate's {mismatch}")
+            }
             Self::ComesLater => f.write_str("matches too, but comes later by precedence"),
             Self::OtherHost { wanted } => write!(f, "is for another host ({wanted})"),
             Self::TrailingSlash => {

@@ -9,7 +9,7 @@ use super::request::Request;
 pub(super) struct Candidate {
     /// Its index in file order.
     pub(super) route: u32,
-    /// Its header and query tests, or [`NO_TESTS`].
+    /// Its tests of fields, query and client, or [`NO_TESTS`].
     tests: u32,
     /// Its methods' place among the table's sets.
     methods: u16,
@@ -52,11 +52,11 @@ impl Candidates {
         self.methods[usize::from(candidate.methods)]
     }
 
-    /// Whether a route's header and query tests hold.
+    /// Whether a route's tests hold.
     pub(super) fn tests_hold(&self, candidate: &Candidate, request: &Request<'_>) -> bool {
         match candidate.tests {
             NO_TESTS => true,
-            at => self.tests[at as usize].hold(request.fields, request.buf, request.query),
+            at => self.tests[at as usize].hold(request),
         }
     }
 
@@ -72,7 +72,7 @@ impl Candidates {
 pub(super) struct Placed {
     /// The leaf's number.
     pub(super) leaf: u32,
-    /// How many header and query matchers it has.
+    /// How many matchers it has beside host, path and methods.
     pub(super) matchers: usize,
     /// Whether it takes any method.
     pub(super) any_method: bool,

@@ -1,4 +1,4 @@
-//! Tests of header fields and query parameters.
+//! Tests of header fields, query parameters and what the client's certificate says.
 
 use std::borrow::Cow;
 
@@ -6,13 +6,15 @@ use regex::bytes::Regex;
 
 use super::error::BuildProblem;
 use super::expression::Expressions;
-use crate::config::{Route, ValueMatch, ValueTest};
-use crate::http::{Field, values};
+use super::request::Request;
+use crate::config::{ClientTest, Route, ValueMatch, ValueTest};
+use crate::http::{Field, Identity, values};
 
-/// A route's header and query matchers; all must hold.
+/// A route's matchers beside host, path and methods; all must hold.
 pub(super) struct Tests {
     headers: Box<[Matcher]>,
     query: Box<[Matcher]>,
+    client: Box<[ClientTest]>,
 }
 
 struct Matcher {
@@ -34,6 +36,8 @@ pub(super) enum Failed {
     Header(usize),
     /// Index in the route's query matchers.
     Query(usize),
+    /// Index in the route's tests of the client's certificate.
+    Client(usize),
 }
 
 impl Tests {
@@ -42,39 +46,51 @@ impl Tests {
         route: &'a Route,
         expressions: &mut Expressions<'a>,
     ) -> Result<Option<Self>, BuildProblem> {
-        if route.headers.is_empty() && route.query.is_empty() {
+        if count(route) == 0 {
             return Ok(None);
         }
         let mut all = |matchers: &'a [ValueMatch]| -> Result<Box<[Matcher]>, BuildProblem> {
             matchers.iter().map(|m| Matcher::compile(m, expressions)).collect()
         };
-        Ok(Some(Self { headers: all(&route.headers)?, query: all(&route.query)? }))
+        let (headers, query) = (all(&route.headers)?, all(&route.query)?);
+        Ok(Some(Self { headers, query, client: route.client_certificate.clone().into() }))
     }
 
-    /// Whether all hold for these field lines (in `buf`) and this query.
-    pub(super) fn hold(&self, fields: &[Field], buf: &[u8], query: Option<&[u8]>) -> bool {
-        self.failed(fields, buf, query).is_none()
+    /// Whether all hold.
+    pub(super) fn hold(&self, request: &Request<'_>) -> bool {
+        self.failed(request).is_none()
     }
 
     /// The first that does not hold.
-    pub(super) fn failed(
-        &self,
-        fields: &[Field],
-        buf: &[u8],
-        query: Option<&[u8]>,
-    ) -> Option<Failed> {
-        let query = query.unwrap_or_default();
+    pub(super) fn failed(&self, request: &Request<'_>) -> Option<Failed> {
+        let Request { fields, buf, identity, .. } = *request;
+        let query = request.query.unwrap_or_default();
         let header = self.headers.iter().position(|m| !m.accepts_any_line(fields, buf));
-        header.map(Failed::Header).or_else(|| {
-            self.query.iter().position(|m| !m.accepts_any_parameter(query)).map(Failed::Query)
-        })
+        let query = || self.query.iter().position(|m| !m.accepts_any_parameter(query));
+        let client = || self.client.iter().position(|test| !knows(test, identity));
+        let header = header.map(Failed::Header);
+        header.or_else(|| query().map(Failed::Query)).or_else(|| client().map(Failed::Client))
     }
 
     /// Bytes, its own included, but not what the compiled expressions take.
     pub(super) fn memory(&self) -> usize {
         let all = self.headers.iter().chain(&self.query);
-        size_of::<Self>() + all.map(Matcher::memory).sum::<usize>()
+        let values = self.client.iter().flat_map(|test| &test.any_of);
+        size_of::<Self>()
+            + all.map(Matcher::memory).sum::<usize>()
+            + size_of_val(&*self.client)
+            + values.map(|value| size_of::<String>() + value.capacity()).sum::<usize>()
     }
+}
+
+/// How many matchers a route has beside host, path and methods.
+pub(super) fn count(route: &Route) -> usize {
+    route.headers.len() + route.query.len() + route.client_certificate.len()
+}
+
+/// A client without a certificate is nobody that a route could name.
+fn knows(test: &ClientTest, identity: Option<&Identity>) -> bool {
+    identity.is_some_and(|is| test.any_of.iter().any(|value| is.has(test.attribute, value)))
 }
 
 impl Matcher {

@@ -14,7 +14,7 @@
 //!    where they first differ); then a catch-all (the one with more segments before its star,
 //!    then again the literal one); then regular expressions in file order.
 //! 3. **Methods**: a route that names methods before one that takes any.
-//! 4. **Matchers**: the more header and query matchers, the earlier.
+//! 4. **Matchers**: the more matchers of headers, query and client certificate, the earlier.
 //! 5. **File order**.
 //!
 //! A more specific route whose methods or matchers refuse the request does not end the search:
@@ -34,6 +34,8 @@
 //! - A header matcher holds if any field line of that name passes (lines are not split at
 //!   commas). A query matcher compares decoded text (`%20` and `+` are spaces) and holds if any
 //!   parameter of that name passes.
+//! - A matcher of the client's certificate holds for one that was verified and says just that; for
+//!   a client without one it never holds.
 //! - Where only methods stood in the way, the answer is [`Found::MethodNotAllowed`] with what
 //!   all those routes would take.
 //!

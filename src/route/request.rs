@@ -1,6 +1,6 @@
 //! What a lookup is given.
 
-use crate::http::{Field, Method};
+use crate::http::{Field, Identity, Method};
 
 /// What is looked up: parts of a request head.
 #[derive(Debug, Clone, Copy)]
@@ -19,4 +19,6 @@ pub struct Request<'a> {
     pub fields: &'a [Field],
     /// The buffer of the message head.
     pub buf: &'a [u8],
+    /// Who the client proved to be.
+    pub identity: Option<&'a Identity>,
 }

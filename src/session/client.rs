@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 
 use crate::accept::Introduction;
+use crate::http::Identity;
 use crate::io::{Buffer, Expiry, Guard, Stream, clock};
 use crate::limits::{LINGER_BYTES, LINGER_NS};
 use crate::policy::transform::{AddressText, Scheme};
@@ -26,6 +27,8 @@ pub(super) struct Connection {
     pub(super) peer_text: AddressText,
     /// The name that TLS was begun for.
     pub(super) server_name: Option<Box<str>>,
+    /// Who the client proved to be by a certificate.
+    pub(super) identity: Option<Box<Identity>>,
     /// Requests begun.
     pub(super) requests: Cell<u64>,
     /// When it fell silent, nanoseconds.

@@ -30,15 +30,21 @@ pub async fn serve(core: Rc<Core>, listener: Rc<ListenerState>, stream: Stream, 
         introduction: peer.introduction,
         introduced: Cell::default(),
         server_name: None,
+        identity: None,
         requests: Cell::new(0),
         silent_since_ns: clock::coarse_ns(),
         client_closes: false,
         reads_large: false,
     };
-    if !connection.begin().await {
+    let Some(early) = connection.pass_on().await else { return };
+    if !connection.begin(early).await {
         return;
     }
     if connection.begins_in_http2() {
+        // Its requests come in any order: none is served early.
+        if connection.is_early() && !Box::pin(connection.end_handshake()).await {
+            return;
+        }
         return Box::pin(h2::serve(connection, Buffer::empty())).await;
     }
     loop {

@@ -11,12 +11,13 @@ use crate::limits::{
 };
 use crate::respond::failure::Failure;
 use crate::respond::head::{self, Content, Outgoing};
-use crate::upstream::stream::Answer;
+use crate::upstream::h2::Answer;
 use crate::upstream::{Carrier, Connection, Target, TargetStream};
 
 use super::account::Account;
 use super::downstream::Downstream;
-use super::exchange::{Broken, Done, expiry, lost, lost_stream};
+
+use super::ending::{Broken, Done, lost, lost_stream};
 use super::h2::{ClientStream, Unsent};
 use super::pump::{End, Inlet, Outlet, Pump, Stop, Wire};
 use super::task::Fate;
@@ -334,7 +335,7 @@ impl Download<'_, '_, '_> {
                 min_rate: 0,
                 grace_ns: 0,
                 total_at_ns: self.way.total_at_ns,
-                expiry: expiry(self.carrier),
+                expiry: self.carrier.expiry(),
             },
             to: End {
                 side: outlet,

@@ -5,17 +5,17 @@ use crate::http::grpc::web::Translation;
 use crate::http::h1::BodyReader;
 use crate::http::h2::encode;
 use crate::http::{Framing, ResponseHead};
-use crate::io::deadline::Expired;
 use crate::io::join::until_second;
+use crate::io::multiplexed::Outbound;
 use crate::io::{Buffer, Expiry, Partner, clock};
 use crate::respond::failure::Failure;
 use crate::upstream::retry::Sent;
-use crate::upstream::stream::Lost;
 use crate::upstream::{Carrier, Connection, Target, TargetStream};
 
 use super::account::Account;
 use super::download::Download;
 use super::downstream::Downstream;
+use super::ending::{Broken, Done, lost};
 use super::pump::{End, Outlet, Pump, Stop, Wire};
 use super::scratch::Upload;
 use super::task::Fate;
@@ -32,27 +32,6 @@ pub(super) struct Exchange<'a> {
     /// To the client.
     pub(super) reply: &'a mut Buffer,
     pub(super) response: &'a mut ResponseHead,
-}
-
-/// Why a try failed, and how far it got.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Broken {
-    pub(super) failure: Failure,
-    pub(super) sent: Sent,
-    /// Bytes of the answer went to the client.
-    pub(super) begun: bool,
-}
-
-impl Broken {
-    /// Before any byte was sent upstream.
-    pub(super) fn before(failure: Failure) -> Self {
-        Self { failure, sent: Sent::Nothing, begun: false }
-    }
-
-    /// While the answer was on its way.
-    pub(super) fn during(failure: Failure, begun: bool) -> Self {
-        Self { failure, sent: Sent::ResponseBegun, begun }
-    }
 }
 
 /// Sends the request (its head is in `out`) and passes the answer on.
@@ -92,13 +71,6 @@ pub(super) async fn run(
             Err(broken)
         }
     }
-}
-
-/// An answer that went out whole.
-pub(super) struct Done {
-    pub(super) fate: Fate,
-    /// Both messages were consumed whole and the target keeps the connection.
-    pub(super) reusable: bool,
 }
 
 /// The content is at hand: send all at once, then read the answer.
@@ -182,9 +154,7 @@ async fn duplex(
     };
     let side = match carrier {
         Carrier::Connection(connection) => Outlet::Socket(&connection.stream),
-        Carrier::Stream(stream) => {
-            Outlet::Stream(begin_stream(way, x, stream, upload == Upload::None)?)
-        }
+        Carrier::Stream(stream) => Outlet::Stream(begin_stream(x, stream, upload == Upload::None)?),
     };
     let listener = way.request.listener;
     let translated = way.request.grpc.is_some_and(|call| call.asked == Dialect::WebText);
@@ -206,7 +176,7 @@ async fn duplex(
             min_rate: 0,
             grace_ns: 0,
             total_at_ns: way.total_at_ns,
-            expiry: expiry(carrier),
+            expiry: carrier.expiry(),
         },
         reader: body_reader(way, upload),
         wire: match carrier {
@@ -244,11 +214,11 @@ async fn duplex(
             }
             if result.is_ok() && !progress.answered.get() {
                 let at = clock::coarse_ns().saturating_add(way.rules.first_byte_ns);
-                carrier.guard().arm(at.min(way.total_at_ns), expiry(carrier));
+                carrier.guard().arm(at.min(way.total_at_ns), carrier.expiry());
             }
             result
         };
-        carrier.guard().arm(way.total_at_ns, expiry(carrier));
+        carrier.guard().arm(way.total_at_ns, carrier.expiry());
         let download = download.run(x.answer, x.reply, x.response, account);
         until_second(upload, download, |r| r.is_err_and(Stop::is_senders)).await
     };
@@ -280,17 +250,15 @@ async fn duplex(
 
 /// Sends the head that is in `out`.
 fn begin_stream<'s>(
-    way: &Way<'_, '_>,
     x: &mut Exchange<'_>,
     stream: &'s TargetStream,
     ended: bool,
-) -> Result<&'s crate::io::multiplexed::Outbound, Broken> {
+) -> Result<&'s Outbound, Broken> {
     let head = encode::request(x.out.data(), stream.is_secure())
         .map_err(|bad| Broken::before(Failure::BadRequest(bad)))?;
     *x.out = Buffer::empty();
     let refused = Broken { failure: Failure::ClosedEarly, sent: Sent::Refused, begun: false };
     stream.request(head, ended).map_err(|_| refused)?;
-    debug_assert!(way.head.len > 0);
     stream.upload().ok_or(refused)
 }
 
@@ -315,14 +283,6 @@ fn body_reader(way: &Way<'_, '_>, upload: Upload) -> BodyReader {
     }
 }
 
-/// What a deadline does to what waits for the target.
-pub(super) fn expiry(carrier: &Carrier) -> Expiry {
-    match carrier {
-        Carrier::Connection(_) => Expiry::ShutBoth,
-        Carrier::Stream(_) => Expiry::Wake,
-    }
-}
-
 /// What it means that the client's content stopped.
 fn upload_failure(stop: Stop, way: &Way<'_, '_>) -> Failure {
     match stop {
@@ -332,31 +292,4 @@ fn upload_failure(stop: Stop, way: &Way<'_, '_>) -> Failure {
         Stop::TooLarge => Failure::BodyTooLarge,
         _ => Failure::ClientGone,
     }
-}
-
-/// What was carried ended before an answer: who ended it, and may the request be sent again?
-pub(super) fn lost(way: &Way<'_, '_>, carrier: &Carrier, answered: bool) -> Broken {
-    let failure = match carrier.guard().expired() {
-        Some(Expired::PartnerGone) => return Broken::during(Failure::ClientGone, false),
-        Some(Expired::Deadline) if clock::coarse_ns() >= way.total_at_ns => Failure::TotalTimeout,
-        Some(Expired::Deadline) => Failure::FirstByteTimeout,
-        None if answered => Failure::ResponseIncomplete,
-        None => {
-            let sent = if carrier.reused() { Sent::OnReused } else { Sent::OnFresh };
-            return Broken { failure: Failure::ClosedEarly, sent, begun: false };
-        }
-    };
-    Broken::during(failure, false)
-}
-
-/// The same of a stream, whose target may have said that it did nothing.
-pub(super) fn lost_stream(
-    way: &Way<'_, '_>,
-    carrier: &Carrier,
-    why: Lost,
-    answered: bool,
-) -> Broken {
-    let broken = lost(way, carrier, answered);
-    let refused = why == Lost::Refused && broken.failure == Failure::ClosedEarly;
-    if refused { Broken { sent: Sent::Refused, ..broken } } else { broken }
 }

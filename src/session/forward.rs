@@ -17,7 +17,8 @@ use crate::upstream::retry::{Sent, may_retry};
 use crate::upstream::{Carrier, ConnectError, Connection, Target, TargetStream};
 
 use super::account::Account;
-use super::exchange::{self, Broken, Exchange};
+use super::ending::Broken;
+use super::exchange::{self, Exchange};
 use super::grpc;
 use super::scratch::{Scratch, Upload};
 use super::task::{Fate, PathParameters, Request};
@@ -304,25 +305,20 @@ impl<'a> Way<'a, '_> {
 /// What it means that there is no connection. `total`: the time for all was the shorter one.
 fn unconnected(error: ConnectError, total: bool) -> Broken {
     Broken::before(match error {
-        ConnectError::Failed => Failure::ConnectFailed,
-        ConnectError::BadCertificate => Failure::BadCertificate,
-        ConnectError::NoTls => Failure::NoTls,
-        ConnectError::NoHttp2 => Failure::NoHttp2,
         ConnectError::TimedOut if total => Failure::TotalTimeout,
-        ConnectError::TimedOut => Failure::ConnectTimeout,
-        ConnectError::NoDescriptors => Failure::NoDescriptors,
+        error => error.into(),
     })
 }
 
-/// Counts a request at a target while it is there.
-struct Busy<'a> {
+/// Counts a request, or a connection that is passed on, at a target while it is there.
+pub(super) struct Busy<'a> {
     core: &'a super::core::Core,
     group: u32,
     target: u32,
 }
 
 impl<'a> Busy<'a> {
-    fn enter(core: &'a super::core::Core, group: u32, target: u32) -> Self {
+    pub(super) fn enter(core: &'a super::core::Core, group: u32, target: u32) -> Self {
         core.upstreams.enter(target);
         core.stats.upstream(group).in_flight.up();
         core.stats.target(target).in_flight.up();

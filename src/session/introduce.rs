@@ -7,6 +7,7 @@ use crate::io::{Buffer, clock};
 use crate::upstream::introduced::{Introduced, Purpose};
 use crate::upstream::{Connection, Target};
 
+use super::client::Connection as Client;
 use super::way::Way;
 
 impl Way<'_, '_> {
@@ -56,30 +57,46 @@ impl Way<'_, '_> {
     }
 
     fn append_header(&self, out: &mut Buffer) {
-        if self.group.proxy_protocol == SendProxyProtocol::Off {
-            return;
-        }
-        let (source, destination) = self.request.connection.addresses();
-        if self.group.proxy_protocol == SendProxyProtocol::V1 {
-            emit_v1(source, destination, out.writer());
-        } else {
-            emit_v2(source, destination, self.authority(), out.writer());
-        }
+        let host = str::from_utf8(self.head.host.of(self.buf)).ok();
+        append_header(self.group.proxy_protocol, self.request.connection, host, out);
     }
 
     fn purpose(&self) -> Purpose<'_> {
         Purpose { generation: self.request.snapshot.generation, authority: self.authority() }
     }
 
-    /// The host name that the client asked for: what the proxy in front of us was asked for, else the
-    /// request's. Version 1 has no room for it.
+    /// The host name in a header. Version 1 has no room for it.
     fn authority(&self) -> Option<&str> {
         if self.group.proxy_protocol != SendProxyProtocol::V2 {
             return None;
         }
-        let introduction = self.request.connection.introduction.as_deref();
-        let asked = introduction.and_then(|introduction| introduction.authority.as_deref());
-        let host = || std::str::from_utf8(self.head.host.of(self.buf)).ok();
-        asked.or_else(host).filter(|name| !name.is_empty())
+        let host = str::from_utf8(self.head.host.of(self.buf)).ok();
+        authority(self.request.connection, host)
     }
+}
+
+/// Appends the header of a connection that is made for `client`, which asked for the host `asked`.
+pub(super) fn append_header(
+    version: SendProxyProtocol,
+    client: &Client,
+    asked: Option<&str>,
+    out: &mut Buffer,
+) {
+    if version == SendProxyProtocol::Off {
+        return;
+    }
+    let (source, destination) = client.addresses();
+    if version == SendProxyProtocol::V1 {
+        emit_v1(source, destination, out.writer());
+    } else {
+        emit_v2(source, destination, authority(client, asked), out.writer());
+    }
+}
+
+/// The host name that the client asked for: what the proxy in front of us was asked for, else what we
+/// were.
+fn authority<'a>(client: &'a Client, asked: Option<&'a str>) -> Option<&'a str> {
+    let introduction = client.introduction.as_deref();
+    let of_proxy = introduction.and_then(|introduction| introduction.authority.as_deref());
+    of_proxy.or(asked).filter(|name| !name.is_empty())
 }

@@ -92,6 +92,7 @@ fn record(r: &Request<'_>, s: &Scratch, now: u64, lasted_ns: u64) {
         peer: proxy.as_ref().unwrap_or(&r.connection.peer_text).as_bytes(),
         listener: r.listener.name.as_bytes(),
         method: s.head.method_span.of(buf),
+        identity: r.connection.identity.as_deref(),
         host: s.head.host.of(buf),
         path: s.head.path.of(buf),
         query: s.head.query.map(|q| q.of(buf)),

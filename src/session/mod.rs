@@ -1,5 +1,6 @@
 //! The plot: the keep-alive loop of a connection ([`connection`]) and the way of a request through
-//! the stages ([`request`]: read that one first).
+//! the stages ([`request`]: read that one first); and the way of a connection that is passed on unread
+//! ([`tcp`]).
 //!
 //! Owns all branching and all I/O of a request; what is decided, is decided in the stages.
 //!
@@ -20,19 +21,25 @@ pub mod connection;
 pub mod core;
 mod download;
 mod downstream;
+mod ending;
 mod exchange;
 mod forward;
 mod grpc;
 mod h2;
 mod handshake;
+mod hello;
 mod introduce;
 mod journal;
+mod outcome;
+mod passage;
+mod piece;
 mod pump;
 pub mod records;
 mod request;
 mod scratch;
 mod switch;
 mod task;
+mod tcp;
 mod through;
 mod tunnel;
 mod upgrade;

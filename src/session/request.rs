@@ -26,6 +26,9 @@ pub(super) async fn serve(c: &mut Connection, s: &mut Scratch) -> Option<After> 
         Arrival::Refused(failure) => Some(failure),
         Arrival::Http2 => return Some(After::Http2(std::mem::take(&mut s.input))),
     };
+    if refused.is_none() && c.is_early() && !Box::pin(c.may_serve_early(&s.head)).await {
+        return Some(After::Close);
+    }
     c.requests.set(c.requests.get() + 1);
     let fate = whole(c, None, s, refused).await;
     take_off(s);
@@ -147,6 +150,7 @@ fn look_up(c: &Connection, s: &mut Scratch, snapshot: &Snapshot, parsed: bool) -
         method_text: s.head.method_span.of(buf),
         fields: &s.head.fields,
         buf,
+        identity: c.identity.as_deref(),
     };
     let found = snapshot.table.find(&asked, &mut s.params);
     if let Found::Route(index) = found {
@@ -180,6 +184,7 @@ fn judge_request(r: &mut Request<'_>, s: &Scratch) -> Result<Permit, Failure> {
         fields: &s.head.fields,
         buf,
         query: s.head.query.map(|q| q.of(buf)),
+        identity: r.connection.identity.as_deref(),
         path_parameter: &|ix| s.params.value(ix, path),
     };
     let concurrency = route.concurrency();
@@ -195,12 +200,7 @@ fn judge_request(r: &mut Request<'_>, s: &Scratch) -> Result<Permit, Failure> {
     }
     count_verdict(r, permit.as_ref().err().copied(), judgement.is_some());
     r.limit_fields = fields;
-    permit.map_err(|denied| match denied {
-        Denied::RateLimited => Failure::RateLimited,
-        Denied::StateFull => Failure::LimitState,
-        Denied::RouteFull => Failure::RouteConcurrency,
-        Denied::ClientFull => Failure::ClientConcurrency,
-    })
+    permit.map_err(Failure::from)
 }
 
 /// Refuses content that is announced too long before any of it is read.

@@ -101,6 +101,7 @@ impl<'a> Request<'a> {
             request_id,
             route: self.route().name.as_bytes(),
             scheme: self.connection.scheme().as_bytes(),
+            identity: self.connection.identity.as_deref(),
             parameters,
         }
     }
@@ -113,6 +114,8 @@ impl<'a> Request<'a> {
             client: &self.client_text,
             trust: Trust::of(self.client.trusted, self.listener.client_address_from),
             scheme: self.connection.scheme(),
+            early: self.connection.is_early(),
+            identity: self.connection.identity.as_deref(),
             request_id,
             random: (random.u128(..), random.u64(..)),
         }

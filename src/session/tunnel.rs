@@ -1,7 +1,8 @@
-//! A tunnel: after a 101 both connections carry what the two sides say, unread, until both are done.
+//! A tunnel: both connections carry what the two sides say, unread, until both are done. After a 101
+//! a request's do, and those of a connection that is passed on without a request from its start.
 //!
-//! A direction holds one small buffer while bytes pass and none while it is silent; it reads nothing
-//! before the last piece was written, so a slow reader stops the fast writer. The end of one side is
+//! A direction holds one piece ([`Piece`]) while bytes pass and none while it is silent; it reads nothing
+//! before that was written, so a slow reader stops the fast writer. The end of one side is
 //! passed on, and the other may go on. Silence of both directions together is bounded, and so is
 //! the tunnel's life.
 
@@ -11,13 +12,28 @@ use std::io;
 use crate::io::deadline::Expired;
 use crate::io::join::both;
 use crate::io::{Buffer, Expiry, Guard, Partner, Stream, clock};
-use crate::limits::{AWAKE_NS, BUFFER_SMALL, LINGER_NS};
+use crate::limits::LINGER_NS;
 use crate::respond::failure::Failure;
 use crate::stats::Passed;
 use crate::upstream::Connection;
 
-use super::account::{Account, Tunnelled};
-use super::way::Way;
+use super::core::Core;
+use super::piece::{Piece, Source, Splicing};
+
+/// The two sides, and what holds for them.
+pub(super) struct Sides<'a> {
+    pub(super) core: &'a Core,
+    pub(super) client: &'a Stream,
+    pub(super) client_guard: &'a Guard,
+    pub(super) target: &'a Connection,
+    /// How long both may be silent, nanoseconds.
+    pub(super) silence_ns: u64,
+    /// How long the tunnel may live, nanoseconds.
+    pub(super) total_ns: u64,
+    /// Stable ids, to count bytes by.
+    pub(super) listener: u32,
+    pub(super) route: Option<u32>,
+}
 
 /// How a tunnel ended.
 pub(super) struct Ended {
@@ -25,41 +41,40 @@ pub(super) struct Ended {
     pub(super) cut: Option<Failure>,
     /// All that was taken from one side reached the other.
     pub(super) whole: bool,
+    /// When it began, nanoseconds of the core's clock.
+    pub(super) since_ns: u64,
+    /// Bytes from the client.
+    pub(super) bytes_in: u64,
+    /// Bytes to the client.
+    pub(super) bytes_out: u64,
 }
 
-/// Passes bytes on until both sides have ended.
-pub(super) async fn run(way: &Way<'_, '_>, target: &Connection, account: &mut Account) -> Ended {
-    let core = &way.request.connection.core;
-    let now = clock::now_ns();
+/// Passes bytes on until both sides have ended. `first` goes to the target before anything else;
+/// its last `early` bytes are the client's.
+pub(super) async fn run(sides: Sides<'_>, first: Buffer, early: usize) -> Ended {
+    let since_ns = clock::now_ns();
     let tunnel = Tunnel {
-        way,
-        target,
-        ends_ns: now.saturating_add(way.rules.tunnel_total_ns),
+        ends_ns: since_ns.saturating_add(sides.total_ns),
+        sides,
         bytes_in: Cell::new(0),
         bytes_out: Cell::new(0),
         down_ended: Cell::new(false),
         cut: Cell::new(None),
         lost: Cell::new(false),
+        splicing: Splicing::default(),
     };
-    core.stats.tunnels.up();
+    let stats = &tunnel.sides.core.stats;
+    stats.tunnels.up();
     tunnel.touch();
-    // What the client sent behind its head has waited for this.
-    let early = &way.buf[way.head.len..];
-    let mut first = Buffer::empty();
-    if !early.is_empty() {
-        first = Buffer::fitting(early.len());
-        first.append(early);
-        tunnel.count_in(early.len());
-    }
-    both(tunnel.pass_up(first), tunnel.pass_down()).await;
-    core.stats.tunnels.down();
-    tunnel.conclude(now, account)
+    tunnel.count_in(early);
+    both(tunnel.pass_up(first.into()), tunnel.pass_down()).await;
+    stats.tunnels.down();
+    tunnel.conclude(since_ns)
 }
 
 /// A tunnel while it lives.
 struct Tunnel<'a> {
-    way: &'a Way<'a, 'a>,
-    target: &'a Connection,
+    sides: Sides<'a>,
     /// When its life is over, nanoseconds.
     ends_ns: u64,
     bytes_in: Cell<u64>,
@@ -70,21 +85,22 @@ struct Tunnel<'a> {
     cut: Cell<Option<Failure>>,
     /// Bytes that were taken from one side did not all reach the other.
     lost: Cell<bool>,
+    splicing: Splicing,
 }
 
 impl Tunnel<'_> {
     /// From the client to the target.
-    async fn pass_up(&self, mut piece: Buffer) {
-        let (client, target) = (self.client(), &self.target.stream);
+    async fn pass_up(&self, mut piece: Piece) {
+        let (client, target) = (self.client(), &self.sides.target.stream);
         let mut source = self.source(client);
         loop {
             // Nobody reads from the client meanwhile, so nobody else would see that it is gone. But
             // with both of its directions at an end it looks like that, too.
             if !self.down_ended.get() {
-                self.target.guard.watch_partner(Partner::Socket(client.fd()));
+                self.sides.target.guard.watch_partner(Partner::Socket(client.fd()));
             }
             let written = self.write(target, &mut piece, |_| {}).await;
-            self.target.guard.watch_partner(Partner::Nobody);
+            self.sides.target.guard.watch_partner(Partner::Nobody);
             if written.is_err() {
                 return self.cut_off(Failure::ResponseIncomplete);
             }
@@ -98,14 +114,14 @@ impl Tunnel<'_> {
 
     /// From the target to the client.
     async fn pass_down(&self) {
-        let (client, target) = (self.client(), &self.target.stream);
+        let (client, target) = (self.client(), &self.sides.target.stream);
         let mut source = self.source(target);
-        let mut piece = Buffer::empty();
+        let mut piece = Piece::default();
         loop {
             match self.read(&mut source, &mut piece).await {
                 Ok(0) => {
                     self.down_ended.set(true);
-                    self.target.guard.watch_partner(Partner::Nobody);
+                    self.sides.target.guard.watch_partner(Partner::Nobody);
                     return self.end(client);
                 }
                 Ok(_) => {}
@@ -118,30 +134,25 @@ impl Tunnel<'_> {
         }
     }
 
-    fn source<'s>(&self, stream: &'s Stream) -> Source<'s> {
-        let pause = self.way.request.connection.core.watch.guard(stream.fd());
-        Source { stream, pause, filled: false }
+    fn source<'s>(&'s self, stream: &'s Stream) -> Source<'s> {
+        let pause = self.sides.core.watch.guard(stream.fd());
+        let both = [self.client(), &self.sides.target.stream];
+        Source::new(stream, pause, self.splicing.between(both))
     }
 
     /// Reads a piece; 0 is the end.
-    async fn read(&self, source: &mut Source<'_>, piece: &mut Buffer) -> io::Result<usize> {
+    async fn read(&self, source: &mut Source<'_>, piece: &mut Piece) -> io::Result<usize> {
         let n = source.read(piece).await?;
         clock::now_ns();
         self.touch();
         Ok(n)
     }
 
-    async fn write(
-        &self,
-        to: &Stream,
-        piece: &mut Buffer,
-        count: impl Fn(usize),
-    ) -> io::Result<()> {
-        while !piece.is_empty() || to.owes() {
+    async fn write(&self, to: &Stream, piece: &mut Piece, count: impl Fn(usize)) -> io::Result<()> {
+        while piece.len() > 0 || to.owes() {
             let before = piece.len();
             self.patient(to);
-            let (result, back) = to.write(std::mem::take(piece)).await;
-            *piece = back;
+            let result = piece.write(to).await;
             self.lost.set(self.lost.get() || result.is_err());
             result?;
             count(before - piece.len());
@@ -151,11 +162,11 @@ impl Tunnel<'_> {
     }
 
     fn client(&self) -> &Stream {
-        &self.way.request.connection.stream
+        self.sides.client
     }
 
     fn guards(&self) -> [&Guard; 2] {
-        [&self.way.request.connection.guard, &self.target.guard]
+        [self.sides.client_guard, &self.sides.target.guard]
     }
 
     /// Something moved: both directions have time again. Not where time was over already, since
@@ -164,7 +175,7 @@ impl Tunnel<'_> {
         if self.expired().is_some() || self.cut.get().is_some() {
             return;
         }
-        let at = clock::coarse_ns().saturating_add(self.way.rules.tunnel_ns).min(self.ends_ns);
+        let at = clock::coarse_ns().saturating_add(self.sides.silence_ns).min(self.ends_ns);
         for guard in self.guards() {
             guard.arm(at, Expiry::ShutBoth);
         }
@@ -177,7 +188,7 @@ impl Tunnel<'_> {
         }
         let [client, target] = self.guards();
         let guard = if std::ptr::eq(to, self.client()) { client } else { target };
-        let silence = self.way.rules.tunnel_ns;
+        let silence = self.sides.silence_ns;
         guard.arm_write(clock::coarse_ns().saturating_add(silence), silence, self.ends_ns);
     }
 
@@ -207,7 +218,7 @@ impl Tunnel<'_> {
         }
         self.cut.set(Some(self.expired().unwrap_or(why)));
         self.client().shut_read();
-        self.target.stream.shut_read();
+        self.sides.target.stream.shut_read();
         for guard in self.guards() {
             guard.arm(clock::coarse_ns().saturating_add(LINGER_NS), Expiry::ShutBoth);
         }
@@ -224,62 +235,17 @@ impl Tunnel<'_> {
     }
 
     fn publish(&self, bytes_in: u64, bytes_out: u64) {
-        let r = self.way.request;
-        let (listener, route) = (r.listener.id, r.route_id());
-        r.connection.core.stats.passed(&Passed { listener, route, bytes_in, bytes_out });
+        let Sides { listener, route, .. } = self.sides;
+        self.sides.core.stats.passed(&Passed { listener, route, bytes_in, bytes_out });
     }
 
-    fn conclude(&self, since_ns: u64, account: &mut Account) -> Ended {
-        let (counted_in, counted_out) = (self.bytes_in.get(), self.bytes_out.get());
-        account.content_in += counted_in;
-        account.content_out += counted_out;
-        account.bytes_out += counted_out;
-        account.tunnel = Some(Tunnelled { since_ns, counted_in, counted_out });
+    fn conclude(&self, since_ns: u64) -> Ended {
         let cut = self.cut.get();
         if self.lost.get() || cut == Some(Failure::ClientGone) {
             // The target must not take what it got for all there was.
-            self.target.stream.reset_on_close();
+            self.sides.target.stream.reset_on_close();
         }
-        Ended { cut, whole: !self.lost.get() }
-    }
-}
-
-/// The reading end of a direction.
-struct Source<'a> {
-    stream: &'a Stream,
-    pause: Guard,
-    /// The last piece took all the room there was.
-    filled: bool,
-}
-
-impl Source<'_> {
-    /// Reads a piece; after some silence it goes on waiting without a buffer.
-    async fn read(&mut self, piece: &mut Buffer) -> io::Result<usize> {
-        let mut buffer = std::mem::take(piece);
-        loop {
-            if self.filled && buffer.capacity() <= BUFFER_SMALL {
-                buffer = Buffer::medium();
-            } else if buffer.capacity() == 0 {
-                buffer = Buffer::small();
-            }
-            let awake_until = clock::coarse_ns().saturating_add(AWAKE_NS);
-            self.pause.arm(awake_until, Expiry::PauseRead);
-            let (result, back) = self.stream.read_or_cancel(buffer, &self.pause).await;
-            self.pause.disarm();
-            match result {
-                Err(e) if e.raw_os_error() == Some(libc::ECANCELED) => {
-                    drop(back);
-                    (buffer, self.filled) = (Buffer::empty(), false);
-                    self.pause.forget_canceller();
-                    self.stream.readable().await?;
-                }
-                Err(e) => return Err(e),
-                Ok(n) => {
-                    self.filled = back.is_full();
-                    *piece = back;
-                    return Ok(n);
-                }
-            }
-        }
+        let (bytes_in, bytes_out) = (self.bytes_in.get(), self.bytes_out.get());
+        Ended { cut, whole: !self.lost.get(), since_ns, bytes_in, bytes_out }
     }
 }

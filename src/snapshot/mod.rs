@@ -1,6 +1,10 @@
 //! What control publishes and workers load: the configuration compiled for requests. Immutable;
 //! a request takes one and keeps it to its log line.
 
+mod forwards;
+
+pub use forwards::{ForwardTo, Forwards};
+
 use std::collections::HashSet;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -8,7 +12,8 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use crate::config::{
-    AcceptProxyProtocol, ClientAddressField, HostPolicy, HttpBounds, RateLimitFields,
+    AcceptProxyProtocol, ClientAddressField, ClientCertificateForward, HostPolicy, HttpBounds,
+    ListenerMode, RateLimitFields,
 };
 use crate::policy::Concurrency;
 use crate::policy::limit::Rule;
@@ -61,6 +66,8 @@ pub struct Listener {
     pub name: Arc<str>,
     /// One bound socket a worker.
     pub sockets: Arc<Vec<OwnedFd>>,
+    /// What its connections are taken for.
+    pub mode: ListenerMode,
     /// Networks whose word on the client address counts.
     pub trusted_proxies: Vec<IpNet>,
     /// Where they say it.
@@ -89,6 +96,8 @@ pub struct Listener {
     pub http2: bool,
     /// Streams of an HTTP/2 connection open at once.
     pub max_streams: u32,
+    /// Connections that are passed on unread.
+    pub forwards: Forwards,
 }
 
 /// How a listener speaks TLS; `None` in [`Listener::tls`]: it does not.
@@ -99,6 +108,8 @@ pub struct Tls {
     pub handshake_ns: u64,
     /// Whether SNI and Host must agree, else 421.
     pub strict_sni: bool,
+    /// What upstreams are told of a client's certificate.
+    pub forward: ClientCertificateForward,
 }
 
 /// A route. One cache line, since there may be 100,000, each a wait for memory when it is asked for;

@@ -194,6 +194,12 @@ pub struct ListenerStats {
     pub limited: Counter,
     /// Requests that were refused as malformed, by kind.
     pub bad: Kinds,
+    /// Connections that were passed on unread.
+    pub forwarded: Counter,
+    /// Those that are open.
+    pub forwarding: Gauge,
+    /// Connections that were to be passed on and were not, or not to their end.
+    pub forward_failures: Counter,
 }
 
 impl ListenerStats {
@@ -214,11 +220,14 @@ impl ListenerStats {
             &self.refused_proxy_protocol,
             &self.allowed,
             &self.limited,
+            &self.forwarded,
+            &self.forward_failures,
         ]
         .into_iter()
         .for_each(Counter::zero);
         self.open.set(0);
         self.http2_open.set(0);
+        self.forwarding.set(0);
         self.codes.zero();
         self.bad.zero();
     }

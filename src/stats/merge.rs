@@ -141,6 +141,9 @@ pub struct ListenerSum {
     pub limited: u64,
     pub bad: KindSums,
     pub codes: StatusSums,
+    pub forwarded: u64,
+    pub forwarding: u64,
+    pub forward_failures: u64,
 }
 
 impl ListenerSum {
@@ -163,6 +166,9 @@ impl ListenerSum {
         self.allowed += l.allowed.value();
         self.limited += l.limited.value();
         self.bad.add(&l.bad);
+        self.forwarded += l.forwarded.value();
+        self.forwarding += l.forwarding.value();
+        self.forward_failures += l.forward_failures.value();
         self.codes.add(&l.codes);
     }
 }

@@ -65,7 +65,7 @@ metrics! {
     DRAINING Gauge "draining" [] "1 while the gateway finishes its requests in order to stop."
     CONNECTIONS Gauge "connections" [] "Client connections open."
     IN_FLIGHT Gauge "requests_in_flight" [] "Requests being served."
-    TUNNELS Gauge "tunnels" [] "Those of them that became tunnels (WebSocket and other upgrades)."
+    TUNNELS Gauge "tunnels" [] "Tunnels open: requests that became one (WebSocket and other upgrades), and connections that are passed on unread."
     FAILURES Counter "failures_total" ["reason"] "Requests the gateway answered with an error of its own, by reason."
     REQUEST_SECONDS Histogram "request_duration_seconds" [] "From the first byte of the request head to the last byte of the response."
     RECEIVED Counter "received_bytes_total" [] "Bytes received from clients."
@@ -82,6 +82,9 @@ metrics! {
     LISTENER_RECEIVED Counter "listener_received_bytes_total" ["listener"] "Bytes received."
     LISTENER_SENT Counter "listener_sent_bytes_total" ["listener"] "Bytes sent."
     LISTENER_LIMITS Counter "listener_limit_decisions_total" ["listener" "decision"] "Decisions of the listener's and the gateway's rate limits (allowed, limited)."
+    LISTENER_FORWARDED Counter "listener_forwarded_connections_total" ["listener"] "Connections that were passed on unread."
+    LISTENER_FORWARDING Gauge "listener_forwarded_connections" ["listener"] "Those of them that are open."
+    LISTENER_FORWARD_FAILURES Counter "listener_forward_failures_total" ["listener"] "Connections that were to be passed on and were not, or not to their end."
     CERTIFICATE_EXPIRY Gauge "certificate_expiry_timestamp_seconds" ["listener" "name"] "When a certificate ends, in seconds since unix epoch; by the first of its names, the soonest hundred of a listener."
 
     REQUESTS Counter "requests_total" ["route" "code"] "Requests, by route and status code."
@@ -117,7 +120,7 @@ metrics! {
 
     WORKER_REQUESTS Counter "worker_requests_total" ["worker" "core"] "Requests finished."
     WORKER_CONNECTIONS Gauge "worker_connections" ["worker" "core"] "Client connections open."
-    WORKER_TUNNELS Gauge "worker_tunnels" ["worker" "core"] "Tunnels open (WebSocket and other upgrades)."
+    WORKER_TUNNELS Gauge "worker_tunnels" ["worker" "core"] "Tunnels open: upgraded requests, and connections that are passed on unread."
     WORKER_TURNS Counter "worker_turns_total" ["worker" "core"] "Turns of the event loop."
     WORKER_POOL_IDLE Gauge "worker_pool_idle_connections" ["worker" "core"] "Idle upstream connections."
     WORKER_BUFFER_BYTES Gauge "worker_buffer_bytes" ["worker" "core"] "Bytes of buffers in use."

@@ -59,7 +59,7 @@ pub struct WorkerStats {
     pub connections: Gauge,
     /// Requests being served.
     pub in_flight: Gauge,
-    /// Those of them that became tunnels.
+    /// Tunnels open: those of them that became one, and connections that are passed on unread.
     pub tunnels: Gauge,
     /// Idle upstream connections.
     pub pool_idle: Gauge,
@@ -182,8 +182,8 @@ pub struct Finished {
 pub struct Passed {
     /// Listener id.
     pub listener: u32,
-    /// Route id.
-    pub route: u32,
+    /// Route id, where a request began it.
+    pub route: Option<u32>,
     /// Bytes received from the client.
     pub bytes_in: u64,
     /// Bytes sent to the client.
@@ -262,12 +262,16 @@ impl Writer {
     /// Counts what passed through a tunnel: it may live for days, and nobody waits for its end.
     #[inline]
     pub fn passed(&self, passed: &Passed) {
-        let (listener, route) = (self.listener(passed.listener), self.route(passed.route));
-        for bytes_in in [&self.stats.bytes_in, &listener.bytes_in, &route.bytes_in] {
-            bytes_in.add(passed.bytes_in);
-        }
-        for bytes_out in [&self.stats.bytes_out, &listener.bytes_out, &route.bytes_out] {
-            bytes_out.add(passed.bytes_out);
+        let worker = &*self.stats;
+        let listener = self.listener(passed.listener);
+        worker.bytes_in.add(passed.bytes_in);
+        worker.bytes_out.add(passed.bytes_out);
+        listener.bytes_in.add(passed.bytes_in);
+        listener.bytes_out.add(passed.bytes_out);
+        if let Some(route) = passed.route {
+            let route = self.route(route);
+            route.bytes_in.add(passed.bytes_in);
+            route.bytes_out.add(passed.bytes_out);
         }
     }
 

@@ -1,8 +1,8 @@
 //! What carries one exchange to a target: a connection of its own for as long, or a stream.
 
+use super::h2::TargetStream;
 use super::pool::Connection;
-use super::stream::TargetStream;
-use crate::io::Guard;
+use crate::io::{Expiry, Guard};
 
 /// What carries one exchange.
 pub enum Carrier {
@@ -18,6 +18,14 @@ impl Carrier {
         match self {
             Self::Connection(connection) => &connection.guard,
             Self::Stream(stream) => &stream.guard,
+        }
+    }
+
+    /// What a deadline does to what waits for the target.
+    pub fn expiry(&self) -> Expiry {
+        match self {
+            Self::Connection(_) => Expiry::ShutBoth,
+            Self::Stream(_) => Expiry::Wake,
         }
     }
 

@@ -1,38 +1,19 @@
 //! What one core knows of its upstreams, and how a request gets a connection to a target.
 
 use std::cell::{Cell, RefCell};
-use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::balance::{Picker, Tried};
-use super::group::{Address, Destination, Group, Target};
+use super::group::{Group, Target};
+use super::h2::{SharedPool, TargetStream};
 use super::health::Health;
+use super::open::{ConnectError, open};
 use super::pool::{Connection, Pool};
 use super::retry::Budget;
-use super::shared::SharedPool;
-use super::stream::TargetStream;
-use crate::io::tls::HandshakeError;
-use crate::io::{Buffer, Stream, Watch, clock, timeout};
+use crate::io::{Buffer, Watch};
 use crate::stats;
-
-/// Why there is no connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ConnectError {
-    /// Refused, unreachable, or no such socket.
-    Failed,
-    /// Not in time.
-    TimedOut,
-    /// No descriptor or local port left.
-    NoDescriptors,
-    /// Its certificate is not one that it may have.
-    BadCertificate,
-    /// No TLS could be agreed on.
-    NoTls,
-    /// It does not speak HTTP/2.
-    NoHttp2,
-}
 
 /// Per upstream: what is remembered between requests.
 struct State {
@@ -264,54 +245,5 @@ impl Upstreams {
         let told = |target: u32, idle: usize| stats.target(target).idle.set(idle as u64);
         self.pool.borrow_mut().sweep(now_ns, told);
         self.health.borrow_mut().sweep(now_ns);
-    }
-}
-
-/// Connects, and begins TLS where that is spoken, all within the time.
-pub(super) async fn open(
-    to: &Destination,
-    preface: Buffer,
-    within: Duration,
-) -> Result<Stream, ConnectError> {
-    let began = clock::now_ns();
-    let mut stream = match &to.address {
-        Address::Socket(address) => Stream::connect(*address, within).await,
-        Address::Unix(path) => Stream::connect_unix(path, within).await,
-    }
-    .map_err(|error| ConnectError::of(&error))?;
-    if let Some((config, name)) = &to.tls {
-        let left = within.saturating_sub(Duration::from_nanos(clock::now_ns() - began));
-        let begins = async {
-            stream.write_all(preface).await.0?;
-            stream.begin_tls(config.clone(), name.clone()).await
-        };
-        let began = timeout(left, Box::pin(begins)).await.ok_or(ConnectError::TimedOut)?;
-        began.map_err(|error| ConnectError::of_tls(&error))?;
-    }
-    Ok(stream)
-}
-
-impl ConnectError {
-    fn of_tls(error: &HandshakeError) -> Self {
-        match error {
-            HandshakeError::Protocol(rustls::Error::InvalidCertificate(_)) => Self::BadCertificate,
-            HandshakeError::Protocol(
-                rustls::Error::NoApplicationProtocol
-                | rustls::Error::AlertReceived(rustls::AlertDescription::NoApplicationProtocol),
-            ) => Self::NoHttp2,
-            HandshakeError::Protocol(_) | HandshakeError::NotTls => Self::NoTls,
-            HandshakeError::Io(_) => Self::Failed,
-        }
-    }
-
-    fn of(error: &io::Error) -> Self {
-        match error.raw_os_error() {
-            Some(libc::EMFILE | libc::ENFILE | libc::EADDRNOTAVAIL | libc::ENOBUFS) => {
-                Self::NoDescriptors
-            }
-            Some(libc::ETIMEDOUT) => Self::TimedOut,
-            _ if error.kind() == io::ErrorKind::TimedOut => Self::TimedOut,
-            _ => Self::Failed,
-        }
     }
 }

@@ -101,7 +101,13 @@ impl Outgoing<'_, '_> {
                 continue;
             }
             let framing = matches!(field.known, Known::Host | Known::ContentLength);
-            if framing || field.hop || self.forward.replaces(field.known, self.hop.trust) {
+            // What any value but 1 means is not for everybody clear (RFC 8470 section 5.1).
+            let outdated = field.known == Known::EarlyData && self.hop.early;
+            if framing
+                || outdated
+                || field.hop
+                || self.forward.replaces(field.known, self.hop.trust)
+            {
                 continue;
             }
             if self.edits.is_some_and(|e| e.removes(field, self.buf)) {

@@ -10,15 +10,15 @@ use crate::http::{Field, Known, RequestHead, values};
 /// go anywhere. `client` is the client's address.
 pub fn hash_of(key: &HashKey, head: &RequestHead, buf: &[u8], client: IpAddr) -> Option<u64> {
     match key {
-        HashKey::ClientIp => Some(address(client)),
+        HashKey::ClientIp => Some(hash_of_client(client)),
         HashKey::Header(name) => values(&head.fields, buf, name.as_bytes()).next().map(hash),
         HashKey::Cookie(name) => cookie(&head.fields, buf, name.as_bytes()).map(hash),
         HashKey::Path => Some(hash(head.path.of(buf))),
     }
 }
 
-/// The same for an IPv4 address and its form in IPv6.
-fn address(client: IpAddr) -> u64 {
+/// A client's: the same for an IPv4 address and its form in IPv6.
+pub fn hash_of_client(client: IpAddr) -> u64 {
     match client.to_canonical() {
         IpAddr::V4(v4) => hash(&v4.octets()),
         IpAddr::V6(v6) => hash(&v6.octets()),
@@ -61,7 +61,7 @@ mod tests {
     fn addresses_and_paths_are_always_there() {
         assert_eq!(hashed(HashKey::Path, &[]), Some(hash(b"/a/b")));
         assert_eq!(hashed(HashKey::ClientIp, &[]), Some(hash(&[192, 0, 2, 1])));
-        assert_eq!(address("::ffff:192.0.2.1".parse().unwrap()), hash(&[192, 0, 2, 1]));
+        assert_eq!(hash_of_client("::ffff:192.0.2.1".parse().unwrap()), hash(&[192, 0, 2, 1]));
     }
 
     #[test]

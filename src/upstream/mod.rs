@@ -4,7 +4,7 @@
 //! Invariants:
 //! - A connection is lent to one exchange at a time, and comes back only when both messages on it
 //!   were consumed whole.
-//! - One of HTTP/2 is lent to as many as it has streams for ([`shared`]).
+//! - One of HTTP/2 is lent to as many as it has streams for ([`h2`]).
 //! - One that began with a PROXY header is its client's alone ([`introduced`]).
 //! - Before it is lent again it must be quiet: bytes or an end of file there mean it is discarded.
 
@@ -13,17 +13,18 @@ pub mod carrier;
 pub mod connect;
 pub mod emit;
 pub mod group;
+pub mod h2;
 pub mod health;
 pub mod introduced;
 pub mod key;
 pub mod maglev;
+pub mod open;
 pub mod pool;
 pub mod retry;
-pub mod shared;
-pub mod stream;
 
 pub use carrier::Carrier;
-pub use connect::{ConnectError, Upstreams};
+pub use connect::Upstreams;
 pub use group::{Address, Group, Target};
+pub use h2::TargetStream;
+pub use open::ConnectError;
 pub use pool::Connection;
-pub use stream::TargetStream;

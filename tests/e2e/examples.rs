@@ -74,6 +74,9 @@ fn localise(config: &mut Table, upstream: &Upstream) {
     }
 }
 
+/// An OCSP response: the certificate with the serial number 1 is good.
+const ANSWER: &[u8] = b"0T\x0a\x01\x00\xa0O0M\x06\x09+\x06\x01\x05\x05\x070\x01\x01\x04@0>07\xa2\x02\x04\x00\x18\x0f20260101000000Z0 0\x1e0\x090\x00\x04\x00\x04\x00\x02\x01\x01\x80\x00\x18\x0f20260101000000Z0\x00\x03\x01\x00";
+
 /// The files that `tls` of a listener names, made anew and put beside the configuration.
 fn with_certificates(mut builder: Builder, tls: &Table) -> Builder {
     let pair = Pair::new(&["example.com", "*.example.com"]);
@@ -84,9 +87,13 @@ fn with_certificates(mut builder: Builder, tls: &Table) -> Builder {
         builder = builder.file(certificate.expect("a name"), pair.certificate.as_str());
         builder = builder.file(key.expect("a name"), pair.key.as_str());
         if let Some(ocsp) = name("ocsp") {
-            // OCSPResponse { responseStatus successful }
-            builder = builder.file(ocsp, [0x30, 0x03, 0x0a, 0x01, 0x00]);
+            builder = builder.file(ocsp, ANSWER);
         }
+    }
+    let keys = tls.get("session_ticket_keys").and_then(Value::as_array).into_iter().flatten();
+    for (position, name) in keys.enumerate() {
+        let bytes: Vec<u8> = (0..80).map(|at| at * (position as u8 + 1)).collect();
+        builder = builder.file(name.as_str().expect("a name"), bytes);
     }
     if let Some(folder) = text(tls, "certificate_directory") {
         builder = builder.file(&format!("{folder}/test.crt"), pair.certificate.as_str());
@@ -140,8 +147,11 @@ fn absent(test: &Value) -> bool {
     test.as_table().and_then(|t| t.get("present")).and_then(Value::as_bool) == Some(false)
 }
 
-/// A request that a route takes; `None` where it is chosen by an expression.
+/// A request that a route takes; `None` where it is chosen by an expression or by who the client is.
 fn request(route: &Table) -> Option<String> {
+    if route.contains_key("client_certificate") {
+        return None;
+    }
     let host = text(route, "host").unwrap_or("test.example").replace('*', "www");
     let path = text(route, "path")?;
     let segments = path.split('/').map(|s| match s {

@@ -38,7 +38,7 @@ fn line(client: SocketAddr, gateway: SocketAddr) -> String {
 }
 
 /// What a header of version 2 with IPv4 addresses says; fails where its checksum is wrong.
-fn read_v2(header: &[u8]) -> (SocketAddr, SocketAddr, Option<String>) {
+pub(crate) fn read_v2(header: &[u8]) -> (SocketAddr, SocketAddr, Option<String>) {
     assert_eq!(&header[..14], b"\r\n\r\n\0\r\nQUIT\n\x21\x11");
     let address = |ip: usize, port: usize| {
         let ip: [u8; 4] = header[ip..ip + 4].try_into().expect("an address");

@@ -52,8 +52,19 @@ fn upstream(
     place: &Place<'_>,
     report: &mut Report<'_>,
 ) -> Option<Action> {
+    known(name, upstreams, place, report)?;
+    Some(Action::Upstream(name.to_owned()))
+}
+
+/// Nothing where no upstream is so named, which is reported.
+pub(super) fn known(
+    name: &str,
+    upstreams: &BTreeMap<String, Upstream>,
+    place: &Place<'_>,
+    report: &mut Report<'_>,
+) -> Option<()> {
     if upstreams.contains_key(name) {
-        return Some(Action::Upstream(name.to_owned()));
+        return Some(());
     }
     let near = if report.is_full() { None } else { nearest_upstream(name, upstreams) };
     let help = match near {
@@ -250,11 +261,7 @@ pub(super) fn edits(
     }
     for (key, values) in &written.add {
         let name = edited_name(key, &Place::named(&add_key, key), report);
-        let values = match values {
-            file::OneOrMore::One(value) => std::slice::from_ref(value),
-            file::OneOrMore::More(values) => values,
-        };
-        for value in values {
+        for value in values.all() {
             words::field_value(value, &add_key.key(key).trail, report);
             edits.add.push((name.clone(), value.clone()));
         }

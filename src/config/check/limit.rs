@@ -4,6 +4,7 @@ use super::{Names, words};
 use crate::config::diagnostic::Report;
 use crate::config::document::Place;
 use crate::config::file;
+use crate::config::identity::ClientAttribute;
 use crate::config::settings::{Limit, LimitKey};
 use crate::config::suggest;
 use crate::config::units::{HumanDuration, Rate};
@@ -20,6 +21,15 @@ pub(super) struct Scope<'s> {
     pub(super) parameters: &'s [String],
     /// Whether it is a route: only routes have path parameters.
     pub(super) is_route: bool,
+    /// Whether connections are judged that no request is read from.
+    pub(super) unread: bool,
+}
+
+impl<'s> Scope<'s> {
+    /// One that is no route's.
+    pub(super) fn plain(default_name: &'s str) -> Self {
+        Self { default_name, parameters: &[], is_route: false, unread: false }
+    }
 }
 
 pub(super) fn limits(
@@ -95,11 +105,23 @@ fn key(
     scope: &Scope<'_>,
     report: &mut Report<'_>,
 ) -> Option<LimitKey> {
-    const HELP: &str =
-        "write \"client_ip\", \"header:NAME\", \"query:NAME\", \"path:NAME\" or \"route\"";
+    const HELP: &str = "write \"client_ip\", \"header:NAME\", \"query:NAME\", \"path:NAME\", \
+                        \"client_certificate\" or \"route\"";
     match words::selector(text) {
         ("client_ip", None) => Some(LimitKey::ClientIp),
         ("route", None) => Some(LimitKey::Route),
+        ("header" | "query" | "path" | "client_certificate", _) if scope.unread => {
+            let message = format!("{text:?} is unknown of connections that are passed on unread");
+            let help = "write \"client_ip\" or \"route\"; limits of routes may have other keys";
+            report.error(&place.trail, message, help);
+            None
+        }
+        ("client_certificate", None) => {
+            Some(LimitKey::ClientCertificate(ClientAttribute::Fingerprint))
+        }
+        ("client_certificate", Some("subject")) => {
+            Some(LimitKey::ClientCertificate(ClientAttribute::Subject))
+        }
         ("header", Some(name)) => {
             Some(LimitKey::Header(words::field_name(name, &place.trail, report)))
         }
@@ -109,7 +131,11 @@ fn key(
             let near = match kind {
                 "ip" | "client" | "remote_addr" | "src" | "client_address" => Some("client_ip"),
                 "global" | "listener" | "all" => Some("route"),
-                kind => suggest::nearest(kind, ["client_ip", "route"].into_iter()),
+                "fingerprint" | "client_cert" | "certificate" => Some("client_certificate"),
+                "subject" => Some("client_certificate:subject"),
+                kind => {
+                    suggest::nearest(kind, ["client_ip", "route", "client_certificate"].into_iter())
+                }
             };
             let help = near.map_or(HELP.to_owned(), |near| format!("write {near:?}"));
             report.error(

@@ -1,23 +1,25 @@
 //! `[[listeners]]`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 
 use super::limit::{self, Scope};
-use super::{Names, bytes, timeout, tls, words};
+use super::{Names, bytes, forward, timeout, tls, words};
 use crate::config::diagnostic::Report;
 use crate::config::document::Place;
 use crate::config::file;
+use crate::config::forward::ListenerMode;
 use crate::config::settings::{
-    AcceptProxyProtocol, Admin, HttpBounds, HttpProtocol, Listener, Route,
+    AcceptProxyProtocol, Admin, HttpBounds, HttpProtocol, Listener, Route, Upstream,
 };
 use crate::config::units::Size;
 use crate::limits::{MAX_CHUNK_EXTENSION_LIMIT, MAX_HEAD_LEAST, MAX_HEAD_LIMIT, MAX_URI_LEAST};
 
 pub(super) fn listeners(
     written: Vec<file::Listener>,
+    upstreams: &BTreeMap<String, Upstream>,
     place: &Place<'_>,
     report: &mut Report<'_>,
 ) -> Vec<Listener> {
@@ -33,19 +35,26 @@ pub(super) fn listeners(
             words::name(name, &place.key("name").trail, report);
             names.add(name, &place.key("name").trail, report);
         }
-        listener(written, &place, report)
+        listener(written, upstreams, &place, report)
     })
     .collect()
 }
 
-fn listener(written: file::Listener, place: &Place<'_>, report: &mut Report<'_>) -> Listener {
+fn listener(
+    written: file::Listener,
+    upstreams: &BTreeMap<String, Upstream>,
+    place: &Place<'_>,
+    report: &mut Report<'_>,
+) -> Listener {
     proxy_protocol(&written, place, report);
     let protocols = protocols(&written, &place.key("protocols"), report);
+    let forwards = forward::forwards(&written, upstreams, place, report);
     let name = written.name.clone().unwrap_or_default();
-    let scope = Scope { default_name: &name, parameters: &[], is_route: false };
+    let scope = Scope { unread: !written.forward.is_empty(), ..Scope::plain(&name) };
     let limits = limit::limits(written.limits, &place.key("limits"), &scope, report);
     Listener {
         listen: written.listen.and_then(|listen| listen.parse().ok()).unwrap_or(UNKNOWN),
+        mode: written.mode,
         trusted_proxies: networks(&written.trusted_proxies, &place.key("trusted_proxies"), report),
         client_address_from: written.client_address_from,
         proxy_protocol: written.proxy_protocol,
@@ -60,6 +69,7 @@ fn listener(written: file::Listener, place: &Place<'_>, report: &mut Report<'_>)
         protocols,
         max_streams: written.max_streams,
         tls: written.tls.map(|written| tls::tls(written, &place.key("tls"), report)),
+        forwards,
         name,
     }
 }
@@ -167,6 +177,27 @@ fn max_uri(
     let given = place.key("max_uri").given();
     let size = if given { written.max_uri } else { Size(written.max_uri.0.min(most)) };
     within("max_uri", size, MAX_URI_LEAST, most)
+}
+
+/// Requests that nothing is done with, and routes that no request comes to.
+pub(super) fn routed(
+    listeners: &[Listener],
+    routes: &[(usize, Route)],
+    top: &Place<'_>,
+    report: &mut Report<'_>,
+) {
+    if report.has_errors() {
+        return;
+    }
+    let place = top.key("routes");
+    let serves = listeners.iter().any(|listener| listener.mode == ListenerMode::Http);
+    if routes.is_empty() && serves {
+        let help = "write a table [[routes]] with `name`, `path` and `upstream`";
+        report.warning(&place.trail, "there are no routes: every request gets 404", help);
+    } else if !routes.is_empty() && !serves {
+        let message = "no listener takes requests: no route is ever taken";
+        report.warning(&place.trail, message, "add a listener without `mode`");
+    }
 }
 
 /// Routes that ask for a field which no listener lets through.

@@ -326,6 +326,10 @@ pub(super) fn headers(
         if name == "host" {
             report.error(&trail, "the Host field is matched by `host`", "write `host = \"…\"`");
         }
+        if name == "client-cert" || name == "client-cert-chain" {
+            let message = "what a client writes there is never believed";
+            report.error(&trail, message, "write `client_certificate = { … }`");
+        }
         if matches.iter().any(|earlier| earlier.name == name) {
             let message = format!("{name:?} is there in another case: names have no case");
             report.error(&trail, message, "write it once");

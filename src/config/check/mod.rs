@@ -4,6 +4,8 @@
 //! on, so that one run reports everything. A part without a sensible value is left out.
 
 mod action;
+mod client;
+mod forward;
 mod grpc;
 mod limit;
 mod listener;
@@ -34,20 +36,21 @@ pub(super) fn settings(file: File, top: &Place<'_>, report: &mut Report<'_>) -> 
     let access_log = process::access_log(file.access_log, &top.key("access_log"), report);
     let log = process::log(file.log, &top.key("log"), report);
     let forwarding = process::forwarding(&file.forwarding);
-    let global = limit::Scope { default_name: "global", parameters: &[], is_route: false };
+    let global = limit::Scope::plain("global");
     let limits = limit::limits(file.limits, &top.key("limits"), &global, report);
-    let listeners = listener::listeners(file.listeners, &top.key("listeners"), report);
-    listener::addresses(&listeners, admin.as_ref(), top, report);
     let upstreams: BTreeMap<_, _> = file
         .upstreams
         .into_iter()
         .map(|(name, written)| upstream::upstream(name, written, &top.key("upstreams"), report))
         .collect();
+    let listeners = listener::listeners(file.listeners, &upstreams, &top.key("listeners"), report);
+    listener::addresses(&listeners, admin.as_ref(), top, report);
     upstream::loops(&upstreams, &listeners, top, report);
     let routes = route::routes(file.routes, &upstreams, &top.key("routes"), report);
+    listener::routed(&listeners, &routes, top, report);
     reach::unreachable(&routes, &top.key("routes"), report);
     listener::unseen_fields(&listeners, &routes, &top.key("routes"), report);
-    upstream::unused(&upstreams, &routes, top, report);
+    upstream::unused(&upstreams, &listeners, &routes, top, report);
     let routes = routes.into_iter().map(|(_, route)| route).collect();
     let rate_limit_fields = file.rate_limit_fields;
     Settings {

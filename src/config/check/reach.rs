@@ -12,6 +12,7 @@ use super::matcher;
 use super::route::host_text;
 use crate::config::diagnostic::Report;
 use crate::config::document::Place;
+use crate::config::identity::ClientTest;
 use crate::config::settings::{HostMatch, PathMatch, Route, ValueMatch, ValueTest};
 
 /// Routes that compare with one another: those of one host and one path.
@@ -84,7 +85,10 @@ fn tell(
 
 /// How many matchers a route has beside host and path.
 fn matchers(route: &Route) -> usize {
-    usize::from(!route.methods.is_empty()) + route.headers.len() + route.query.len()
+    usize::from(!route.methods.is_empty())
+        + route.headers.len()
+        + route.query.len()
+        + route.client_certificate.len()
 }
 
 /// Whether every request that `b` takes is one that `a` takes (same host and path).
@@ -92,6 +96,14 @@ fn covers(a: &Route, b: &Route) -> bool {
     methods_cover(&a.methods, &b.methods)
         && values_cover(&a.headers, &b.headers)
         && values_cover(&a.query, &b.query)
+        && clients_cover(&a.client_certificate, &b.client_certificate)
+}
+
+fn clients_cover(a: &[ClientTest], b: &[ClientTest]) -> bool {
+    let covers = |a: &ClientTest, b: &ClientTest| {
+        a.attribute == b.attribute && b.any_of.iter().all(|value| a.any_of.contains(value))
+    };
+    a.iter().all(|a| b.iter().any(|b| covers(a, b)))
 }
 
 /// GET takes HEAD along.

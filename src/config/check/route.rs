@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::limit::{self, Scope};
-use super::{Names, action, grpc, matcher, timeout, upgrade, words};
+use super::{Names, action, client, grpc, matcher, timeout, upgrade, words};
 use crate::config::diagnostic::Report;
 use crate::config::document::Place;
 use crate::config::file;
@@ -18,10 +18,6 @@ pub(super) fn routes(
     place: &Place<'_>,
     report: &mut Report<'_>,
 ) -> Vec<(usize, Route)> {
-    if written.is_empty() && !report.has_errors() {
-        let help = "write a table [[routes]] with `name`, `path` and `upstream`";
-        report.warning(&place.trail, "there are no routes: every request gets 404", help);
-    }
     let mut names = Names::new("route");
     let mut routes = Vec::with_capacity(written.len());
     for (position, written) in written.into_iter().enumerate() {
@@ -53,6 +49,9 @@ fn route(
         headers.push(grpc::content_type(&headers, place, report));
     }
     let query = matcher::query(&written.query, &place.key("query"), report);
+    let certificate = place.key("client_certificate");
+    let client_certificate =
+        client::tests(written.client_certificate.as_ref(), &certificate, report);
     let parameters = path.as_ref().map(matcher::parameters).unwrap_or_default();
     let action = action::action(&written, upstreams, &parameters, place, report);
     grpc::upstream(&written, action.as_ref(), upstreams, place, report);
@@ -67,7 +66,8 @@ fn route(
     let timeouts = timeouts(&written.timeouts, &place.key("timeouts"), report);
     // Without its path a route's parameters are unknown: its limits cannot be judged.
     let path = path?;
-    let scope = Scope { default_name: &name, parameters: &parameters, is_route: true };
+    let scope =
+        Scope { default_name: &name, parameters: &parameters, is_route: true, unread: false };
     let limits = limit::limits(written.limits, &place.key("limits"), &scope, report);
     Some(Route {
         host,
@@ -75,6 +75,7 @@ fn route(
         methods,
         headers,
         query,
+        client_certificate,
         action: action?,
         rewrite,
         request_headers,

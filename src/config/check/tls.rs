@@ -7,6 +7,7 @@ use crate::config::diagnostic::Report;
 use crate::config::document::Place;
 use crate::config::file;
 use crate::config::tls::{CertificateFiles, ClientCertificates, Tls};
+use crate::limits::TLS_TICKET_KEYS;
 
 pub(super) fn tls(written: file::Tls, place: &Place<'_>, report: &mut Report<'_>) -> Tls {
     let directory = place.key("certificate_directory");
@@ -16,6 +17,8 @@ pub(super) fn tls(written: file::Tls, place: &Place<'_>, report: &mut Report<'_>
                     or `certificate_directory`";
         report.error(&place.trail, "there is no certificate to show", help);
     }
+    let session_ticket_keys = ticket_keys(&written, place, report);
+    let early_data = early_data(&written, &place.key("early_data"), report);
     let each = written.certificates.into_iter().enumerate();
     Tls {
         certificates: each
@@ -33,6 +36,8 @@ pub(super) fn tls(written: file::Tls, place: &Place<'_>, report: &mut Report<'_>
             report,
         ),
         session_tickets: written.session_tickets,
+        session_ticket_keys,
+        early_data,
         client_certificates: written
             .client_certificates
             .map(|asked| clients(asked, &place.key("client_certificates"), report)),
@@ -52,6 +57,33 @@ fn certificate(
     }
 }
 
+/// A ticket can be shown twice, and early data with it.
+fn early_data(written: &file::Tls, place: &Place<'_>, report: &mut Report<'_>) -> bool {
+    if written.early_data && written.session_tickets {
+        let message =
+            "early data could be replayed: a session in a ticket is resumed any number of times";
+        let help = "write `session_tickets = false` beside it, or remove it";
+        report.error(&place.trail, message, help);
+    }
+    written.early_data
+}
+
+fn ticket_keys(written: &file::Tls, place: &Place<'_>, report: &mut Report<'_>) -> Vec<PathBuf> {
+    let (place, keys) = (place.key("session_ticket_keys"), &written.session_ticket_keys);
+    if keys.is_empty() && place.given() {
+        let help = "write the names of files, or leave `session_ticket_keys` out";
+        report.error(&place.trail, "no file is listed", help);
+    } else if keys.len() > TLS_TICKET_KEYS {
+        let message = format!("{} keys of tickets are too many", keys.len());
+        report.error(&place.trail, message, format!("write at most {TLS_TICKET_KEYS}"));
+    } else if !keys.is_empty() && !written.session_tickets {
+        let help = "remove it, or `session_tickets = false`";
+        report.error(&place.trail, "there are no tickets to make with these keys", help);
+    }
+    let each = keys.iter().enumerate();
+    each.map(|(at, name)| path(Some(name.clone()), &place.item(at), "file", report)).collect()
+}
+
 fn clients(
     written: file::ClientCertificates,
     place: &Place<'_>,
@@ -62,6 +94,7 @@ fn clients(
         mode: written.mode,
         ca: file("ca", written.ca),
         crl: written.crl.map(|name| file("crl", Some(name))),
+        forward: written.forward,
     }
 }
 

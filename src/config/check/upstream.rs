@@ -235,9 +235,10 @@ pub(super) fn loops(
     }
 }
 
-/// Upstreams that no route names.
+/// Upstreams that neither route nor listener names.
 pub(super) fn unused(
     upstreams: &BTreeMap<String, Upstream>,
+    listeners: &[Listener],
     routes: &[(usize, Route)],
     top: &Place<'_>,
     report: &mut Report<'_>,
@@ -252,6 +253,7 @@ pub(super) fn unused(
             Action::Upstream(name) => Some(name.as_str()),
             _ => None,
         })
+        .chain(listeners.iter().flat_map(|l| l.forwards.iter().map(|f| f.upstream.as_str())))
         .collect();
     let place = top.key("upstreams");
     for name in upstreams.keys().filter(|name| !used.contains(name.as_str())) {

@@ -21,9 +21,10 @@ pub struct Limit {
     #[schemars(range(min = 1, max = 1000000000), extend("x-default" = "the rate's number"))]
     pub burst: Option<u64>,
     /// What a bucket is kept for: `client_ip` (IPv6 by `server.ipv6_prefix`), `header:NAME`,
-    /// `query:NAME`, `path:NAME` (a path parameter; on routes only), or `route` (one bucket for
-    /// the whole route, listener or gateway). Requests without the field or query parameter share
-    /// one bucket.
+    /// `query:NAME`, `path:NAME` (a path parameter; on routes only), `client_certificate` (the
+    /// certificate that the client showed, by its fingerprint), `client_certificate:subject` (its
+    /// subject), or `route` (one bucket for the whole route, listener or gateway). Requests without
+    /// the field, query parameter or certificate share one bucket.
     pub key: String,
 }
 

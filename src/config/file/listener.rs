@@ -3,7 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Limit, Tls};
+use super::{Forward, Limit, Tls};
+use crate::config::forward::ListenerMode;
 use crate::config::settings::{
     AcceptProxyProtocol, ClientAddressField, EncodedSlash, HttpProtocol,
 };
@@ -20,6 +21,8 @@ pub struct Listener {
     /// Address and port: `"0.0.0.0:80"`, `"127.0.0.1:8080"`, `"[::]:80"`.
     #[schemars(required, extend("x-required" = true, "format" = "address"))]
     pub listen: Option<String>,
+    /// What its connections are taken for.
+    pub mode: ListenerMode,
     /// Networks of the proxies in front (`"10.0.0.0/8"`, or a single address). From them, and
     /// from nobody else, the client's address is taken from a forwarding field.
     #[schemars(extend("x-default" = "none"))]
@@ -32,13 +35,16 @@ pub struct Listener {
     /// client's for limits, logs and forwarding fields; what that client says itself in a forwarding
     /// field counts only if its own address is in `trusted_proxies` too.
     pub proxy_protocol: AcceptProxyProtocol,
-    /// Limits for every request on this listener.
+    /// Limits for every request on this listener, and for every connection that it passes on unread:
+    /// each counts once, and is closed without a byte where it is refused. Where it passes on any,
+    /// the key is `client_ip` or `route`.
     #[schemars(extend("x-default" = "none"))]
     pub limits: Vec<Limit>,
     /// Connections that may wait to be accepted; the kernel cuts it to `net.core.somaxconn`.
     #[schemars(range(min = 1, max = 65535))]
     pub backlog: u32,
-    /// From the first byte of a request head to its last; else 408.
+    /// From the first byte of a request head to its last; else 408. Also for a PROXY header, and with
+    /// `mode = "tcp"` for the message in which a client names the server, both from the connection on.
     pub header_timeout: HumanDuration,
     /// How long a client's connection may be silent between requests.
     pub idle_timeout: HumanDuration,
@@ -64,6 +70,9 @@ pub struct Listener {
     /// Speak TLS: `https://`. Without it the listener speaks plain HTTP.
     #[schemars(extend("x-default" = "none"))]
     pub tls: Option<Tls>,
+    /// Connections that are passed on unread.
+    #[schemars(extend("x-default" = "none"))]
+    pub forward: Vec<Forward>,
 }
 
 impl Default for Listener {
@@ -71,6 +80,7 @@ impl Default for Listener {
         Self {
             name: None,
             listen: None,
+            mode: ListenerMode::Http,
             trusted_proxies: Vec::new(),
             client_address_from: ClientAddressField::XForwardedFor,
             proxy_protocol: AcceptProxyProtocol::Off,
@@ -85,6 +95,7 @@ impl Default for Listener {
             max_streams: limits::H2_STREAMS,
             http: Http::default(),
             tls: None,
+            forward: Vec::new(),
         }
     }
 }

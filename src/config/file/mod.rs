@@ -4,6 +4,7 @@
 //! What must be there is an `Option` marked [`REQUIRED`], so that a file with mistakes can still
 //! be read and checked for others.
 
+mod forward;
 mod limit;
 mod listener;
 mod process;
@@ -17,11 +18,13 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use forward::Forward;
 pub use limit::Limit;
 pub use listener::{Http, Listener};
 pub use process::{AccessLog, Admin, Forwarding, Log, Server};
 pub use route::{
-    GrpcMatch, HeaderEdits, OneOrMore, Redirect, Respond, Route, Timeouts, ValueMatch, ValueTests,
+    ClientCertificateMatch, GrpcMatch, HeaderEdits, OneOrMore, Redirect, Respond, Route, Timeouts,
+    ValueMatch, ValueTests,
 };
 pub use tls::{Certificate, ClientCertificates, Tls};
 pub use upstream::{BalanceName, Target, Upstream, WeightedTarget};

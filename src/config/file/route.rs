@@ -41,6 +41,10 @@ pub struct Route {
     pub query: BTreeMap<String, ValueMatch>,
     /// The gRPC calls of a service, or of one method of it: instead of `path` or `path_regex`.
     pub grpc: Option<GrpcMatch>,
+    /// What the certificate must say that the client showed, and that was verified
+    /// (`[listeners.tls.client_certificates]`). A client without one never matches.
+    #[schemars(extend("x-default" = "none"))]
+    pub client_certificate: Option<ClientCertificateMatch>,
     /// Name of the upstream that requests are forwarded to.
     #[schemars(extend("x-default" = "—"))]
     pub upstream: Option<String>,
@@ -131,6 +135,32 @@ pub struct ValueTests {
     pub present: Option<bool>,
 }
 
+/// What a client's certificate must say; all keys that are written must hold. A value or an array of
+/// values, of which one must be the certificate's, exactly and in the form that the access log shows.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ClientCertificateMatch {
+    /// SHA-256 of the certificate in hex, with or without colons.
+    #[schemars(extend("x-default" = "—"))]
+    pub fingerprint: Option<OneOrMore>,
+    /// Subject (RFC 4514): `"CN=client,O=Example,C=DE"`. What is not printable ASCII is written in
+    /// hex: `\C3\AB`.
+    #[schemars(extend("x-default" = "—"))]
+    pub subject: Option<OneOrMore>,
+    /// DNS name of subjectAltName.
+    #[schemars(extend("x-default" = "—"))]
+    pub san_dns: Option<OneOrMore>,
+    /// URI of subjectAltName: `"spiffe://example.com/orders"`.
+    #[schemars(extend("x-default" = "—"))]
+    pub san_uri: Option<OneOrMore>,
+    /// Mail address of subjectAltName.
+    #[schemars(extend("x-default" = "—"))]
+    pub san_email: Option<OneOrMore>,
+    /// IP address of subjectAltName.
+    #[schemars(extend("x-default" = "—"))]
+    pub san_ip: Option<OneOrMore>,
+}
+
 /// Answer with a redirect.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -177,7 +207,11 @@ pub struct HeaderEdits {
     /// Names of fields to remove.
     #[schemars(extend("x-default" = "none"))]
     pub remove: Vec<String>,
-    /// Fields to set: others of that name go.
+    /// Fields to set: others of that name go. Values may name `{client_ip}`, `{host}`, `{method}`,
+    /// `{path}`, `{query}`, `{request_id}`, `{route}`, `{scheme}`, path parameters, and of a client's
+    /// verified certificate `{client_cert_fingerprint}`, `{client_cert_subject}`,
+    /// `{client_cert_serial}`, `{client_cert_san_dns}`, `{client_cert_san_uri}`,
+    /// `{client_cert_san_email}`, `{client_cert_san_ip}`, which are empty where there is none.
     #[schemars(extend("x-default" = "none"))]
     pub set: BTreeMap<String, String>,
     /// Fields to add beside others of that name: a value, or an array of values.
@@ -193,6 +227,16 @@ pub enum OneOrMore {
     One(String),
     /// Several values, in order.
     More(Vec<String>),
+}
+
+impl OneOrMore {
+    /// All of them.
+    pub fn all(&self) -> &[String] {
+        match self {
+            Self::One(value) => std::slice::from_ref(value),
+            Self::More(values) => values,
+        }
+    }
 }
 
 /// How long an exchange with the upstream may take; else 504.

@@ -3,7 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::config::tls::{ClientCertificateMode, TlsVersion, UnknownName};
+use crate::config::tls::{
+    ClientCertificateForward, ClientCertificateMode, TlsVersion, UnknownName,
+};
 use crate::config::units::HumanDuration;
 use crate::limits;
 
@@ -31,9 +33,21 @@ pub struct Tls {
     pub strict_host: bool,
     /// From the connection to the end of the handshake.
     pub handshake_timeout: HumanDuration,
-    /// Whether clients keep their sessions in tickets, so that resuming costs no memory here. The
-    /// keys are changed every six hours, and die with the process.
+    /// Whether clients keep their sessions in tickets, so that resuming costs no memory here. Without
+    /// `session_ticket_keys` the keys are changed every six hours, and die with the process.
     pub session_tickets: bool,
+    /// Files with keys of session tickets, so that nodes which have the same files resume each other's
+    /// sessions: 48 or 80 random bytes each (`openssl rand -out FILE 80`), read by nobody but the
+    /// gateway. The first makes tickets, all open them; changed files are taken up by themselves. Put a
+    /// new key second, then first, then drop the old one, each on all nodes before the next step.
+    #[schemars(extend("x-default" = "keys of the process"))]
+    pub session_ticket_keys: Vec<String>,
+    /// Whether a client that resumes a session of TLS 1.3 may send requests along with its first words
+    /// (0-RTT, RFC 8470), a round trip sooner. Needs `session_tickets = false`, so that each session is
+    /// resumed once and nothing can be replayed here. GET, HEAD and OPTIONS without content are
+    /// served at once, and go upstream with `Early-Data: 1`, so that a service may answer 425; all
+    /// others wait for the end of the handshake. Only where no GET changes anything.
+    pub early_data: bool,
     /// Ask clients for certificates.
     #[schemars(extend("x-default" = "none"))]
     pub client_certificates: Option<ClientCertificates>,
@@ -49,6 +63,8 @@ impl Default for Tls {
             strict_host: true,
             handshake_timeout: HumanDuration(limits::HANDSHAKE_TIMEOUT),
             session_tickets: true,
+            session_ticket_keys: Vec::new(),
+            early_data: false,
             client_certificates: None,
         }
     }
@@ -82,10 +98,15 @@ pub struct ClientCertificates {
     /// certificate, else it is refused.
     #[schemars(extend("x-default" = "none"))]
     pub crl: Option<String>,
+    /// What upstreams are told of a client's certificate (RFC 9440), as it was shown: nothing, the
+    /// certificate itself in Client-Cert, or with it those that signed it in Client-Cert-Chain. What
+    /// a client writes into these fields by itself never goes upstream, on no listener.
+    pub forward: ClientCertificateForward,
 }
 
 impl Default for ClientCertificates {
     fn default() -> Self {
-        Self { mode: ClientCertificateMode::Required, ca: None, crl: None }
+        let forward = ClientCertificateForward::Off;
+        Self { mode: ClientCertificateMode::Required, ca: None, crl: None, forward }
     }
 }

@@ -163,6 +163,11 @@ fn listener(shown: &Shown<'_>, entry: &Entry) -> Value {
         },
         "http2": { "open": sum.http2_open, "refused": sum.http2_refused },
         "limits": { "allowed": sum.allowed, "limited": sum.limited },
+        "forwarded": {
+            "connections": sum.forwarded,
+            "open": sum.forwarding,
+            "failed": sum.forward_failures,
+        },
         "tls": shown.certificates(&entry.name).map(certificates),
     })
 }
@@ -170,7 +175,12 @@ fn listener(shown: &Shown<'_>, entry: &Entry) -> Value {
 fn certificates(validities: &Validities) -> Value {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() as i64;
     let each = validities.soonest.iter().map(|one| {
-        json!({ "names": one.names, "not_after": one.not_after, "days_left": one.days_left(now) })
+        json!({
+            "names": one.names,
+            "not_after": one.not_after,
+            "days_left": one.days_left(now),
+            "ocsp_next_update": one.ocsp_until,
+        })
     });
     json!({
         "certificates": each.collect::<Vec<_>>(),

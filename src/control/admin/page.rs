@@ -260,7 +260,7 @@ impl View<'_> {
                 h2 { "Listeners" }
                 (table(&[
                     "Listener", "Req/s", "*Requests", "Open", "Accepted", "Refused", "Malformed",
-                    "Limited", "*Received", "*Sent",
+                    "Limited", "Passed on", "*Received", "*Sent",
                 ], html! { @for entry in &self.shown.directory.listeners { (self.listener(entry)) } }))
             }
         }
@@ -282,6 +282,7 @@ impl View<'_> {
                 (alarming(refused))
                 td { (count(sum.bad.total())) }
                 td { (count(sum.limited)) }
+                td { (count(sum.forwarded)) }
                 td.wide { (bytes(sum.bytes_in as f64)) }
                 td.wide { (bytes(sum.bytes_out as f64)) }
             }

@@ -228,6 +228,9 @@ fn listeners(text: &mut Text, shown: &Shown<'_>) {
     each(text, &n::LISTENER_RECEIVED, &all, |l| l.bytes_in);
     each(text, &n::LISTENER_SENT, &all, |l| l.bytes_out);
     each_by(text, &n::LISTENER_LIMITS, &all, |l| [("allowed", l.allowed), ("limited", l.limited)]);
+    each(text, &n::LISTENER_FORWARDED, &all, |l| l.forwarded);
+    each(text, &n::LISTENER_FORWARDING, &all, |l| l.forwarding);
+    each(text, &n::LISTENER_FORWARD_FAILURES, &all, |l| l.forward_failures);
     certificates(text, shown);
 }
 

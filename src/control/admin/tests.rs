@@ -65,6 +65,7 @@ impl Control for Fake {
             names: names.iter().map(|name| name.to_string()).collect(),
             not_before: 0,
             not_after: now as i64 + days * 86_400 + 60,
+            ocsp_until: (days == 12).then_some(1_800_000_000),
         };
         let soonest = vec![
             one(&["a.example", "*.a.example"], 12),
@@ -378,6 +379,8 @@ async fn certificates_are_told_by_their_end() {
     let tls = &stats["listeners"][0]["tls"];
     assert_eq!(tls["certificates"][0]["names"], serde_json::json!(["a.example", "*.a.example"]));
     assert_eq!(tls["certificates"][0]["days_left"], 12);
+    assert_eq!(tls["certificates"][0]["ocsp_next_update"], 1_800_000_000);
+    assert!(tls["certificates"][1]["ocsp_next_update"].is_null());
     assert_eq!(tls["certificates"][2]["days_left"], 90);
     assert_eq!(tls["certificates_not_shown"], 100);
     let not_after = &tls["certificates"][0]["not_after"];

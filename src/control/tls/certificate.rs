@@ -10,6 +10,7 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::provider;
+use super::staple::{self, Answer};
 use super::validity::Validity;
 
 /// Which of a certificate's files is to blame.
@@ -58,6 +59,15 @@ pub(super) struct Certificate {
     /// DNS names, lower case, with `*.` where they stand for any one label.
     pub(super) hosts: Vec<String>,
     pub(super) validity: Validity,
+    /// Why its OCSP response is not stapled.
+    pub(super) unstapled: Option<String>,
+}
+
+/// What a certificate says.
+struct Meaning {
+    hosts: Vec<String>,
+    validity: Validity,
+    serial: Vec<u8>,
 }
 
 const PASSPHRASE: &str = "a key must have no passphrase; `openssl pkey` removes one";
@@ -65,7 +75,7 @@ const PASSPHRASE: &str = "a key must have no passphrase; `openssl pkey` removes 
 /// Reads and checks a certificate; `now` in seconds since 1970.
 pub(super) fn certificate(written: Written, now: i64) -> Result<Certificate, Fault> {
     let chain = chain(&written.chain)?;
-    let (hosts, validity) = meaning(&chain[0])?;
+    let Meaning { hosts, mut validity, serial } = meaning(&chain[0])?;
     in_time(&validity, now)?;
     let key = private_key(&written.key)?;
     let mut key = CertifiedKey::new(chain, key);
@@ -81,8 +91,11 @@ pub(super) fn certificate(written: Written, now: i64) -> Result<Certificate, Fau
             return Err(Fault::new(Part::Key, "the key is not that of the certificate", help));
         }
     }
-    key.ocsp = written.ocsp.map(ocsp).transpose()?;
-    Ok(Certificate { key, hosts, validity })
+    let staple = written.ocsp.map(|response| staple(response, &serial, now)).transpose()?;
+    let Staple { response, until, refused } = staple.unwrap_or_default();
+    key.ocsp = response;
+    validity.ocsp_until = until;
+    Ok(Certificate { key, hosts, validity, unstapled: refused })
 }
 
 fn chain(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, Fault> {
@@ -129,8 +142,7 @@ fn private_key(text: &[u8]) -> Result<std::sync::Arc<dyn rustls::sign::SigningKe
     })
 }
 
-/// Names and times.
-fn meaning(der: &CertificateDer<'_>) -> Result<(Vec<String>, Validity), Fault> {
+fn meaning(der: &CertificateDer<'_>) -> Result<Meaning, Fault> {
     let fault = |message: &str, help| Fault::new(Part::Certificate, message, help);
     let (_, parsed) = X509Certificate::from_der(der)
         .map_err(|_| fault("its first certificate is malformed", "ask for a new one"))?;
@@ -155,7 +167,8 @@ fn meaning(der: &CertificateDer<'_>) -> Result<(Vec<String>, Validity), Fault> {
     }
     let times = parsed.validity();
     let (not_before, not_after) = (times.not_before.timestamp(), times.not_after.timestamp());
-    Ok((hosts, Validity { names: all, not_before, not_after }))
+    let validity = Validity { names: all, not_before, not_after, ocsp_until: None };
+    Ok(Meaning { hosts, validity, serial: parsed.raw_serial().to_vec() })
 }
 
 fn address(bytes: &[u8]) -> Option<String> {
@@ -183,25 +196,34 @@ pub(super) fn date(seconds: i64) -> String {
     httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds))
 }
 
-/// A response that a responder would not answer for must not be stapled: clients would stop.
-fn ocsp(response: Vec<u8>) -> Result<Vec<u8>, Fault> {
-    // OCSPResponse ::= SEQUENCE { responseStatus ENUMERATED, … } (RFC 6960 section 4.2.1)
-    let status = match response.as_slice() {
-        [0x30, length, rest @ ..] => {
-            let more = if *length < 0x80 { 0 } else { usize::from(length & 0x7f) };
-            rest.get(more..).and_then(|rest| rest.get(..3))
+/// What is stapled, and until when it is good.
+#[derive(Default)]
+struct Staple {
+    response: Option<Vec<u8>>,
+    until: Option<i64>,
+    /// Why nothing is.
+    refused: Option<String>,
+}
+
+/// A response that is too old, or about another certificate (which a renewal leaves behind), is no
+/// mistake to stop at, but must not be stapled: clients would.
+fn staple(response: Vec<u8>, serial: &[u8], now: i64) -> Result<Staple, Fault> {
+    let refused = match staple::read(&response, serial) {
+        Some(Answer::This { until: Some(until) }) if until < now => {
+            format!("it was good until {}", date(until))
         }
-        _ => None,
-    };
-    match status {
-        Some([0x0a, 0x01, 0x00]) => Ok(response),
-        Some([0x0a, 0x01, _]) => {
+        Some(Answer::This { until }) => {
+            return Ok(Staple { response: Some(response), until, refused: None });
+        }
+        Some(Answer::Other) => "it is about another certificate".to_owned(),
+        Some(Answer::Refusal) => {
             let message = "the responder answered with an error";
-            Err(Fault::new(Part::Ocsp, message, "ask it again"))
+            return Err(Fault::new(Part::Ocsp, message, "ask it again"));
         }
-        _ => {
+        None => {
             let help = "write the answer as `openssl ocsp -respout` does (DER)";
-            Err(Fault::new(Part::Ocsp, "this is no OCSP response", help))
+            return Err(Fault::new(Part::Ocsp, "this is no OCSP response", help));
         }
-    }
+    };
+    Ok(Staple { refused: Some(refused), ..Staple::default() })
 }

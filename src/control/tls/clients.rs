@@ -1,8 +1,8 @@
 //! What clients' certificates are held against.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
+use aws_lc_rs::digest::{Context, SHA256, SHA256_OUTPUT_LEN};
 use rustls::RootCertStore;
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
@@ -20,10 +20,14 @@ use crate::limits::TLS_BUNDLE_MAX;
 pub(super) struct Clients {
     pub(super) verifier: Arc<dyn ClientCertVerifier>,
     /// The same for the same mode, authorities and lists.
-    pub(super) identity: u64,
+    pub(super) identity: Asked,
     /// A list that should have been replaced, and when.
     pub(super) stale: Option<String>,
 }
+
+/// A digest of all that clients' certificates are held against: the same on every node with the same
+/// files.
+pub(super) type Asked = [u8; SHA256_OUTPUT_LEN];
 
 /// The key that is to blame, and why.
 type Refused = (&'static str, String);
@@ -56,9 +60,17 @@ pub(super) fn clients(
         }
         _ => ("ca", "there is no authority in it".to_string()),
     })?;
-    let mut hasher = DefaultHasher::new();
-    (asked.mode == ClientCertificateMode::Required, ca, crl).hash(&mut hasher);
-    Ok(Clients { verifier, identity: hasher.finish(), stale })
+    let identity = identity(asked.mode, &ca, crl.as_deref());
+    Ok(Clients { verifier, identity, stale })
+}
+
+fn identity(mode: ClientCertificateMode, ca: &[u8], crl: Option<&[u8]>) -> Asked {
+    let mut digest = Context::new(&SHA256);
+    digest.update(&[u8::from(mode == ClientCertificateMode::Required), u8::from(crl.is_some())]);
+    digest.update(&(ca.len() as u64).to_be_bytes());
+    digest.update(ca);
+    digest.update(crl.unwrap_or_default());
+    digest.finish().as_ref().try_into().unwrap_or_default()
 }
 
 pub(super) fn roots(text: &[u8]) -> Result<RootCertStore, String> {

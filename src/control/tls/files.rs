@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::control::watch::{self, Content, Seen};
@@ -52,6 +53,13 @@ impl Files {
         let content = read.as_ref().ok().map(|text| Content::of(text));
         self.seen.push(Seen { path, content });
         read
+    }
+
+    /// Whether every user of this machine may read or write a file that was read.
+    pub(super) fn is_open_to_all(&self, name: &Path) -> bool {
+        let From::Folder(folder) = &self.from else { return false };
+        let found = std::fs::metadata(folder.join(name));
+        found.is_ok_and(|found| found.permissions().mode() & 0o006 != 0)
     }
 
     /// The names in a folder, sorted.

@@ -9,6 +9,7 @@ use super::certificate::{Certificate, Fault, Part, Written, certificate};
 use super::clients::{Clients, clients};
 use super::files::Files;
 use super::resolve::Names;
+use super::tickets::TicketKeys;
 use super::validity::{Validities, Validity};
 use crate::config::{CertificateFiles, ClientCertificates, Remark, Settings, Severity, Step, Tls};
 use crate::limits::{TLS_EXPIRY_WARNING_DAYS, TLS_FILE_MAX};
@@ -17,6 +18,8 @@ use crate::limits::{TLS_EXPIRY_WARNING_DAYS, TLS_FILE_MAX};
 pub struct Loaded {
     pub(super) names: Arc<Names>,
     pub(super) clients: Option<Clients>,
+    /// Keys of tickets; `None`: those of the process.
+    pub(super) tickets: Option<TicketKeys>,
     /// The certificates.
     pub validities: Validities,
 }
@@ -61,7 +64,12 @@ impl Loader<'_> {
         }
         let clients = tls.client_certificates.as_ref().filter(|asked| !is_refused(&asked.ca));
         let clients = clients.map(|asked| self.clients(asked));
-        if self.certificates.is_empty() || matches!(clients, Some(None)) {
+        let asked = Some(&tls.session_ticket_keys).filter(|keys| !keys.is_empty());
+        let tickets = asked.map(|keys| self.tickets(keys));
+        if self.certificates.is_empty()
+            || matches!(clients, Some(None))
+            || matches!(tickets, Some(None))
+        {
             return None;
         }
         let certificates = std::mem::take(&mut self.certificates);
@@ -69,6 +77,7 @@ impl Loader<'_> {
         Some(Loaded {
             names: Arc::new(Names::new(certificates, tls.unknown_name)),
             clients: clients.flatten(),
+            tickets: tickets.flatten(),
             validities: Validities::of(all),
         })
     }
@@ -113,6 +122,11 @@ impl Loader<'_> {
         match self.read(files) {
             Ok(certificate) => {
                 self.warn(&certificate.validity, steps(Part::Certificate), &files.certificate);
+                if let Some(why) = &certificate.unstapled {
+                    let file = name_of(files, Part::Ocsp).display();
+                    let message = format!("{file}: {why}, and is not stapled");
+                    self.remark(Severity::Warning, steps(Part::Ocsp), message, "fetch a new one");
+                }
                 self.certificates.push(certificate);
             }
             Err(faults) => {
@@ -165,6 +179,23 @@ impl Loader<'_> {
                 None
             }
         }
+    }
+
+    /// The keys of tickets; `None`: they can't be used, which is told.
+    fn tickets(&mut self, paths: &[PathBuf]) -> Option<TicketKeys> {
+        if paths.iter().any(|path| is_refused(path)) {
+            return None;
+        }
+        let wrong = match TicketKeys::read(paths.iter().map(PathBuf::as_path), self.files) {
+            Ok(keys) => return Some(keys),
+            Err(wrong) => wrong,
+        };
+        for (position, (why, help)) in wrong {
+            let steps = vec![Step::Key("session_ticket_keys"), Step::Item(position)];
+            let message = format!("{}: {why}", paths[position].display());
+            self.remark(Severity::Error, steps, message, help);
+        }
+        None
     }
 
     fn warn(&mut self, validity: &Validity, steps: Vec<Step>, file: &Path) {

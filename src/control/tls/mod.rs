@@ -1,8 +1,8 @@
 //! TLS of the listeners, from the files that the settings name to what a worker needs.
 //!
 //! [`files`] reads, [`certificate`] checks one certificate with its key, [`clients`] what clients
-//! show, [`load`] puts together what a listener has and says what is wrong with it, [`resolve`]
-//! chooses by name, [`server`] makes rustls's configuration of it, [`validity`] is what is told of
+//! show, [`staple`] an OCSP response, [`load`] puts together what a listener has and says what is wrong with it, [`resolve`]
+//! chooses by name, [`tickets`] lets clients resume on other nodes, [`server`] makes rustls's configuration of it, [`validity`] is what is told of
 //! certificates in force.
 //!
 //! Invariants:
@@ -16,9 +16,11 @@ mod files;
 mod load;
 mod resolve;
 mod server;
+mod staple;
 mod targets;
 #[cfg(test)]
 mod tests;
+mod tickets;
 mod validity;
 
 use std::sync::{Arc, OnceLock};

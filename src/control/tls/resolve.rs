@@ -32,7 +32,7 @@ impl Names {
         let first = certificates.first().map(|first| first.validity.names.clone());
         let mut names =
             Self { exact: HashMap::new(), wildcard: HashMap::new(), unknown: Vec::new() };
-        for Certificate { key, hosts, validity } in certificates {
+        for Certificate { key, hosts, validity, .. } in certificates {
             let key = Arc::new(key);
             if unknown == UnknownName::Default && first.as_ref() == Some(&validity.names) {
                 names.unknown.push(key.clone());

@@ -7,24 +7,26 @@ use rustls::crypto::aws_lc_rs::Ticketer;
 use rustls::server::{ProducesTickets, ServerSessionMemoryCache, StoresServerSessions};
 use rustls::{ServerConfig, SupportedProtocolVersion, version};
 
+use super::clients::Asked;
 use super::load::Loaded;
 use super::provider;
 use crate::config::{Listener, Tls, TlsVersion};
 use crate::io::tls::NotesName;
-use crate::limits::TLS_SESSIONS;
+use crate::limits::{TLS_EARLY_DATA, TLS_SESSIONS};
 use crate::snapshot;
 
 /// TLS as the snapshot has it.
 pub type SnapshotTls = Arc<snapshot::Tls>;
 
-/// The keys of tickets and the sessions kept, for the whole life of the process: all workers share
+/// The keys of tickets (where no files hold them) and the sessions kept, for the whole life of the
+/// process: all workers share
 /// them, and a reload forgets nothing.
 ///
 /// A resumed session shows no certificate again. So whoever asks something else of clients, or
 /// holds what they show against other authorities or a newer list, has keys and sessions of its own.
 #[derive(Default)]
 pub struct Resumption {
-    scopes: HashMap<Option<u64>, Scope>,
+    scopes: HashMap<Option<Asked>, Scope>,
 }
 
 #[derive(Clone)]
@@ -66,7 +68,7 @@ impl Resumption {
     fn scope(
         &self,
         loaded: &Loaded,
-        used: &mut HashMap<Option<u64>, Scope>,
+        used: &mut HashMap<Option<Asked>, Scope>,
     ) -> Result<Scope, String> {
         let identity = loaded.clients.as_ref().map(|clients| clients.identity);
         let known = used.get(&identity).or_else(|| self.scopes.get(&identity));
@@ -94,14 +96,23 @@ fn config(
     config.alpn_protocols = listener.protocols.iter().map(|p| p.name().into()).collect();
     config.session_storage = scope.sessions;
     if tls.session_tickets {
-        config.ticketer = scope.tickets;
+        let asked = loaded.clients.as_ref().map(|clients| &clients.identity[..]);
+        config.ticketer = match &loaded.tickets {
+            Some(keys) => keys.ticketer(asked),
+            None => scope.tickets,
+        };
     }
-    // A request in early data may be a replay (RFC 8470); nobody can tell from the request.
-    config.max_early_data_size = 0;
+    // A request in early data may be a replay (RFC 8470). With sessions kept here, each resumed once,
+    // it is one of nothing that was served before; rustls takes early data with such sessions only.
+    if tls.early_data {
+        config.max_early_data_size = TLS_EARLY_DATA;
+        config.send_half_rtt_data = true;
+    }
     Ok(Arc::new(snapshot::Tls {
         config: Arc::new(config),
         handshake_ns: u64::try_from(tls.handshake_timeout.as_nanos()).unwrap_or(u64::MAX),
         strict_sni: tls.strict_host,
+        forward: tls.client_certificates.as_ref().map(|asked| asked.forward).unwrap_or_default(),
     }))
 }
 

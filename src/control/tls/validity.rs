@@ -13,6 +13,9 @@ pub struct Validity {
     pub not_before: i64,
     /// Seconds since 1970.
     pub not_after: i64,
+    /// When the stapled OCSP response ends, seconds since 1970; `None`: there is none, or it says nothing
+    /// of that.
+    pub ocsp_until: Option<i64>,
 }
 
 impl Validity {

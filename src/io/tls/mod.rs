@@ -18,7 +18,7 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::sync::Arc;
 
-use rustls::pki_types::ServerName;
+use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, HandshakeKind, ProtocolVersion, ServerConfig};
 
 use self::state::{State, Waits};
@@ -63,8 +63,11 @@ impl From<io::Error> for HandshakeError {
 
 /// How a handshake went.
 impl Tls {
-    pub(super) fn server(config: Arc<ServerConfig>) -> Result<Self, rustls::Error> {
-        State::server(config).map(Self::new)
+    /// `early` are the first bytes of the client.
+    pub(super) fn server(config: Arc<ServerConfig>, early: Buffer) -> Result<Self, rustls::Error> {
+        let mut state = State::server(config)?;
+        state.add(early);
+        Ok(Self::new(state))
     }
 
     pub(super) fn client(
@@ -79,7 +82,7 @@ impl Tls {
         Self { state, server_name, large: Cell::new(false), writing: Cell::new(false) }
     }
 
-    /// Takes part in the handshake to its end.
+    /// Takes part in the handshake to its end; or, where early data is taken, until there is some.
     pub(super) async fn handshake(&self, raw: &RawStream) -> Result<(), HandshakeError> {
         loop {
             let begins = self.state.borrow().first_byte();
@@ -87,14 +90,33 @@ impl Tls {
                 return Err(HandshakeError::NotTls);
             }
             let waits = self.negotiate();
-            if !matches!(waits, Ok(Waits::Traffic)) || self.speaks_first() {
+            let is_over = matches!(waits, Ok(Waits::Traffic)) && !self.is_early();
+            if !is_over || self.speaks_first() {
                 self.flush(raw).await?;
             }
-            if waits? == Waits::Traffic {
+            if is_over || waits? == Waits::Traffic && self.has_content() {
                 return Ok(());
             }
             self.fetch(raw, None).await?;
         }
+    }
+
+    /// Takes part in a handshake that goes on beside early data to its end. Content that comes
+    /// meanwhile waits.
+    pub(super) async fn end_handshake(&self, raw: &RawStream) -> Result<(), HandshakeError> {
+        while self.is_early() {
+            self.fetch(raw, None).await?;
+            if let Err(error) = self.negotiate() {
+                self.send_now(raw);
+                return Err(error.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the handshake goes on: what came so far may be a replay (RFC 8446 section 8).
+    pub fn is_early(&self) -> bool {
+        self.state.borrow().agreed().is_handshaking()
     }
 
     fn negotiate(&self) -> Result<Waits, rustls::Error> {
@@ -123,6 +145,14 @@ impl Tls {
     /// The protocol that was agreed on (RFC 7301), if any was.
     pub fn protocol(&self) -> Option<Vec<u8>> {
         self.state.borrow().agreed().alpn_protocol().map(<[u8]>::to_vec)
+    }
+
+    /// What the certificates come to that the client showed, its own first; `None`: it showed none.
+    pub fn with_client_certificates<T>(
+        &self,
+        read: impl FnOnce(&[CertificateDer<'static>]) -> T,
+    ) -> Option<T> {
+        self.state.borrow().agreed().peer_certificates().map(read)
     }
 
     /// Whether an earlier session was continued.

@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use rustls::client::UnbufferedClientConnection;
 use rustls::pki_types::ServerName;
-use rustls::server::UnbufferedServerConnection;
-use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus};
+use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
+use rustls::unbuffered::{
+    ConnectionState, EncodeError, EncryptError, ReadEarlyData, UnbufferedStatus,
+};
 use rustls::{ClientConfig, CommonState, ServerConfig};
 
 use crate::io::Buffer;
@@ -35,7 +37,8 @@ enum Connection {
 pub(super) enum Waits {
     /// More bytes of the handshake.
     Handshake,
-    /// Nothing: content may be written, and more bytes bring more content.
+    /// Nothing: content may be written, and more bytes bring more content. Where early data is taken,
+    /// the handshake may go on beside it.
     Traffic,
 }
 
@@ -121,7 +124,12 @@ impl State {
         let (out, waiting) = (&mut self.outgoing, &mut self.content);
         let bytes = self.incoming.data_mut();
         match &mut self.connection {
-            Connection::Server(c) => take(c.process_tls_records(bytes), out, waiting, into),
+            Connection::Server(c) => match c.process_tls_records(bytes) {
+                UnbufferedStatus { discard, state: Ok(ConnectionState::ReadEarlyData(early)) } => {
+                    take_early(early, discard, waiting, into)
+                }
+                status => take(status, out, waiting, into),
+            },
             Connection::Client(c) => take(c.process_tls_records(bytes), out, waiting, into),
         }
     }
@@ -205,6 +213,25 @@ fn store(content: &[u8], waiting: &mut Buffer, into: &mut Buffer) {
     }
 }
 
+/// Content that came before the handshake's end.
+fn take_early(
+    mut early: ReadEarlyData<'_, '_, ServerConnectionData>,
+    mut discard: usize,
+    waiting: &mut Buffer,
+    into: &mut Buffer,
+) -> (usize, Result<Step, rustls::Error>) {
+    while let Some(record) = early.next_record() {
+        match record {
+            Ok(record) => {
+                discard += record.discard;
+                store(record.payload, waiting, into);
+            }
+            Err(error) => return (discard, Err(error)),
+        }
+    }
+    (discard, Ok(Step::More))
+}
+
 /// Follows one status of rustls.
 fn take<D>(
     status: UnbufferedStatus<'_, '_, D>,
@@ -251,7 +278,7 @@ fn follow<D>(
         ConnectionState::WriteTraffic(_) | ConnectionState::Closed => {
             Ok(Step::Done(Waits::Traffic))
         }
-        // Early data is never offered.
+        // Early data was taken before.
         _ => Err(rustls::Error::General("a state that was not asked for".into())),
     }
 }

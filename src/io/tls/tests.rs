@@ -224,3 +224,54 @@ proptest! {
         }
     }
 }
+
+/// A server that takes early data, and a client that has a session of it.
+fn world_with_session() -> World {
+    let mut world = world(&[&rustls::version::TLS13]);
+    let server = Arc::get_mut(&mut world.server).unwrap();
+    server.max_early_data_size = 1000;
+    server.send_half_rtt_data = true;
+    Arc::get_mut(&mut world.client).unwrap().enable_early_data = true;
+    let (mut client, mut state) = (client(&world), State::server(world.server.clone()).unwrap());
+    while client.is_handshaking() || client.wants_write() {
+        feed(&mut state, &to_wire(&mut client), 1000).unwrap();
+        from_wire(&mut client, &mut state);
+    }
+    world
+}
+
+#[test]
+fn early_data_comes_before_the_end_of_the_handshake_whatever_the_reads() {
+    for step in [1, 7, 100, 40_000] {
+        let world = world_with_session();
+        let (mut client, mut state) =
+            (client(&world), State::server(world.server.clone()).unwrap());
+        client.early_data().unwrap().write_all(b"early").unwrap();
+        let (content, waits) = feed(&mut state, &to_wire(&mut client), step).unwrap();
+        assert_eq!((&content[..], waits), (&b"early"[..], Waits::Traffic), "{step}");
+        assert!(state.agreed().is_handshaking());
+        state.encrypt(b"soon").unwrap();
+        assert_eq!(from_wire(&mut client, &mut state), b"soon");
+        assert!(client.is_early_data_accepted());
+        client.writer().write_all(b"late").unwrap();
+        let (content, _) = feed(&mut state, &to_wire(&mut client), step).unwrap();
+        assert_eq!(content, b"late");
+        assert!(!state.agreed().is_handshaking());
+        state.encrypt(b"later").unwrap();
+        assert_eq!(from_wire(&mut client, &mut state), b"later");
+    }
+}
+
+#[test]
+fn more_early_data_than_was_allowed_is_an_error() {
+    let world = world_with_session();
+    let mut client = client(&world);
+    client.early_data().unwrap().write_all(b"early").unwrap();
+    // What the client was told then does not hold any more.
+    let mut server = ServerConfig::clone(&world.server);
+    server.max_early_data_size = 3;
+    let mut state = State::server(Arc::new(server)).unwrap();
+    assert!(feed(&mut state, &to_wire(&mut client), 1000).is_err());
+    state.alert();
+    assert!(!state.outgoing().is_empty());
+}

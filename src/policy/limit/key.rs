@@ -3,6 +3,7 @@
 use std::hash::{BuildHasher, Hasher};
 use std::net::IpAddr;
 
+use crate::http::Identity;
 use crate::http::head::{Field, values};
 
 use super::rule::{Rule, RuleKey};
@@ -21,6 +22,8 @@ pub struct KeySource<'a> {
     pub buf: &'a [u8],
     /// The query without `?`.
     pub query: Option<&'a [u8]>,
+    /// Who the client proved to be.
+    pub identity: Option<&'a Identity>,
     /// The value of the route's path parameter with this number.
     pub path_parameter: &'a dyn Fn(usize) -> &'a [u8],
 }
@@ -41,6 +44,10 @@ impl KeySource<'_> {
                 Some(value) => write_decoded(&mut hasher, value),
                 None => hasher.write_u8(0),
             },
+            RuleKey::ClientCertificate(attribute) => {
+                let text = self.identity.map(|identity| identity.text(*attribute).as_bytes());
+                write_optional(&mut hasher, text);
+            }
             RuleKey::PathParameter(index) => {
                 write_optional(&mut hasher, Some((self.path_parameter)(*index)));
             }
@@ -129,6 +136,7 @@ mod tests {
             fields: &[],
             buf: &[],
             query: Some(query.as_bytes()),
+            identity: None,
             path_parameter: &|_| b"",
         }
     }

@@ -399,6 +399,7 @@ mod tests {
             fields: &[],
             buf: &[],
             query: None,
+            identity: None,
             path_parameter: &|_| b"",
         }
     }

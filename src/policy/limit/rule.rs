@@ -1,6 +1,6 @@
 //! A limit compiled for judging.
 
-use crate::config::{Limit, LimitKey};
+use crate::config::{ClientAttribute, Limit, LimitKey};
 
 use super::bucket::Terms;
 use super::member;
@@ -12,6 +12,7 @@ pub(super) enum RuleKey {
     Header(Box<[u8]>),
     Query(Box<[u8]>),
     PathParameter(usize),
+    ClientCertificate(ClientAttribute),
     Scope,
 }
 
@@ -45,6 +46,7 @@ impl Rule {
             LimitKey::PathParameter(_) => {
                 path_parameter.map_or(RuleKey::Scope, RuleKey::PathParameter)
             }
+            LimitKey::ClientCertificate(attribute) => RuleKey::ClientCertificate(*attribute),
             LimitKey::Route => RuleKey::Scope,
         };
         let (quota, window) = member::quota(limit);

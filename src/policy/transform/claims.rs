@@ -52,7 +52,7 @@ impl Trust {
     pub(super) const fn claims(self) -> u64 {
         match self {
             Self::None => 0,
-            Self::XForwarded => CLAIMS & !bit(Known::Forwarded),
+            Self::XForwarded => ADDRESS_CLAIMS & !bit(Known::Forwarded),
             Self::Forwarded => bit(Known::Forwarded),
         }
     }
@@ -62,8 +62,13 @@ impl Trust {
     }
 }
 
-/// Fields by which a client could lie about where it comes from.
-pub(super) const CLAIMS: u64 = bit(Known::Forwarded)
+/// Fields by which a client could lie about where it comes from or who it is. Those of RFC 9440
+/// nobody is believed: that a proxy is trusted to say where a client is does not mean that it
+/// removes what the client wrote there.
+pub(super) const CLAIMS: u64 =
+    ADDRESS_CLAIMS | bit(Known::ClientCert) | bit(Known::ClientCertChain);
+
+const ADDRESS_CLAIMS: u64 = bit(Known::Forwarded)
     | bit(Known::XForwardedFor)
     | bit(Known::XForwardedHost)
     | bit(Known::XForwardedProto);

@@ -102,8 +102,7 @@ impl Edits {
     /// that a route has the last word on them.
     #[inline]
     pub fn removes_name(&self, name: &[u8]) -> bool {
-        self.marks & mark(name) != 0
-            && self.removed.iter().any(|removed| removed.eq_ignore_ascii_case(name))
+        self.marks & mark(name) != 0 && self.removed.iter().any(|removed| passes_for(name, removed))
     }
 
     /// Appends the set and added lines, each with its line end.
@@ -111,6 +110,13 @@ impl Edits {
     pub fn append(&self, values: &Values<'_>, out: &mut Vec<u8>) {
         self.lines.write(values, out);
     }
+}
+
+/// Whether a name is this one (lower case), in any case, or poses as it: CGI and its like show a
+/// service `X_Tier` under the name of `X-Tier`.
+fn passes_for(name: &[u8], removed: &[u8]) -> bool {
+    let same = |(a, b): (&u8, &u8)| a.eq_ignore_ascii_case(b) || (*a, *b) == (b'_', b'-');
+    name.len() == removed.len() && name.iter().zip(removed).all(same)
 }
 
 /// One of 64 bits by a name's length and first letter.

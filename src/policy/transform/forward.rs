@@ -1,4 +1,4 @@
-//! Forwarding fields: Via, X-Forwarded-*, Forwarded, X-Request-Id and traceparent.
+//! Forwarding fields: Via, X-Forwarded-*, Forwarded, Client-Cert, X-Request-Id and traceparent.
 //!
 //! The trust boundary runs along the listener's list of trusted networks. What an untrusted peer
 //! says about where a request comes from is replaced, and dropped where the gateway itself says
@@ -10,7 +10,7 @@ use super::claims::{CLAIMS, Said, Scheme, Trust, bit};
 use super::edits::Edits;
 use super::trace::{self, Trace};
 use crate::config::Forwarding;
-use crate::http::{Known, RequestHead, Version};
+use crate::http::{Identity, Known, RequestHead, Version};
 
 /// What is known about a request beside its head.
 #[derive(Debug, Clone, Copy)]
@@ -23,6 +23,10 @@ pub struct Hop<'a> {
     pub trust: Trust,
     /// The scheme of the connection.
     pub scheme: Scheme,
+    /// Who the client proved to be.
+    pub identity: Option<&'a Identity>,
+    /// Whether it came before the end of the client's handshake, and may be a replay.
+    pub early: bool,
     /// The request's id.
     pub request_id: &'a [u8],
     /// Fresh random bits: a trace id and a parent id.
@@ -45,7 +49,10 @@ impl Forward {
     /// edits remove or set is left to them.
     pub fn compile(settings: &Forwarding, name: &str, edits: &Edits) -> Self {
         let fields = [
-            (settings.via, Known::Via, &b"via"[..]),
+            // Whether there is one is the listener's to say.
+            (true, Known::ClientCert, &b"client-cert"[..]),
+            (true, Known::ClientCertChain, b"client-cert-chain"),
+            (settings.via, Known::Via, b"via"),
             (settings.x_forwarded, Known::XForwardedFor, b"x-forwarded-for"),
             (settings.x_forwarded, Known::XForwardedProto, b"x-forwarded-proto"),
             (settings.x_forwarded, Known::XForwardedHost, b"x-forwarded-host"),
@@ -97,12 +104,27 @@ impl Forward {
         if self.sends(Known::Forwarded) {
             forwarded(&said, head.authority.of(buf), hop, out);
         }
+        if let Some(identity) = hop.identity {
+            self.append_identity(identity, out);
+        }
+        if hop.early {
+            line(b"Early-Data: ", b"1", out);
+        }
         if self.sends(Known::XRequestId) {
             line(b"X-Request-Id: ", hop.request_id, out);
         }
         if self.sends(Known::Traceparent) {
             let trace = Trace::read(&head.fields, buf);
             trace::append(trace, &head.fields, buf, hop.random, out);
+        }
+    }
+
+    fn append_identity(&self, identity: &Identity, out: &mut Vec<u8>) {
+        if self.sends(Known::ClientCert) {
+            out.extend_from_slice(identity.certificate_line());
+        }
+        if self.sends(Known::ClientCertChain) {
+            out.extend_from_slice(identity.chain_line());
         }
     }
 
@@ -235,6 +257,8 @@ mod tests {
             client: &AddressText::of(client.parse().unwrap()),
             trust,
             scheme: Scheme::Http,
+            identity: None,
+            early: false,
             request_id: b"id-1",
             random: (1, 2),
         };

@@ -6,6 +6,8 @@
 use std::ops::Range;
 
 use super::alphabet::{is_path_byte, is_uri_byte};
+use crate::config::ClientAttribute;
+use crate::http::Identity;
 
 /// A variable that every request has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +28,8 @@ pub enum Variable {
     Route,
     /// `{scheme}`: the client's scheme.
     Scheme,
+    /// `{client_cert_subject}` and the like: what the client's certificate says.
+    ClientCertificate(ClientAttribute),
 }
 
 impl Variable {
@@ -41,7 +45,13 @@ impl Variable {
     ];
 
     fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|(known, _)| *known == name).map(|(_, variable)| variable)
+        Self::all().find(|(known, _)| *known == name).map(|(_, variable)| variable)
+    }
+
+    fn all() -> impl Iterator<Item = (&'static str, Self)> {
+        let told = ClientAttribute::ALL.into_iter();
+        let told = told.map(|(name, attribute)| (name, Self::ClientCertificate(attribute)));
+        Self::ALL.into_iter().chain(told)
     }
 }
 
@@ -59,14 +69,17 @@ pub enum Place {
 impl Place {
     /// The names of the variables allowed here, beside the route's own, for messages.
     pub fn variables(self) -> impl Iterator<Item = &'static str> {
-        Variable::ALL.into_iter().filter(move |(_, v)| self.allows(*v)).map(|(name, _)| name)
+        Variable::all().filter(move |(_, v)| self.allows(*v)).map(|(name, _)| name)
     }
 
     fn allows(self, variable: Variable) -> bool {
-        use Variable::{ClientIp, Host, Method, Path, Query, RequestId, Route, Scheme};
+        use Variable::{
+            ClientCertificate, ClientIp, Host, Method, Path, Query, RequestId, Route, Scheme,
+        };
         match self {
             Self::Field => match variable {
-                ClientIp | Host | Method | Path | Query | RequestId | Route | Scheme => true,
+                ClientIp | Host | Method | Path | Query | RequestId | Route | Scheme
+                | ClientCertificate(_) => true,
             },
             Self::Path => matches!(variable, Path),
             Self::Location => matches!(variable, Host | Path | Query | Scheme),
@@ -145,6 +158,8 @@ pub struct Values<'a> {
     pub route: &'a [u8],
     /// The client's scheme.
     pub scheme: &'a [u8],
+    /// Who the client proved to be.
+    pub identity: Option<&'a Identity>,
     /// Path parameters.
     pub parameters: &'a dyn Parameters,
 }
@@ -173,6 +188,7 @@ impl<'a> Values<'a> {
         request_id: b"",
         route: b"",
         scheme: b"",
+        identity: None,
         parameters: &[],
     };
 
@@ -186,6 +202,9 @@ impl<'a> Values<'a> {
             Variable::RequestId => self.request_id,
             Variable::Route => self.route,
             Variable::Scheme => self.scheme,
+            Variable::ClientCertificate(attribute) => {
+                self.identity.map_or(b"", |identity| identity.text(attribute).as_bytes())
+            }
         }
     }
 }

@@ -286,7 +286,12 @@ impl Client {
 
     /// The same connection, to be used by another thread.
     pub fn twin(&self) -> Self {
-        Self { wire: Wire::new(self.wire.link.try_clone().expect("a second handle")) }
+        Self::on(self.wire.link.try_clone().expect("a second handle"))
+    }
+
+    /// A connection that was made elsewhere.
+    pub fn on(link: Link) -> Self {
+        Self { wire: Wire::new(link) }
     }
 
     /// Reads to end of file and keeps nothing.

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, OnceLock};
@@ -149,7 +150,10 @@ impl Builder {
         for (name, content) in &self.files {
             let path = folder.path().join(name);
             fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
-            fs::write(path, content).expect("a file");
+            fs::write(&path, content).expect("a file");
+            // What keys are to have; nothing needs more.
+            let mode = fs::Permissions::from_mode(0o640);
+            fs::set_permissions(path, mode).expect("permissions");
         }
         let mut command = Command::new(BINARY);
         command.args(["run", "-c"]).arg(&config);

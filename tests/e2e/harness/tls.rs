@@ -6,11 +6,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use base64::Engine;
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType,
     ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose,
 };
-use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{
@@ -105,13 +106,41 @@ impl Signer {
 
     /// The same, with a certificate to show.
     pub fn client_with(&self, own: &Made) -> Arc<ClientConfig> {
+        self.client_with_versions(own, BOTH)
+    }
+
+    /// The same, in these versions.
+    pub fn client_with_versions(
+        &self,
+        own: &Made,
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> Arc<ClientConfig> {
+        self.showing(own, vec![own.der.clone()], versions)
+    }
+
+    /// A client that shows with its certificate whose signature that bears.
+    pub fn client_with_chain(&self, own: &Made) -> Arc<ClientConfig> {
+        self.showing(own, vec![own.der.clone(), self.certificate.der().clone()], BOTH)
+    }
+
+    fn showing(
+        &self,
+        own: &Made,
+        chain: Vec<CertificateDer<'static>>,
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> Arc<ClientConfig> {
         let builder = ClientConfig::builder_with_provider(provider());
-        let builder = builder.with_protocol_versions(BOTH).expect("versions");
+        let builder = builder.with_protocol_versions(versions).expect("versions");
         builder
             .with_root_certificates(self.roots())
-            .with_client_auth_cert(vec![own.der.clone()], own.key_der.clone_key())
+            .with_client_auth_cert(chain, own.key_der.clone_key())
             .expect("a key that fits")
             .into()
+    }
+
+    /// Its certificate as a field has it (RFC 9440).
+    pub fn byte_sequence(&self) -> String {
+        byte_sequence(self.certificate.der())
     }
 
     /// A server with this certificate.
@@ -140,6 +169,17 @@ impl Signer {
 }
 
 impl Made {
+    /// Its certificate as a field has it (RFC 9440).
+    pub fn byte_sequence(&self) -> String {
+        byte_sequence(&self.der)
+    }
+
+    /// SHA-256 of its certificate, hex.
+    pub fn fingerprint(&self) -> String {
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &self.der);
+        digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
     /// Writes `NAME.pem` and `NAME.key`.
     pub fn write(&self, folder: &Path, name: &str) {
         std::fs::write(folder.join(format!("{name}.pem")), &self.certificate).expect("a file");
@@ -147,8 +187,12 @@ impl Made {
     }
 }
 
+fn byte_sequence(der: &[u8]) -> String {
+    format!(":{}:", base64::engine::general_purpose::STANDARD.encode(der))
+}
+
 fn provider() -> Arc<CryptoProvider> {
-    Arc::new(aws_lc_rs::default_provider())
+    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
 }
 
 /// A socket with TLS on it.

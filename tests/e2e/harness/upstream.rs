@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
+use super::client::Client;
 use super::gate::Watched;
 use rustls::ServerConfig;
 
@@ -438,6 +439,20 @@ impl Peer {
         let request = self.request();
         self.send(response);
         request
+    }
+
+    /// Reads a byte; `None` where the gateway ended the connection instead.
+    pub fn next_byte(&mut self) -> Option<u8> {
+        let byte = self.wire.exactly(1).ok().and_then(|bytes| bytes.first().copied());
+        if byte.is_none() {
+            self.end();
+        }
+        byte
+    }
+
+    /// The same connection, to be written to by another thread.
+    pub fn twin(&self) -> Client {
+        Client::on(self.wire.link.try_clone().expect("a second handle"))
     }
 
     /// Ends the sending side.

@@ -214,9 +214,13 @@ impl Wire {
 
     /// Reads once; 0 at end of file.
     pub fn fill(&mut self) -> Result<usize, Broken> {
+        self.fill_up_to(64 * 1024)
+    }
+
+    fn fill_up_to(&mut self, most: usize) -> Result<usize, Broken> {
         let mut piece = [0; 64 * 1024];
         loop {
-            return match self.link.read(&mut piece) {
+            return match self.link.read(&mut piece[..most]) {
                 Ok(n) => {
                     self.ahead.extend_from_slice(&piece[..n]);
                     Ok(n)
@@ -363,7 +367,8 @@ impl Wire {
         }
     }
 
-    /// Reads a PROXY header if the bytes begin with one; leaves others where they are.
+    /// Reads a PROXY header if the bytes begin with one; leaves others where they are. What follows it
+    /// stays in the socket: TLS may begin there.
     pub fn proxy_header(&mut self) -> Option<Vec<u8>> {
         let mark = self.at_least(6)?.to_vec();
         let length = match &mark[..6] {
@@ -379,13 +384,14 @@ impl Wire {
             }
             _ => return None,
         };
+        self.at_least(length)?;
         self.exactly(length).ok()
     }
 
-    /// The bytes ahead, once there are so many.
+    /// The bytes ahead, once there are so many; no more are read.
     fn at_least(&mut self, n: usize) -> Option<&[u8]> {
         while self.ahead.len() < n {
-            if self.fill().ok()? == 0 {
+            if self.fill_up_to(n - self.ahead.len()).ok()? == 0 {
                 return None;
             }
         }

@@ -82,13 +82,14 @@ fn a_folder_is_taken_by_pairs() {
     std::fs::rename(inside.join("b.crt"), inside.join("b.pem")).unwrap();
     folder.write("all/README", "other files may be there");
     folder.write("all/asked-for.key", key().serialize_pem());
-    folder.write("all/a.ocsp", [0x30, 0x03, 0x0a, 0x01, 0x00]);
+    let answer = folder.response("all/a", Some("20270301000000Z"));
+    folder.write("all/a.ocsp", &answer);
     let tls = "[listeners.tls]\ncertificate_directory = \"all\"";
     let loaded = folder.loaded(tls);
     assert_eq!(loaded.validities.total, 2);
     assert_eq!(shown(&loaded, Some("b.example")).unwrap(), ["b.example"]);
     let stapled = loaded.names.choose(Some("a.example"), ANY).unwrap().ocsp.clone();
-    assert_eq!(stapled.unwrap(), [0x30, 0x03, 0x0a, 0x01, 0x00]);
+    assert_eq!(stapled.unwrap(), answer);
     let seen: Vec<PathBuf> = {
         let mut files = folder.files();
         load_from(&mut files, tls).unwrap();
@@ -115,14 +116,41 @@ fn an_ocsp_response_must_be_an_answer() {
     let folder = Folder::new();
     folder.pair("a", &["a.example"]);
     let tls = "[listeners.tls]\ncertificates = [{ certificate = \"a.crt\", key = \"a.key\", ocsp = \"a.ocsp\" }]";
-    folder.write("a.ocsp", [0x30, 0x82, 0x00, 0x05, 0x0a, 0x01, 0x00, 0xa0, 0x00]);
+    folder.write("a.ocsp", folder.response("a", None));
     folder.loaded(tls);
     folder.write("a.ocsp", [0x30, 0x03, 0x0a, 0x01, 0x06]);
     let said = folder.refused(tls);
     assert!(said.contains("certificates[0].ocsp: a.ocsp: the responder answered with an error"));
-    for nonsense in [&b""[..], b"0", b"0\xff", b"-----BEGIN"] {
+    for nonsense in [&b""[..], b"0", b"0\xff", b"-----BEGIN", b"0\x03\x0a\x01\0"] {
         folder.write("a.ocsp", nonsense);
         assert!(folder.refused(tls).contains("this is no OCSP response"));
+    }
+}
+
+#[test]
+fn an_ocsp_response_that_would_stop_clients_is_not_stapled() {
+    let folder = Folder::new();
+    folder.pair("a", &["a.example"]);
+    folder.pair("b", &["b.example"]);
+    let tls = "[listeners.tls]\ncertificates = [{ certificate = \"a.crt\", key = \"a.key\", ocsp = \"a.ocsp\" }]";
+    let stapled = |loaded: &Loaded| {
+        let until = loaded.validities.soonest[0].ocsp_until;
+        (loaded.names.choose(None, ANY).unwrap().ocsp.is_some(), until)
+    };
+    folder.write("a.ocsp", folder.response("a", Some("20270115080000Z")));
+    assert_eq!(stapled(&folder.loaded(tls)), (true, Some(NOW)));
+    for (response, why) in [
+        (
+            folder.response("a", Some("20270115075959Z")),
+            "it was good until Fri, 15 Jan 2027 07:59:59 GMT",
+        ),
+        (folder.response("b", None), "it is about another certificate"),
+    ] {
+        folder.write("a.ocsp", response);
+        let (loaded, said) = folder.load(tls).unwrap();
+        assert_eq!(stapled(&loaded), (false, None));
+        let wanted = format!("tls.certificates[0].ocsp: a.ocsp: {why}, and is not stapled");
+        assert!(said.len() == 1 && said[0].contains(&wanted), "{said:?}");
     }
 }
 

@@ -57,6 +57,16 @@ impl Folder {
         self.write(&format!("{name}.key"), key.serialize_pem());
     }
 
+    /// An OCSP response about the certificate in `NAME.crt`.
+    fn response(&self, name: &str, until: Option<&str>) -> Vec<u8> {
+        use rustls_pki_types::{CertificateDer, pem::PemObject};
+        use x509_parser::prelude::{FromDer, X509Certificate};
+        let path = self.0.path().join(format!("{name}.crt"));
+        let der = CertificateDer::from_pem_file(path).unwrap();
+        let (_, parsed) = X509Certificate::from_der(&der).unwrap();
+        super::staple::tests::response(parsed.raw_serial(), until)
+    }
+
     fn files(&self) -> Files {
         Files::beside(&self.0.path().join("tollgate.toml"))
     }

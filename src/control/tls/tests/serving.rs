@@ -184,6 +184,7 @@ fn the_rest_is_as_asked_for() {
     assert!(by_default.strict_sni && by_default.config.ticketer.enabled());
     assert_eq!(by_default.handshake_ns, 10_000_000_000);
     assert_eq!(by_default.config.max_early_data_size, 0);
+    assert!(!by_default.config.send_half_rtt_data);
     let more = "\nsession_tickets = false\nstrict_host = false\nhandshake_timeout = \"2s\"";
     let other = made(&folder, &mut Resumption::default(), &(pairs(&["a"]) + more));
     assert!(!other.strict_sni && !other.config.ticketer.enabled());

@@ -7,9 +7,9 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use ::http::{Request, Response};
 use h2::client::ResponseFuture;
 use h2::{Reason, RecvStream};
-use http::{Request, Response};
 
 use super::shared::{Lease, Shared};
 use crate::io::multiplexed::{Inbound, Outbound};

@@ -1,0 +1,101 @@
+//! A connection to a target is begun, and driven to its end.
+
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use h2::client::{Builder, Connection};
+
+use super::shared::{Shared, Terms};
+use crate::io::multiplexed::Piece;
+use crate::io::polled::{Wire, WireEnd};
+use crate::io::{Expiry, Guard, Stream, Watch, clock};
+use crate::limits::{
+    H2_HEAD_FACTOR, H2_LAST_WORDS_NS, H2_SEND_BUFFER, H2_UPSTREAM_CONNECTION_WINDOW,
+    H2_UPSTREAM_STREAM_WINDOW,
+};
+use crate::upstream::open::ConnectError;
+
+pub(super) async fn begin(
+    watch: &Rc<Watch>,
+    stream: Stream,
+    terms: Terms,
+) -> Result<(Driver, Rc<Shared>), ConnectError> {
+    let (guard, deadline) = (watch.guard(stream.fd()), watch.stream_guard());
+    let look = Box::new(|_: &[u8], _| true);
+    let wire = Wire::new(Rc::new(Own(stream)), guard, terms.idle_ns.max(H2_LAST_WORDS_NS), look);
+    let head = u32::try_from(terms.max_head.saturating_mul(H2_HEAD_FACTOR)).unwrap_or(u32::MAX);
+    let mut handshake = pin!(
+        Builder::new()
+            .initial_window_size(H2_UPSTREAM_STREAM_WINDOW)
+            .initial_connection_window_size(H2_UPSTREAM_CONNECTION_WINDOW)
+            .initial_max_send_streams(terms.max_streams)
+            .max_header_list_size(head)
+            .max_send_buffer_size(H2_SEND_BUFFER)
+            .enable_push(false)
+            .handshake::<_, Piece>(wire.end())
+    );
+    let made = poll_fn(|cx| wire.poll_turn(cx, |cx| handshake.as_mut().poll(cx))).await;
+    let (requests, machine) = made.map_err(|_| ConnectError::Failed)?;
+    let shared = Shared::new(requests, wire.clone(), terms);
+    let said = false;
+    Ok((Driver { machine, wire, deadline, shared: shared.clone(), said }, shared))
+}
+
+struct Own(Stream);
+
+impl AsRef<Stream> for Own {
+    fn as_ref(&self) -> &Stream {
+        &self.0
+    }
+}
+
+/// Drives a connection: a task of its own.
+pub(super) struct Driver {
+    // Dropped before the wire, whose other end it holds.
+    machine: Connection<WireEnd, Piece>,
+    deadline: Guard,
+    shared: Rc<Shared>,
+    wire: Rc<Wire>,
+    /// The target was told that no more streams come.
+    said: bool,
+}
+
+impl Driver {
+    pub(super) async fn run(mut self) {
+        poll_fn(|cx| self.poll(cx)).await;
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.shared.set_driver(cx.waker());
+        loop {
+            let Self { machine, wire, .. } = self;
+            if wire.poll_turn(cx, |cx| Pin::new(&mut *machine).poll(cx)).is_ready() {
+                return Poll::Ready(());
+            }
+            if !self.is_over_due(cx) {
+                return Poll::Pending;
+            }
+            if self.said || !self.shared.say_end() {
+                return Poll::Ready(());
+            }
+            self.said = true;
+            let at = clock::coarse_ns().saturating_add(H2_LAST_WORDS_NS);
+            self.deadline.arm(at, Expiry::Wake);
+        }
+    }
+
+    /// Whether it has been without streams for as long as it may, or, having said that it goes, for as
+    /// long as that may take.
+    fn is_over_due(&self, cx: &mut Context<'_>) -> bool {
+        if !self.said {
+            match self.shared.ends_at_ns() {
+                None => self.deadline.arm(u64::MAX, Expiry::Wake),
+                Some(at) if at <= clock::coarse_ns() => return true,
+                Some(at) => self.deadline.arm(at, Expiry::Wake),
+            }
+        }
+        self.deadline.poll_expired(cx).is_ready()
+    }
+}
