@@ -25,6 +25,7 @@ mod fairness;
 mod forwarding;
 mod grpc;
 mod grpc_web;
+mod grpcio;
 mod http;
 mod http_strict;
 mod leaks;

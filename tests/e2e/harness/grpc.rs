@@ -201,11 +201,6 @@ pub struct ServerCall {
 }
 
 impl ServerCall {
-    /// The value of a field.
-    pub fn value(&self, name: &str) -> Option<&str> {
-        self.head.headers.get(name)?.to_str().ok()
-    }
-
     /// The client's next message; `None`: it sends no more.
     pub fn next(&mut self) -> Result<Option<Vec<u8>>, h2::Error> {
         wait("a message of the client", self.messages.next())
@@ -255,6 +250,14 @@ impl ServerCall {
         let _ = self.respond.send_response(head, true);
     }
 
+    /// Answers in HTTP alone.
+    pub fn say(&mut self, status: u16, content_type: &str, text: &str) {
+        let head = Response::builder().status(status).header("content-type", content_type);
+        let answer = self.respond.send_response(head.body(()).expect("a head"), false);
+        let _ = answer
+            .map(|mut answer| answer.send_data(Bytes::copy_from_slice(text.as_bytes()), true));
+    }
+
     /// Resets the call's stream.
     pub fn reset(&mut self) {
         match &mut self.answer {
@@ -263,14 +266,13 @@ impl ServerCall {
         }
     }
 
-    /// Waits until the gateway resets the stream.
+    /// Waits until the gateway resets the stream, or its connection ends.
     #[track_caller]
-    pub fn wait_reset(&mut self) -> Reason {
-        let reset = match &mut self.answer {
+    pub fn wait_reset(&mut self) -> Result<Reason, h2::Error> {
+        match &mut self.answer {
             Some(answer) => wait("a reset", poll_fn(|cx| answer.poll_reset(cx))),
             None => wait("a reset", poll_fn(|cx| self.respond.poll_reset(cx))),
-        };
-        reset.expect("a reset")
+        }
     }
 }
 
@@ -437,12 +439,27 @@ impl ClientCall {
         let head = self.head.take().expect("an answer has begun");
         Outcome { head, head_only, messages: all, trailers: trailers.unwrap_or_default() }
     }
-}
 
-impl ClientCall {
     /// The status of the answer's head.
     pub fn head_status(&self) -> u16 {
         self.head.as_ref().expect("an answer has begun").status.as_u16()
+    }
+
+    /// The answer's content, to its end.
+    #[track_caller]
+    pub fn bytes(mut self) -> Vec<u8> {
+        self.begin().expect("an answer");
+        let messages = self.messages.as_mut().expect("an answer has begun");
+        let all = wait("the content", async {
+            let mut all = Vec::new();
+            while let Some(piece) = messages.body.data().await {
+                let piece = piece?;
+                let _ = messages.body.flow_control().release_capacity(piece.len());
+                all.extend_from_slice(&piece);
+            }
+            Ok::<_, h2::Error>(all)
+        });
+        all.expect("no reset")
     }
 
     /// The trailers behind a message that was cut off.
