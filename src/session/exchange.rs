@@ -164,7 +164,7 @@ async fn duplex(
             guard: &from_guard,
             idle_ns: way.rules.idle_ns,
             // Who says nothing for a while in a stream is not slow.
-            min_rate: if way.request.grpc.is_some() { 0 } else { listener.body_min_rate },
+            min_rate: if way.is_streaming_call() { 0 } else { listener.body_min_rate },
             grace_ns: listener.body_grace_ns,
             total_at_ns: way.total_at_ns,
             expiry: downstream.expiry_of_reading(),

@@ -51,9 +51,14 @@ impl Way<'_, '_> {
         (self.total_at_ns != u64::MAX).then_some(left)
     }
 
+    /// Whether it is a call whose two streams may be silent by turns.
+    pub(super) fn is_streaming_call(&self) -> bool {
+        self.request.grpc.is_some() && self.request.stream.is_some() && self.group.http2
+    }
+
     /// Where the two directions of a gRPC call tell one another that they move.
     pub(super) fn company<'p>(&self, progress: &'p Progress) -> Option<&'p Cell<u64>> {
-        self.request.grpc.map(|_| &progress.moved_ns)
+        self.is_streaming_call().then_some(&progress.moved_ns)
     }
 
     /// Reads the request's content from the client.

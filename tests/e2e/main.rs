@@ -24,6 +24,7 @@ mod failures;
 mod fairness;
 mod forwarding;
 mod grpc;
+mod grpc_tonic;
 mod grpc_web;
 mod grpcio;
 mod http;

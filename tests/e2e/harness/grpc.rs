@@ -20,7 +20,7 @@ use super::PATIENCE;
 use super::gate::Watched;
 
 /// One thread turns the wheels of all tests; scripts and tests wait on theirs.
-fn runtime() -> &'static Handle {
+pub fn runtime() -> &'static Handle {
     static RUNTIME: OnceLock<Handle> = OnceLock::new();
     RUNTIME.get_or_init(|| {
         let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
@@ -30,8 +30,9 @@ fn runtime() -> &'static Handle {
     })
 }
 
+/// Waits for work that has a deadline like all other.
 #[track_caller]
-fn wait<T>(what: &str, work: impl Future<Output = T>) -> T {
+pub fn wait<T>(what: &str, work: impl Future<Output = T>) -> T {
     let done = runtime().block_on(async { tokio::time::timeout(PATIENCE, work).await });
     done.unwrap_or_else(|_| panic!("not in time: {what}"))
 }
