@@ -242,6 +242,33 @@ mod tests {
     }
 
     #[test]
+    fn a_route_for_calls_shows_as_the_path_and_the_type_that_it_stands_for() {
+        let file = FILE.to_owned()
+            + r#"
+        [upstreams.calls]
+        targets = ["10.0.0.2:50051"]
+        protocol = "h2"
+        [[routes]]
+        name = "greeter"
+        grpc = { service = "hello.Greeter" }
+        grpc_web = true
+        upstream = "calls"
+        "#;
+        let loaded = crate::config::load(&file, "test.toml").expect("valid").0;
+        let ask = |headers: &[String]| {
+            explain(&loaded, "POST", "http://a/hello.Greeter/Say", headers).expect("a request")
+        };
+        let shown = ask(&["Content-Type: application/grpc-web+proto".to_owned()]);
+        for line in
+            ["route greeter  (*/hello.Greeter/{method})", "  with method = Say", "  grpc_web"]
+        {
+            assert!(shown.lines().any(|shown| shown == line), "{line}\n{shown}");
+        }
+        let shown = ask(&["Content-Type: text/plain".to_owned()]);
+        assert!(shown.contains("no route matches") && shown.contains("content-type"), "{shown}");
+    }
+
+    #[test]
     fn what_does_not_go_upstream_has_no_timeouts() {
         let shown = explained("/old");
         assert!(shown.contains("redirect 302 to /new"), "{shown}");
