@@ -114,7 +114,11 @@ fn snapshot(text: &str) -> Snapshot {
     let plan = Plan::new(&settings, &Default::default());
     let ids = Registry::default().assign(&plan.names(), &[]).expect("few names");
     let sockets = vec![Arc::default(); settings.listeners.len()];
-    let tls = InForce { listeners: vec![None; sockets.len()], targets: Targets::default() };
+    let tls = InForce {
+        listeners: vec![None; sockets.len()],
+        targets: Targets::default(),
+        acme_tokens: Arc::default(),
+    };
     plan.compile(Material { generation: 1, ids: &ids, sockets, tls, max_connections: 1 })
         .expect("a snapshot")
 }

@@ -14,6 +14,7 @@ pub mod worker;
 // Beside the road.
 pub mod config;
 pub mod control;
+pub mod store;
 // The floor.
 pub mod io;
 pub mod limits;

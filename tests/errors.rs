@@ -37,6 +37,7 @@ fn failures() -> Vec<Failure> {
         F::BadCertificate,
         F::NoTls,
         F::NoHttp2,
+        F::NoTunnel,
         F::ConnectTimeout,
         F::NoDescriptors,
         F::ClosedEarly,
@@ -54,7 +55,7 @@ fn failures() -> Vec<Failure> {
             F::BadRequest(_) | F::BadRequestBody(_) | F::HeaderTimeout | F::BodyTimeout => {}
             F::BodyTooLarge | F::ClientGone | F::ConnectMethod | F::NoRoute => {}
             F::TraceMethod | F::PlainHttp | F::Misdirected => {}
-            F::BadCertificate | F::NoTls | F::NoHttp2 => {}
+            F::BadCertificate | F::NoTls | F::NoHttp2 | F::NoTunnel => {}
             F::MethodNotAllowed | F::RateLimited | F::ClientConcurrency => {}
             F::RouteConcurrency | F::LimitState | F::Overloaded | F::BadRewrite => {}
             F::NoTarget | F::ConnectFailed | F::ConnectTimeout | F::NoDescriptors => {}

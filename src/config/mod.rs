@@ -6,6 +6,7 @@
 //! left; `check` turns it into [`Settings`] and reports what makes no sense. So one run reports
 //! every mistake. This room never reads a file, resolves a name or binds an address.
 
+pub mod acme;
 mod check;
 mod deserialize;
 pub mod diagnostic;

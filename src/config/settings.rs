@@ -12,6 +12,7 @@ use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::acme::Acme;
 use super::forward::{Forward, ListenerMode};
 use super::identity::{ClientAttribute, ClientTest};
 use super::tls::Tls;
@@ -28,6 +29,10 @@ pub struct Settings {
     pub access_log: AccessLog,
     /// The gateway's own log.
     pub log: Log,
+    /// What must outlive the process.
+    pub store: Store,
+    /// Whom certificates are asked of, where any are.
+    pub acme: Option<Acme>,
     /// Which forwarding fields are sent upstream.
     pub forwarding: Forwarding,
     /// Limits that every request is held to, whatever its listener or route.
@@ -85,6 +90,13 @@ pub enum DriverChoice {
 pub struct Admin {
     /// Address, loopback by default.
     pub listen: SocketAddr,
+}
+
+/// The store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Store {
+    /// The file; relative names are beside the configuration file.
+    pub path: PathBuf,
 }
 
 /// Access log settings.

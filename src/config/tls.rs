@@ -13,6 +13,8 @@ pub struct Tls {
     pub certificates: Vec<CertificateFiles>,
     /// Where further pairs are.
     pub certificate_directory: Option<PathBuf>,
+    /// Names to get certificates for by ACME, lower case.
+    pub acme_names: Vec<String>,
     /// Oldest version that is spoken.
     pub min_version: TlsVersion,
     /// What a client gets that names no known host.

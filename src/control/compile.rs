@@ -111,6 +111,7 @@ impl<'a> Plan<'a> {
             max_connections_per_client: settings.server.max_connections_per_client,
             max_buffer_memory: settings.server.max_buffer_memory,
             access_log: settings.access_log.format,
+            acme_tokens: material.tls.acme_tokens,
             ids: Some(material.ids.hold.clone()),
         })
     }

@@ -254,7 +254,7 @@ mod tests {
         grpc_web = true
         upstream = "calls"
         "#;
-        let loaded = crate::config::load(&file, "test.toml").expect("valid").0;
+        let (loaded, _) = crate::config::load(&file, "file", &|_| None).unwrap();
         let ask = |headers: &[String]| {
             explain(&loaded, "POST", "http://a/hello.Greeter/Say", headers).expect("a request")
         };

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::acme::{Acme, NameTold, Told as AcmeTold, Wish};
 use super::admin::{self, AdminState, KindNames};
 use super::announce::{self, say};
 use super::compile::{Material, Plan};
@@ -16,7 +17,7 @@ use super::redact::redacted;
 use super::resolve::{Resolution, Resolver, Wanted};
 use super::sockets::Bound;
 use super::source::Source;
-use super::tls::{Files, InForce, ListenerCertificates, Loaded, Resumption};
+use super::tls::{Files, InForce, Issued, ListenerCertificates, Loaded, Resumption, Targets};
 use super::watch::Seen;
 use crate::accept::Admission;
 use crate::config::{Settings, TargetAddress};
@@ -52,6 +53,7 @@ pub struct Face {
     limits: Arc<limit::Shared>,
     log_counts: Box<dyn Fn() -> LogCounts + Send + Sync>,
     resolutions: Box<dyn Fn() -> Vec<Resolution> + Send + Sync>,
+    acme: AcmeTold,
     reloads: mpsc::Sender<ReloadRequest>,
 }
 
@@ -84,6 +86,10 @@ pub struct Gateway {
     resumption: Resumption,
     /// How each listener speaks TLS.
     tls: InForce,
+    /// What that was made of.
+    loaded: Vec<Option<Arc<Loaded>>>,
+    /// Certificates that are asked for.
+    acme: Acme,
     /// Tells the watcher which files the configuration names.
     named_files: watch::Sender<Vec<Seen>>,
     /// What is in force, without its routes.
@@ -105,6 +111,8 @@ pub struct Start {
     pub driver: (Driver, String),
     /// Where changed addresses are told.
     pub addresses_changed: mpsc::Sender<()>,
+    /// Where certificates that came, and what proves names, are told.
+    pub acme_wishes: mpsc::Sender<Wish>,
     /// Where wishes to reload go.
     pub reloads: mpsc::Sender<ReloadRequest>,
     /// How the log's level is changed, where it can be.
@@ -127,8 +135,13 @@ impl Gateway {
         let mut bound = Bound::default();
         let mut registry = Registry::default();
         let mut resumption = Resumption::default();
-        let listeners = resumption.configs(&settings.listeners, &start.source.tls)?;
-        let tls = InForce { listeners, targets: start.source.target_tls };
+        let mut acme = Acme::start(start.file.as_deref(), start.acme_wishes);
+        let names = acme.want(&settings, start.source.acme_tls)?;
+        let issued = acme.issued(names.as_ref());
+        let loaded = start.source.tls;
+        let listeners = resumption.configs(&settings.listeners, &loaded, &issued)?;
+        let acme_tokens = acme.proofs().tokens.clone();
+        let tls = InForce { listeners, targets: start.source.target_tls, acme_tokens };
         let material = (tls.clone(), 1);
         let (snapshot, directory) =
             publishable(&settings, &resolver, &mut bound, &mut registry, &workers, material)?;
@@ -149,7 +162,7 @@ impl Gateway {
                 reloads_failed: 0,
                 last_reload_error: None,
                 draining: false,
-                certificates: certificates(&settings, &start.source.tls),
+                certificates: certificates(&settings, &loaded, &issued),
             }),
             started: SystemTime::now(),
             driver: start.driver.0,
@@ -157,10 +170,12 @@ impl Gateway {
             limits,
             log_counts: Box::new(log.counter()),
             resolutions: Box::new(resolver.resolutions()),
+            acme: acme.told(),
             reloads: start.reloads,
         });
         let kinds = KindNames { failures: Failure::KINDS, bad_requests: Bad::NAMES };
         let state = AdminState::new(face.clone(), workers.clone(), kinds);
+        acme.apply(names);
         Ok(Self {
             file: start.file,
             shared,
@@ -175,6 +190,8 @@ impl Gateway {
             bound,
             resumption,
             tls,
+            loaded,
+            acme,
             named_files: start.named_files,
             settings: lean(settings),
             generation: 1,
@@ -219,9 +236,10 @@ impl Gateway {
         for warning in source.warnings {
             tracing::warn!("{warning}");
         }
-        let listeners =
-            self.resumption.configs(&settings.listeners, &source.tls).map_err(|e| vec![e])?;
-        let tls = InForce { listeners, targets: source.target_tls.keeping(&self.tls.targets) };
+        let names = self.acme.want(&settings, source.acme_tls).map_err(|e| vec![e])?;
+        let issued = self.acme.issued(names.as_ref());
+        let targets = source.target_tls.keeping(&self.tls.targets);
+        let tls = self.with_tls(&settings, &source.tls, &issued, targets).map_err(|e| vec![e])?;
         let admin = self.admin.prepare(settings.admin.as_ref()).await.map_err(|e| vec![e])?;
         self.resolver.want(&wanted(&settings)).await;
         let settings = Arc::new(settings);
@@ -239,9 +257,11 @@ impl Gateway {
                 told.name = settings.server.name.clone();
                 told.text = source.text.into();
                 told.config_hash = config_hash;
-                told.certificates = certificates(&settings, &source.tls);
+                told.certificates = certificates(&settings, &source.tls, &issued);
                 drop(told);
                 self.tls = tls;
+                self.loaded = source.tls;
+                self.acme.apply(names);
                 self.settings = lean(settings);
             }
             Err(_) => {
@@ -267,22 +287,51 @@ impl Gateway {
         source
     }
 
+    fn with_tls(
+        &mut self,
+        settings: &Settings,
+        loaded: &[Option<Arc<Loaded>>],
+        issued: &Issued,
+        targets: Targets,
+    ) -> Result<InForce, String> {
+        let listeners = self.resumption.configs(&settings.listeners, loaded, issued)?;
+        Ok(InForce { listeners, targets, acme_tokens: self.acme.proofs().tokens.clone() })
+    }
+
     /// Puts new addresses of DNS names in force.
     pub async fn addresses_changed(&mut self) {
-        let text = self.face.told().text.to_string();
-        let settings = match Source::check(text, "the configuration in force", None) {
-            Ok(source) => source.settings,
-            Err(mistakes) => {
-                // A reference to the environment that no longer resolves, say.
-                tracing::error!("new addresses of targets can't be used: {}", mistakes.join("; "));
-                return;
-            }
-        };
         let tls = self.tls.clone();
-        match self.publish(&settings, &tls).await {
+        match self.republish(&tls).await {
             Ok(generation) => tracing::info!(generation, "addresses of targets changed"),
             Err(error) => tracing::error!(%error, "new addresses of targets can't be used"),
         }
+    }
+
+    /// Puts in force what the store has of certificates, and what proves names.
+    pub async fn certificates_changed(&mut self, wish: Wish) {
+        self.acme.set_proofs(wish.proofs);
+        // Nobody waits for it any more: the gateway is stopping.
+        let _ = wish.done.send(self.try_certificates().await);
+    }
+
+    async fn try_certificates(&mut self) -> Result<(), String> {
+        let issued = self.acme.issued(self.acme.in_force().as_ref());
+        let (settings, loaded) = (self.settings.clone(), self.loaded.clone());
+        let tls = self.with_tls(&settings, &loaded, &issued, self.tls.targets.clone())?;
+        let generation = self.republish(&tls).await?;
+        self.tls = tls;
+        self.face.told().certificates = certificates(&settings, &loaded, &issued);
+        tracing::debug!(generation, "certificates changed");
+        Ok(())
+    }
+
+    /// Publishes the configuration in force with what has changed around it.
+    async fn republish(&mut self, tls: &InForce) -> Result<u64, String> {
+        let text = self.face.told().text.to_string();
+        // It fails where a reference to the environment no longer resolves, say.
+        let source = Source::check(text, "the configuration in force", None);
+        let settings = source.map_err(|mistakes| mistakes.join("; "))?.settings;
+        self.publish(&settings, tls).await
     }
 
     /// Compiles, swaps, and waits until no worker begins a request under what was before.
@@ -371,10 +420,12 @@ fn publishable(
 fn certificates(
     settings: &Settings,
     loaded: &[Option<Arc<Loaded>>],
+    issued: &Issued,
 ) -> Arc<[ListenerCertificates]> {
     let each = settings.listeners.iter().zip(loaded);
     each.filter_map(|(listener, loaded)| {
-        let validities = loaded.as_ref()?.validities.clone();
+        let more = issued.validities(listener.tls.as_ref()?);
+        let validities = loaded.as_ref()?.validities.clone().with(more);
         Some(ListenerCertificates { listener: listener.name.clone(), validities })
     })
     .collect()
@@ -471,6 +522,10 @@ impl admin::Control for Face {
 
     fn certificates(&self) -> Arc<[ListenerCertificates]> {
         self.told().certificates.clone()
+    }
+
+    fn acme(&self) -> Vec<(String, NameTold)> {
+        self.acme.all()
     }
 
     fn reload(&self) -> admin::Reloading {

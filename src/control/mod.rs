@@ -1,11 +1,12 @@
 //! Beside the road: everything that may be slow. Owns the running gateway ([`gateway`]), the
 //! compiler from settings to a snapshot ([`compile`]), the admin listener ([`admin`]), the log
-//! writer, the listeners' certificates ([`tls`]), name resolution and file watching. Runs on tokio, on threads of its own.
+//! writer, the listeners' certificates ([`tls`]), those that are asked for ([`acme`]), name resolution and file watching. Runs on tokio, on threads of its own.
 //!
 //! Invariants:
 //! - Nothing is published that was not checked and bound whole; what fails changes nothing.
 //! - One task owns the state, so reloads come one after another.
 
+pub mod acme;
 pub mod admin;
 pub mod announce;
 pub mod compile;

@@ -12,18 +12,24 @@ const SECRET_FIELDS: &[&str] =
 
 const BLOT: &str = "\"***\"";
 
-/// The text with `"***"` for the values of secret fields in `[[routes]]`. What refers to the
-/// environment (`"Bearer ${TOKEN}"`) says nothing and stays. A text that is not TOML is blotted
-/// out whole; the gateway has loaded what it shows, so that is not expected.
+/// The text with `"***"` for the values of secret fields in `[[routes]]`, and for the key of
+/// `acme.external_account`. What refers to the environment (`"Bearer ${TOKEN}"`) says nothing and
+/// stays. A text that is not TOML is blotted out whole; the gateway has loaded what it shows, so that
+/// is not expected.
 pub(super) fn redacted(text: &str) -> Cow<'_, str> {
     let lower = text.to_ascii_lowercase();
-    if !SECRET_FIELDS.iter().any(|field| lower.contains(field)) && !lower.contains('\\') {
+    let mut words = SECRET_FIELDS.iter().chain(&["external_account"]);
+    if !words.any(|word| lower.contains(word)) && !lower.contains('\\') {
         return text.into();
     }
     let Ok(table) = DeTable::parse(text) else { return BLOT.into() };
     let mut spans = Vec::new();
     if let Some(routes) = table.get_ref().get("routes") {
         find(routes, false, &mut spans);
+    }
+    let acme = table.get_ref().get("acme").and_then(|acme| acme.get_ref().get("external_account"));
+    if let Some(key) = acme.and_then(|account| account.get_ref().get("key")) {
+        find(key, true, &mut spans);
     }
     spans.sort_by_key(|span: &Range<usize>| span.start);
     let mut shown = String::with_capacity(text.len());
@@ -93,6 +99,14 @@ x-api-key = "***"
 targets = ["10.0.0.1:80"]
 "#;
         assert_eq!(redacted(text), wanted);
+    }
+
+    #[test]
+    fn the_key_of_an_external_account_is_a_secret() {
+        let text = "[acme]\nexternal_account = { key_id = \"kid\", key = \"s3cret\" }\n";
+        assert_eq!(redacted(text), text.replace("\"s3cret\"", BLOT));
+        let text = "[acme.external_account]\nkey_id = \"kid\"\nkey = \"${HMAC}\"\n";
+        assert_eq!(redacted(text), text);
     }
 
     #[test]

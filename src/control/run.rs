@@ -75,6 +75,7 @@ async fn serve(
     let workers = pins.len();
     say(&format!("workers {workers}, on cores {pins:?}; {descriptors} descriptors\n"));
     let (addresses_changed, mut new_addresses) = mpsc::channel(1);
+    let (acme_wishes, mut acme) = mpsc::channel(1);
     let (reloads, mut wishes) = mpsc::channel::<ReloadRequest>(16);
     let loaded = Content::of(source.text.as_bytes());
     let (named_files, names) = latest::channel(options.named_files);
@@ -86,6 +87,7 @@ async fn serve(
         driver: (driver, reason),
         set_log_level: options.set_log_level,
         addresses_changed,
+        acme_wishes,
         reloads,
     };
     let mut gateway = Gateway::new(start).await?;
@@ -112,6 +114,7 @@ async fn serve(
                 }
             }
             Some(()) = new_addresses.recv() => gateway.addresses_changed().await,
+            Some(wish) = acme.recv() => gateway.certificates_changed(wish).await,
             _ = alive.tick() => {
                 if let Some(index) = workers.threads.iter().position(JoinHandle::is_finished) {
                     return Err(format!("worker {index} ended by itself"));

@@ -5,6 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use rustls::ClientConfig;
+
 use super::tls::{self, Files, Loaded, Targets};
 use crate::config::{self, Diagnostic, Settings};
 use crate::limits::CONFIG_FILE_MAX;
@@ -21,6 +23,8 @@ pub struct Source {
     pub tls: Vec<Option<Arc<Loaded>>>,
     /// How TLS is spoken to targets.
     pub target_tls: Targets,
+    /// How TLS is spoken to the server that certificates are asked of.
+    pub acme_tls: Option<Arc<ClientConfig>>,
 }
 
 impl Source {
@@ -47,19 +51,22 @@ impl Source {
         origin: &str,
         mut files: Option<&mut Files>,
     ) -> Result<Self, Vec<String>> {
-        let (mut tls, mut target_tls) = (Vec::new(), Targets::default());
+        let (mut tls, mut target_tls, mut acme_tls) = (Vec::new(), Targets::default(), None);
         let mut ask = |settings: &Settings| {
             let Some(files) = &mut files else { return Vec::new() };
-            let (mut remarks, more);
+            let (mut remarks, mut more);
             (tls, remarks) = tls::load(settings, files, now());
             (target_tls, more) = tls::targets(settings, files);
+            remarks.extend(more);
+            (acme_tls, more) = tls::acme_server(settings, files);
             remarks.extend(more);
             remarks
         };
         let env = |name: &str| std::env::var(name).ok();
         match config::load_with(&text, origin, &env, &mut ask) {
             Ok((settings, warnings)) => {
-                Ok(Self { settings, warnings: lines(&warnings), text, tls, target_tls })
+                let warnings = lines(&warnings);
+                Ok(Self { settings, warnings, text, tls, target_tls, acme_tls })
             }
             Err(mistakes) => Err(lines(&mistakes)),
         }

@@ -25,7 +25,7 @@ const KEY: usize = 24;
 
 /// The protocol that a request asks to switch to, as it wrote it.
 ///
-/// Only a GET of HTTP/1.1 without content asks, with one protocol in one Upgrade field that its
+/// Only a GET of HTTP/1.1 (or the extended CONNECT of HTTP/2 that stands for one) without content asks, with one protocol in one Upgrade field that its
 /// Connection field names, on a connection it wants kept. Any other Upgrade is a wish that may be
 /// overlooked, and is.
 #[inline]
@@ -36,7 +36,7 @@ pub fn asked<'b>(head: &RequestHead, buf: &'b [u8]) -> Option<&'b [u8]> {
 #[cold]
 fn asked_fully<'b>(head: &RequestHead, buf: &'b [u8]) -> Option<&'b [u8]> {
     let plain = head.method == Method::Get
-        && head.version == Version::Http11
+        && head.version != Version::Http10
         && head.keep_alive
         && matches!(head.framing, Framing::None | Framing::Length(0))
         && matches!(head.form, TargetForm::Origin | TargetForm::Absolute);
@@ -71,7 +71,7 @@ pub fn check_answer(
     (request, request_buf): (&RequestHead, &[u8]),
     (response, buf): (&ResponseHead, &[u8]),
 ) -> Result<(), Bad> {
-    let switches = response.version == Version::Http11
+    let switches = response.version != Version::Http10
         && connection_names_it(&response.fields, buf)
         && self::protocol(&response.fields, buf)
             .is_some_and(|granted| granted.eq_ignore_ascii_case(protocol.as_bytes()));
@@ -98,6 +98,11 @@ pub fn check_answer(
         Some(chosen) if offered(chosen) => Ok(()),
         _ => Err(Bad::BadWebsocketProtocol),
     }
+}
+
+/// What answers the key of a request, where it has one.
+pub fn answer_to(request: &RequestHead, buf: &[u8]) -> Option<String> {
+    only(&request.fields, buf, b"sec-websocket-key").map(accept)
 }
 
 /// The answer to a key (RFC 6455 section 4.2.2).

@@ -26,6 +26,37 @@ pub async fn both(first: impl Future<Output = ()>, second: impl Future<Output = 
     .await;
 }
 
+/// Drives both until both are done, or until one fails: then the other is dropped, and what it waits for
+/// must be closed.
+pub async fn either_fails<E>(
+    first: impl Future<Output = Result<(), E>>,
+    second: impl Future<Output = Result<(), E>>,
+) -> Option<E> {
+    let mut first = pin!(first);
+    let mut second = pin!(second);
+    let mut done = (false, false);
+    poll_fn(move |cx| {
+        if !done.0
+            && let Poll::Ready(result) = first.as_mut().poll(cx)
+        {
+            match result {
+                Ok(()) => done.0 = true,
+                Err(error) => return Poll::Ready(Some(error)),
+            }
+        }
+        if !done.1
+            && let Poll::Ready(result) = second.as_mut().poll(cx)
+        {
+            match result {
+                Ok(()) => done.1 = true,
+                Err(error) => return Poll::Ready(Some(error)),
+            }
+        }
+        if done == (true, true) { Poll::Ready(None) } else { Poll::Pending }
+    })
+    .await
+}
+
 /// Drives both until the second is done, or until the first is done with an output for which
 /// `stop` holds. What is unfinished then is dropped: its connection must be closed.
 pub async fn until_second<A, B>(

@@ -34,6 +34,7 @@ pub struct Wire {
     refused: Cell<bool>,
     /// When something came last, and how many bytes were gathered since.
     last_come_ns: Cell<u64>,
+    has_come: Cell<bool>,
     sent: Cell<u64>,
 }
 
@@ -67,6 +68,7 @@ impl Wire {
             outgoing: RefCell::default(),
             refused: Cell::new(false),
             last_come_ns: Cell::new(super::clock::coarse_ns()),
+            has_come: Cell::new(false),
             sent: Cell::new(0),
         })
     }
@@ -79,6 +81,11 @@ impl Wire {
     /// Whether the look refused what came.
     pub fn is_refused(&self) -> bool {
         self.refused.get()
+    }
+
+    /// Whether anything has come yet.
+    pub fn has_come(&self) -> bool {
+        self.has_come.get()
     }
 
     /// When something came last, nanoseconds.
@@ -199,6 +206,7 @@ impl Wire {
         incoming.large = buffer.is_full();
         incoming.bytes = buffer;
         self.last_come_ns.set(super::clock::now_ns());
+        self.has_come.set(true);
         Poll::Ready(result)
     }
 }

@@ -55,6 +55,8 @@ pub enum Failure {
     NoTls,
     /// The target does not speak HTTP/2.
     NoHttp2,
+    /// The target opens no tunnels over HTTP/2.
+    NoTunnel,
     /// Connecting took too long.
     ConnectTimeout,
     /// No descriptor or port left for an upstream connection.
@@ -158,6 +160,7 @@ impl Failure {
         "bad_certificate",
         "no_tls",
         "no_http2",
+        "no_tunnel",
         "connect_timeout",
         "no_descriptors",
         "closed_early",
@@ -352,6 +355,14 @@ impl Failure {
                 502,
                 "no_http2",
                 "The upstream does not speak HTTP/2",
+                "http_protocol_error",
+                Upstream,
+                false,
+            ),
+            Self::NoTunnel => m(
+                502,
+                "no_tunnel",
+                "The service takes no such connections",
                 "http_protocol_error",
                 Upstream,
                 false,

@@ -49,6 +49,20 @@ pub(super) async fn options(r: &mut Request<'_>, s: &mut Scratch) -> Result<Fate
     Ok(send(r, out, fate).await)
 }
 
+/// What proves a name to an ACME server (RFC 8555 section 8.3).
+pub(super) async fn proof(
+    r: &mut Request<'_>,
+    s: &mut Scratch,
+    proof: &str,
+) -> Result<Fate, Failure> {
+    let fate = fate_after(r, s, false);
+    let content_type = "application/octet-stream";
+    let own = Own { status: 200, content_type, body: proof.as_bytes(), fields: b"" };
+    let out = compose(r, s, fate, |manner, out| own.encode(manner, out));
+    r.account.status = 200;
+    Ok(send(r, out, fate).await)
+}
+
 /// A question about the way, which must go no further (RFC 9110 section 7.6.2).
 pub(super) async fn last_hop(r: &mut Request<'_>, s: &mut Scratch) -> Result<Fate, Failure> {
     match s.head.method {

@@ -2,7 +2,8 @@
 
 use crate::http::grpc::status;
 use crate::http::h1::{Asked, BodyReader, Scan, parse_response};
-use crate::http::h2::decode;
+use crate::http::h2::decode::{self, Switch};
+use crate::http::upgrade::answer_to;
 use crate::http::{Bad, Framing, Known, ResponseHead, Version, first};
 use crate::io::deadline::Expired;
 use crate::io::{Buffer, Expiry, Stream, clock, splice};
@@ -45,7 +46,14 @@ impl Download<'_, '_, '_> {
         account: &mut Account,
     ) -> Result<Done, Broken> {
         let sent_ns = clock::coarse_ns();
-        self.read_head(answer, reply, response).await?;
+        match self.carrier {
+            Carrier::Connection(connection) => {
+                self.read_lines(connection, answer, reply, response).await?;
+            }
+            Carrier::Stream(stream) => {
+                Box::pin(self.read_fields(stream, answer, reply, response)).await?;
+            }
+        }
         self.progress.answered.set(true);
         account.response_ns = clock::coarse_ns().saturating_sub(sent_ns);
         account.status = response.status;
@@ -84,18 +92,14 @@ impl Download<'_, '_, '_> {
             // Who refuses an upgrade and who only says so can't be told apart.
             reusable: response.keep_alive && response.framing != Framing::UntilClose && !refused,
         };
-        let outlet = match self.way.request.downstream() {
-            Downstream::Connection(client) => Outlet::Socket(&client.stream),
-            Downstream::Stream(stream) => {
-                let ended = content.is_none() && self.has_no_trailers();
-                account.bytes_out += reply.len() as u64;
-                self.begin_stream(stream, reply, ended)?;
-                match stream.answer().filter(|_| !ended) {
-                    Some(out) => Outlet::Stream(out),
-                    None => return Ok(done),
-                }
-            }
-        };
+        let downstream = self.way.request.downstream();
+        let mut ended = false;
+        if let Downstream::Stream(stream) = downstream {
+            ended = content.is_none() && self.has_no_trailers();
+            account.bytes_out += reply.len() as u64;
+            self.begin_stream(stream, reply, ended)?;
+        }
+        let Some(outlet) = downstream.outlet().filter(|_| !ended) else { return Ok(done) };
         let mut pump = self.pump(response, content, outlet);
         pump.translation = translation;
         let result = pump.run(answer, reply).await;
@@ -120,7 +124,7 @@ impl Download<'_, '_, '_> {
     }
 
     /// Sends the answer's head, which leaves `reply` empty.
-    fn begin_stream(
+    pub(super) fn begin_stream(
         &self,
         stream: &ClientStream,
         reply: &mut Buffer,
@@ -148,24 +152,7 @@ impl Download<'_, '_, '_> {
         result.map_err(|_| Broken::during(Failure::ClientGone, true))
     }
 
-    /// Reads up to the final head; interim answers are passed on as they come.
-    async fn read_head(
-        &mut self,
-        answer: &mut Buffer,
-        reply: &mut Buffer,
-        response: &mut ResponseHead,
-    ) -> Result<(), Broken> {
-        match self.carrier {
-            Carrier::Connection(connection) => {
-                self.read_lines(connection, answer, reply, response).await
-            }
-            Carrier::Stream(stream) => {
-                Box::pin(self.read_fields(stream, answer, reply, response)).await
-            }
-        }
-    }
-
-    /// The same from a stream.
+    /// Reads up to the final head from a stream; interim answers are passed on as they come.
     async fn read_fields(
         &mut self,
         stream: &TargetStream,
@@ -184,14 +171,22 @@ impl Download<'_, '_, '_> {
             clock::now_ns();
             *answer = Buffer::small();
             let (parts, ()) = head.into_parts();
-            let to = Asked { method: self.way.head.method, upgrade: false };
-            let max = self.way.group.max_response_head;
+            let (way, upgrade) = (self.way, self.way.request.upgrade);
+            let to = Asked { method: way.head.method, upgrade: upgrade.is_some() };
+            let max = way.group.max_response_head;
+            let accept = upgrade.and_then(|_| answer_to(way.head, way.buf));
+            let switch = upgrade.map(|protocol| Switch { protocol, accept });
             let mut read = Ok(());
             let no_content = ended != Some(false);
             answer.append_with(|buf| {
-                read = decode::response(&parts, no_content, max, to, buf, response);
+                let switch = switch.as_ref().filter(|_| ended.is_some());
+                read = decode::response(&parts, no_content, max, to, switch, buf, response);
             });
             read.map_err(|bad| self.bad(bad))?;
+            if response.status == 101 {
+                return upgrade::check_answer(way, response, answer.data())
+                    .map_err(|bad| self.bad(bad));
+            }
             if ended.is_some() {
                 return Ok(());
             }
@@ -319,10 +314,7 @@ impl Download<'_, '_, '_> {
     ) -> Pump<'p> {
         let downstream = self.way.request.downstream();
         let listener = self.way.request.listener;
-        let inlet = match self.carrier {
-            Carrier::Connection(connection) => Inlet::Socket(&connection.stream),
-            Carrier::Stream(stream) => Inlet::Stream(stream.download()),
-        };
+        let inlet = Inlet::of(self.carrier);
         let announced = match response.framing {
             Framing::Length(n) => n,
             _ => 0,

@@ -4,7 +4,7 @@ use crate::io::{Expiry, Guard, Partner};
 
 use super::client::Connection;
 use super::h2::ClientStream;
-use super::pump::Inlet;
+use super::pump::{Inlet, Outlet};
 
 /// Where a request came from, and where its answer goes.
 #[derive(Clone, Copy)]
@@ -45,6 +45,14 @@ impl<'a> Downstream<'a> {
         match self {
             Self::Connection(connection) => Partner::Socket(connection.stream.fd()),
             Self::Stream(stream) => stream.partner(),
+        }
+    }
+
+    /// Where the answer's content goes; `None`: to a stream whose head was not sent.
+    pub(super) fn outlet(self) -> Option<Outlet<'a>> {
+        match self {
+            Self::Connection(connection) => Some(Outlet::Socket(&connection.stream)),
+            Self::Stream(stream) => stream.answer().map(Outlet::Stream),
         }
     }
 

@@ -154,7 +154,7 @@ async fn duplex(
     };
     let side = match carrier {
         Carrier::Connection(connection) => Outlet::Socket(&connection.stream),
-        Carrier::Stream(stream) => Outlet::Stream(begin_stream(x, stream, upload == Upload::None)?),
+        Carrier::Stream(stream) => Outlet::Stream(begin_stream(way, x, stream, upload)?),
     };
     let listener = way.request.listener;
     let translated = way.request.grpc.is_some_and(|call| call.asked == Dialect::WebText);
@@ -250,11 +250,17 @@ async fn duplex(
 
 /// Sends the head that is in `out`.
 fn begin_stream<'s>(
+    way: &Way<'_, '_>,
     x: &mut Exchange<'_>,
     stream: &'s TargetStream,
-    ended: bool,
+    upload: Upload,
 ) -> Result<&'s Outbound, Broken> {
-    let head = encode::request(x.out.data(), stream.is_secure())
+    let upgrade = way.request.upgrade;
+    if upgrade.is_some() && !stream.may_tunnel() {
+        return Err(Broken::before(Failure::NoTunnel));
+    }
+    let ended = upload == Upload::None && upgrade.is_none();
+    let head = encode::request(x.out.data(), stream.is_secure(), upgrade)
         .map_err(|bad| Broken::before(Failure::BadRequest(bad)))?;
     *x.out = Buffer::empty();
     let refused = Broken { failure: Failure::ClosedEarly, sent: Sent::Refused, begun: false };

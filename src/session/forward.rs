@@ -185,7 +185,10 @@ impl<'a> Way<'a, '_> {
         fresh: bool,
         account: &mut Account,
     ) -> Result<Fate, Broken> {
-        let carrier = self.carrier(target, fresh).await?;
+        let carrier = match self.group.http2 {
+            true => Carrier::Stream(Box::new(Box::pin(self.stream(target)).await?)),
+            false => Carrier::Connection(self.connect(target, fresh).await?),
+        };
         account.reused = carrier.reused();
         let core = &self.request.connection.core;
         core.upstreams.reached(target.id);
@@ -206,13 +209,6 @@ impl<'a> Way<'a, '_> {
             _ => 0,
         };
         self.head.len + HEAD_ROOM + content
-    }
-
-    async fn carrier(&self, target: &Target, fresh: bool) -> Result<Carrier, Broken> {
-        match self.group.http2 {
-            true => Box::pin(self.stream(target)).await.map(Carrier::Stream),
-            false => self.connect(target, fresh).await.map(Carrier::Connection),
-        }
     }
 
     async fn stream(&self, target: &Target) -> Result<TargetStream, Broken> {

@@ -28,7 +28,8 @@ impl Connection {
         if matches!(result, Err(HandshakeError::NotTls)) {
             Box::pin(self.refuse_plain_http()).await;
         }
-        result.is_ok()
+        // Such a handshake is all that its client wants (RFC 8737 section 3).
+        result.is_ok() && !self.stream.tls().is_some_and(|tls| tls.proves_name())
     }
 
     async fn handshake(&mut self, tls: &Tls, early: Buffer) -> Result<(), HandshakeError> {

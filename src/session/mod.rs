@@ -35,6 +35,7 @@ mod passage;
 mod piece;
 mod pump;
 pub mod records;
+mod relay;
 mod request;
 mod scratch;
 mod switch;

@@ -16,6 +16,7 @@ use crate::io::multiplexed::{Inbound, Outbound};
 use crate::io::splice::Pipe;
 use crate::io::{Buffer, Expiry, Guard, Stream, buffer, clock};
 use crate::limits::{BUFFER_LARGE, BUFFER_MEDIUM, BUFFER_SMALL, BUFFERS_EASY};
+use crate::upstream::Carrier;
 
 /// How the content is framed for the one who reads it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,9 +38,17 @@ pub(super) enum Inlet<'a> {
     Stream(&'a Inbound),
 }
 
-impl Inlet<'_> {
+impl<'a> Inlet<'a> {
+    /// What a target says.
+    pub(super) fn of(carrier: &'a Carrier) -> Self {
+        match carrier {
+            Carrier::Connection(connection) => Self::Socket(&connection.stream),
+            Carrier::Stream(stream) => Self::Stream(stream.download()),
+        }
+    }
+
     /// Reads behind the buffer's data; 0 is the end.
-    async fn read(self, buffer: Buffer, guard: &Guard) -> (io::Result<usize>, Buffer) {
+    pub(super) async fn read(self, buffer: Buffer, guard: &Guard) -> (io::Result<usize>, Buffer) {
         match self {
             Self::Socket(stream) => stream.read(buffer).await,
             Self::Stream(stream) => stream.read(buffer, guard).await,
@@ -54,6 +63,16 @@ pub(super) enum Outlet<'a> {
     Socket(&'a Stream),
     /// A stream of one.
     Stream(&'a Outbound),
+}
+
+impl<'a> Outlet<'a> {
+    /// What a target is told; `None`: by a stream whose head was not sent.
+    pub(super) fn of(carrier: &'a Carrier) -> Option<Self> {
+        match carrier {
+            Carrier::Connection(connection) => Some(Self::Socket(&connection.stream)),
+            Carrier::Stream(stream) => stream.upload().map(Self::Stream),
+        }
+    }
 }
 
 /// Why content stopped.

@@ -93,6 +93,9 @@ async fn run(r: &mut Request<'_>, s: &mut Scratch, found: Found) -> Result<Fate,
     if s.head.form == TargetForm::Asterisk {
         return answers::options(r, s).await;
     }
+    if let Some(proof) = acme_proof(r, s) {
+        return answers::proof(r, s, proof).await;
+    }
     if r.listener.tls.as_ref().is_some_and(|tls| tls.strict_sni)
         && !r.connection.is_for(s.head.host.of(s.input.data()))
     {
@@ -108,6 +111,19 @@ async fn run(r: &mut Request<'_>, s: &mut Scratch, found: Found) -> Result<Fate,
     let fate = judge_and_answer(r, s).await;
     stats.route(route).in_flight.down();
     fate
+}
+
+/// What an ACME server is answered that looks for the proof of a name (RFC 8555 section 8.3). Tokens
+/// that nobody here waits for are routed: they may be those of another client behind.
+fn acme_proof<'a>(r: &Request<'a>, s: &Scratch) -> Option<&'a str> {
+    let tokens = &r.snapshot.acme_tokens;
+    if tokens.is_empty() || r.listener.tls.is_some() {
+        return None;
+    }
+    let path = s.head.path.of(s.input.data());
+    let token = path.strip_prefix(b"/.well-known/acme-challenge/")?;
+    let asks = matches!(s.head.method, Method::Get | Method::Head);
+    asks.then(|| tokens.get(std::str::from_utf8(token).ok()?)).flatten().map(AsRef::as_ref)
 }
 
 async fn judge_and_answer(r: &mut Request<'_>, s: &mut Scratch) -> Result<Fate, Failure> {

@@ -5,7 +5,7 @@ mod forwards;
 
 pub use forwards::{ForwardTo, Forwards};
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
@@ -54,6 +54,8 @@ pub struct Snapshot {
     pub max_buffer_memory: usize,
     /// Whether access records are written, and how.
     pub access_log: crate::config::AccessLogFormat,
+    /// What an ACME server is answered, by its tokens (RFC 8555 section 8.3); empty while none asks.
+    pub acme_tokens: Arc<HashMap<Box<str>, Box<str>>>,
     /// Keeps the stable ids used here from being given to other names.
     pub ids: Option<Arc<Hold>>,
 }

@@ -85,6 +85,9 @@ metrics! {
     LISTENER_FORWARDED Counter "listener_forwarded_connections_total" ["listener"] "Connections that were passed on unread."
     LISTENER_FORWARDING Gauge "listener_forwarded_connections" ["listener"] "Those of them that are open."
     LISTENER_FORWARD_FAILURES Counter "listener_forward_failures_total" ["listener"] "Connections that were to be passed on and were not, or not to their end."
+    ACME_CERTIFICATES Counter "acme_certificates_total" ["name" "result"] "Tries to get a certificate (obtained, failed)."
+    ACME_FAILING Gauge "acme_consecutive_failures" ["name" "error"] "Failures in a row to get a certificate, by the last error (none, network, server, rate_limited, refused, challenge, certificate, store)."
+    ACME_RENEWAL Gauge "acme_renewal_timestamp_seconds" ["name"] "When the next certificate is asked for, in seconds since unix epoch."
     CERTIFICATE_EXPIRY Gauge "certificate_expiry_timestamp_seconds" ["listener" "name"] "When a certificate ends, in seconds since unix epoch; by the first of its names, the soonest hundred of a listener."
 
     REQUESTS Counter "requests_total" ["route" "code"] "Requests, by route and status code."

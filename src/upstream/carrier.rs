@@ -8,8 +8,8 @@ use crate::io::{Expiry, Guard};
 pub enum Carrier {
     /// HTTP/1.1: a connection, lent.
     Connection(Connection),
-    /// HTTP/2: a stream.
-    Stream(TargetStream),
+    /// HTTP/2: a stream. Boxed, since it is the larger one, and the other is moved with every request.
+    Stream(Box<TargetStream>),
 }
 
 impl Carrier {

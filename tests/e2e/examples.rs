@@ -64,6 +64,13 @@ fn localise(config: &mut Table, upstream: &Upstream) {
     {
         log.insert("path".into(), "access.log".into());
     }
+    if let Some(acme) = config.get_mut("acme").and_then(Value::as_table_mut) {
+        // Nobody is there: getting certificates is for other tests.
+        acme.insert("directory".into(), "https://127.0.0.1:1/directory".into());
+        acme.insert("roots".into(), "acme-ca.pem".into());
+        let path = Table::from_iter([("path".to_owned(), "store.db".into())]);
+        config.insert("store".into(), path.into());
+    }
     let upstreams = config.get_mut("upstreams").and_then(Value::as_table_mut);
     for (_, keys) in upstreams.into_iter().flatten() {
         let targets = keys.get_mut("targets").and_then(Value::as_array_mut);
@@ -109,7 +116,7 @@ fn with_certificates(mut builder: Builder, tls: &Table) -> Builder {
     builder
 }
 
-/// The same for `tls` of an upstream.
+/// The same for `tls` of an upstream, or for `acme`.
 fn with_target_certificates(mut builder: Builder, tls: &Table) -> Builder {
     let pair = Pair::new(&["gateway.example"]);
     if let Some(roots) = text(tls, "roots") {
@@ -197,7 +204,8 @@ fn serves(driver: Driver, file: &Path) {
         .fold(builder, with_certificates);
     let upstreams = config.get("upstreams").and_then(Value::as_table).cloned().unwrap_or_default();
     let builder = upstreams.values().filter_map(tls_of).fold(builder, with_target_certificates);
-    let gateway = builder.start();
+    let acme = config.get("acme").and_then(Value::as_table);
+    let gateway = acme.into_iter().fold(builder, with_target_certificates).start();
     // Those that speak TLS are for other tests.
     let listener = tables(&mut config, "listeners").find(|l| !l.contains_key("tls"));
     let listener = listener.expect("a plain listener").clone();

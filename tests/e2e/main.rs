@@ -10,6 +10,7 @@
 mod harness;
 
 mod access_log;
+mod acme;
 mod actions;
 mod admin;
 mod bodies;
@@ -31,6 +32,7 @@ mod http;
 mod http_strict;
 mod leaks;
 mod limits;
+mod pebble;
 mod proxy_protocol;
 mod proxy_protocol_out;
 mod reload;

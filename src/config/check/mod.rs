@@ -3,6 +3,8 @@
 //! Each function takes a part of the file and its place, reports what is wrong with it, and goes
 //! on, so that one run reports everything. A part without a sensible value is left out.
 
+mod acme;
+mod acme_names;
 mod action;
 mod client;
 mod forward;
@@ -38,6 +40,8 @@ pub(super) fn settings(file: File, top: &Place<'_>, report: &mut Report<'_>) -> 
     let forwarding = process::forwarding(&file.forwarding);
     let global = limit::Scope::plain("global");
     let limits = limit::limits(file.limits, &top.key("limits"), &global, report);
+    let acme = file.acme.map(|written| acme::acme(written, &top.key("acme"), report));
+    let store = process::store(file.store, &top.key("store"), report);
     let upstreams: BTreeMap<_, _> = file
         .upstreams
         .into_iter()
@@ -45,6 +49,7 @@ pub(super) fn settings(file: File, top: &Place<'_>, report: &mut Report<'_>) -> 
         .collect();
     let listeners = listener::listeners(file.listeners, &upstreams, &top.key("listeners"), report);
     listener::addresses(&listeners, admin.as_ref(), top, report);
+    acme::wishes(&listeners, acme.as_ref(), top, report);
     upstream::loops(&upstreams, &listeners, top, report);
     let routes = route::routes(file.routes, &upstreams, &top.key("routes"), report);
     listener::routed(&listeners, &routes, top, report);
@@ -58,6 +63,8 @@ pub(super) fn settings(file: File, top: &Place<'_>, report: &mut Report<'_>) -> 
         admin,
         access_log,
         log,
+        store,
+        acme,
         forwarding,
         limits,
         rate_limit_fields,

@@ -1,12 +1,13 @@
-//! `[server]`, `[admin]`, `[access_log]`, `[log]`, `[forwarding]`.
+//! `[server]`, `[admin]`, `[access_log]`, `[log]`, `[store]`, `[forwarding]`.
 
 use std::collections::HashSet;
 
+use super::tls::path;
 use super::{timeout, words};
 use crate::config::diagnostic::Report;
 use crate::config::document::Place;
 use crate::config::file;
-use crate::config::settings::{AccessLog, Admin, Forwarding, Log, Server};
+use crate::config::settings::{AccessLog, Admin, Forwarding, Log, Server, Store};
 use crate::config::suggest;
 use crate::config::units::Size;
 use crate::limits::{MAX_BUFFER_MEMORY_LEAST, MAX_CORE};
@@ -130,6 +131,10 @@ pub(super) fn log(written: file::Log, place: &Place<'_>, report: &mut Report<'_>
         report.error(&level.trail, "this is not a log filter", help);
     }
     Log { level: written.level, json: written.json }
+}
+
+pub(super) fn store(written: file::Store, place: &Place<'_>, report: &mut Report<'_>) -> Store {
+    Store { path: path(Some(written.path), &place.key("path"), "file", report) }
 }
 
 pub(super) fn forwarding(written: &file::Forwarding) -> Forwarding {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::timeout;
+use super::{acme_names, timeout};
 use crate::config::diagnostic::Report;
 use crate::config::document::Place;
 use crate::config::file;
@@ -12,9 +12,11 @@ use crate::limits::TLS_TICKET_KEYS;
 pub(super) fn tls(written: file::Tls, place: &Place<'_>, report: &mut Report<'_>) -> Tls {
     let directory = place.key("certificate_directory");
     let certificates = place.key("certificates");
-    if written.certificates.is_empty() && !directory.written() && !place.damaged() {
+    let names = place.key("acme_names");
+    let some = !written.certificates.is_empty() || directory.written() || names.written();
+    if !some && !place.damaged() {
         let help = "write `certificates = [{ certificate = \"chain.pem\", key = \"key.pem\" }]`, \
-                    or `certificate_directory`";
+                    `certificate_directory` or `acme_names`";
         report.error(&place.trail, "there is no certificate to show", help);
     }
     let session_ticket_keys = ticket_keys(&written, place, report);
@@ -27,6 +29,7 @@ pub(super) fn tls(written: file::Tls, place: &Place<'_>, report: &mut Report<'_>
         certificate_directory: written
             .certificate_directory
             .map(|folder| path(Some(folder), &directory, "folder", report)),
+        acme_names: acme_names::names(written.acme_names, &names, report),
         min_version: written.min_version,
         unknown_name: written.unknown_name,
         strict_host: written.strict_host,

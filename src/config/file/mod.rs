@@ -4,11 +4,13 @@
 //! What must be there is an `Option` marked [`REQUIRED`], so that a file with mistakes can still
 //! be read and checked for others.
 
+mod acme;
 mod forward;
 mod limit;
 mod listener;
 mod process;
 mod route;
+mod store;
 mod tls;
 mod upstream;
 mod upstream_tls;
@@ -18,6 +20,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use acme::{Acme, ExternalAccount};
 pub use forward::Forward;
 pub use limit::Limit;
 pub use listener::{Http, Listener};
@@ -26,6 +29,7 @@ pub use route::{
     ClientCertificateMatch, GrpcMatch, HeaderEdits, OneOrMore, Redirect, Respond, Route, Timeouts,
     ValueMatch, ValueTests,
 };
+pub use store::Store;
 pub use tls::{Certificate, ClientCertificates, Tls};
 pub use upstream::{BalanceName, Target, Upstream, WeightedTarget};
 pub use upstream_tls::UpstreamTls;
@@ -50,6 +54,11 @@ pub struct File {
     pub access_log: AccessLog,
     /// The gateway's own log, to standard error.
     pub log: Log,
+    /// What must outlive the process.
+    pub store: Store,
+    /// Certificates by ACME.
+    #[schemars(extend("x-default" = "none"))]
+    pub acme: Option<Acme>,
     /// Fields that tell upstreams about the client. At the trust boundary they are replaced;
     /// behind a trusted proxy they are appended to.
     pub forwarding: Forwarding,
@@ -78,6 +87,8 @@ impl Default for File {
             admin: Admin::default(),
             access_log: AccessLog::default(),
             log: Log::default(),
+            store: Store::default(),
+            acme: None,
             forwarding: Forwarding::default(),
             rate_limit_fields: RateLimitFields::Draft,
             limits: Vec::new(),

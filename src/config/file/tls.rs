@@ -24,6 +24,10 @@ pub struct Tls {
     /// the key, and where there is one `NAME.ocsp` with the response to staple.
     #[schemars(extend("x-default" = "none"))]
     pub certificate_directory: Option<String>,
+    /// Names to get certificates for by `[acme]`, one for each. Until the first has come, such a name
+    /// is unknown. A certificate above for the same name counts more.
+    #[schemars(extend("x-default" = "none"))]
+    pub acme_names: Vec<String>,
     /// Oldest version of TLS that is spoken.
     pub min_version: TlsVersion,
     /// What a client gets that names a host no certificate is for, or names none.
@@ -58,6 +62,7 @@ impl Default for Tls {
         Self {
             certificates: Vec::new(),
             certificate_directory: None,
+            acme_names: Vec::new(),
             min_version: TlsVersion::Tls12,
             unknown_name: UnknownName::Default,
             strict_host: true,

@@ -41,6 +41,7 @@ pub(super) fn render(shown: &Shown<'_>, recent: &Recent) -> String {
         "routes_not_shown": left_out,
         "upstreams": upstreams,
         "dns": dns(shown),
+        "acme": acme(shown),
     });
     let mut text = all.to_string();
     text.push('\n');
@@ -255,6 +256,23 @@ fn dns(shown: &Shown<'_>) -> Vec<Value> {
         })
     };
     shown.names.iter().map(of).collect()
+}
+
+fn acme(shown: &Shown<'_>) -> Vec<Value> {
+    let each = shown.acme.iter().map(|(name, told)| {
+        let error = told.last_error.as_ref();
+        json!({
+            "name": name,
+            "state": told.state(),
+            "not_after": told.not_after,
+            "renew_at": told.renew_at,
+            "obtained": told.obtained,
+            "failed": told.failed,
+            "consecutive_failures": told.failures,
+            "last_error": error.map(|(kind, why)| json!({ "kind": kind.name(), "message": why })),
+        })
+    });
+    each.collect()
 }
 
 fn responses(codes: &StatusSums) -> Value {

@@ -24,6 +24,7 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::Semaphore;
 use tokio::time::{MissedTickBehavior, interval};
 
+use crate::control::acme::NameTold;
 use crate::control::log_writer::LogCounts;
 use crate::control::resolve::Resolution;
 use crate::control::tls::ListenerCertificates;
@@ -51,6 +52,8 @@ pub trait Control: Send + Sync + 'static {
     fn resolutions(&self) -> Vec<Resolution>;
     /// The certificates of the listeners that speak TLS.
     fn certificates(&self) -> Arc<[ListenerCertificates]>;
+    /// The names that certificates are asked for, and how things stand with each.
+    fn acme(&self) -> Vec<(String, NameTold)>;
     /// Loads the configuration again.
     fn reload(&self) -> Reloading;
 }

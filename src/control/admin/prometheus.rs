@@ -232,6 +232,27 @@ fn listeners(text: &mut Text, shown: &Shown<'_>) {
     each(text, &n::LISTENER_FORWARDING, &all, |l| l.forwarding);
     each(text, &n::LISTENER_FORWARD_FAILURES, &all, |l| l.forward_failures);
     certificates(text, shown);
+    acme(text, shown);
+}
+
+fn acme(text: &mut Text, shown: &Shown<'_>) {
+    text.head(&n::ACME_CERTIFICATES);
+    for (name, told) in &shown.acme {
+        for (result, count) in [("obtained", told.obtained), ("failed", told.failed)] {
+            text.sample(&n::ACME_CERTIFICATES, &[name, &result], count);
+        }
+    }
+    text.head(&n::ACME_FAILING);
+    for (name, told) in &shown.acme {
+        let error = told.last_error.as_ref().map_or("none", |(kind, _)| kind.name());
+        text.sample(&n::ACME_FAILING, &[name, &error], told.failures);
+    }
+    text.head(&n::ACME_RENEWAL);
+    for (name, told) in &shown.acme {
+        if let Some(at) = told.renew_at {
+            text.sample(&n::ACME_RENEWAL, &[name], at);
+        }
+    }
 }
 
 fn certificates(text: &mut Text, shown: &Shown<'_>) {

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use hdrhistogram::Histogram as Hdr;
 
 use super::{AdminState, Facts, KindNames, Process};
+use crate::control::acme::NameTold;
 use crate::control::log_writer::LogCounts;
 use crate::control::resolve::Resolution;
 use crate::control::tls::{ListenerCertificates, Validities};
@@ -24,6 +25,7 @@ pub(super) struct Shown<'a> {
     pub(super) log: LogCounts,
     pub(super) names: Vec<Resolution>,
     pub(super) certificates: Arc<[ListenerCertificates]>,
+    pub(super) acme: Vec<(String, NameTold)>,
 }
 
 impl<'a> Shown<'a> {
@@ -38,6 +40,7 @@ impl<'a> Shown<'a> {
             log: state.control.log_counts(),
             names: state.control.resolutions(),
             certificates: state.control.certificates(),
+            acme: state.control.acme(),
         }
     }
 

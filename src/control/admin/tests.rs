@@ -76,6 +76,16 @@ impl Control for Fake {
         vec![ListenerCertificates { listener: "web".into(), validities }].into()
     }
 
+    fn acme(&self) -> Vec<(String, NameTold)> {
+        let good = NameTold {
+            not_after: Some(2_000_000_000),
+            renew_at: Some(1_990_000_000),
+            obtained: 3,
+            ..NameTold::default()
+        };
+        vec![("a.example".into(), good), ("b.example".into(), NameTold::default())]
+    }
+
     fn reload(&self) -> Reloading {
         let mistakes = vec!["tollgate.toml:3: unknown key".to_string()];
         let bad = self.bad_file.load(SeqCst);

@@ -66,10 +66,8 @@ impl Loader<'_> {
         let clients = clients.map(|asked| self.clients(asked));
         let asked = Some(&tls.session_ticket_keys).filter(|keys| !keys.is_empty());
         let tickets = asked.map(|keys| self.tickets(keys));
-        if self.certificates.is_empty()
-            || matches!(clients, Some(None))
-            || matches!(tickets, Some(None))
-        {
+        let none = self.certificates.is_empty() && tls.acme_names.is_empty();
+        if none || matches!(clients, Some(None)) || matches!(tickets, Some(None)) {
             return None;
         }
         let certificates = std::mem::take(&mut self.certificates);

@@ -1,8 +1,9 @@
 //! TLS of the listeners, from the files that the settings name to what a worker needs.
 //!
 //! [`files`] reads, [`certificate`] checks one certificate with its key, [`clients`] what clients
-//! show, [`staple`] an OCSP response, [`load`] puts together what a listener has and says what is wrong with it, [`resolve`]
-//! chooses by name, [`tickets`] lets clients resume on other nodes, [`server`] makes rustls's configuration of it, [`validity`] is what is told of
+//! show, [`staple`] an OCSP response, [`load`] puts together what a listener has and says what is wrong
+//! with it, [`resolve`] chooses by name, [`issued`] is what ACME servers gave, [`tickets`] lets clients
+//! resume on other nodes, [`server`] makes rustls's configuration of it, [`validity`] is what is told of
 //! certificates in force.
 //!
 //! Invariants:
@@ -13,6 +14,7 @@
 mod certificate;
 mod clients;
 mod files;
+mod issued;
 mod load;
 mod resolve;
 mod server;
@@ -23,14 +25,16 @@ mod tests;
 mod tickets;
 mod validity;
 
+use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 
 pub use files::Files;
+pub use issued::{Given, Issued};
 pub use load::{Loaded, load};
 pub use server::{Resumption, SnapshotTls};
-pub use targets::{Targets, targets};
+pub use targets::{Targets, acme_server, targets};
 pub use validity::{ListenerCertificates, Validities, Validity};
 
 /// What the files in force were made into.
@@ -40,6 +44,8 @@ pub struct InForce {
     pub listeners: Vec<Option<SnapshotTls>>,
     /// Of the upstreams.
     pub targets: Targets,
+    /// What is answered to an ACME server.
+    pub acme_tokens: Arc<HashMap<Box<str>, Box<str>>>,
 }
 
 /// The cryptography of the whole binary, made once.

@@ -10,6 +10,7 @@ use rustls::{SignatureAlgorithm, SignatureScheme};
 
 use super::certificate::Certificate;
 use crate::config::UnknownName;
+use crate::io::tls::PROVES_NAME;
 
 /// The certificates for one name, of different kinds of keys as a rule.
 type Choices = Vec<Arc<CertifiedKey>>;
@@ -52,14 +53,30 @@ impl Names {
         names
     }
 
-    /// The certificates for a host; `None`: the client named none.
-    fn choices(&self, host: Option<&str>) -> &Choices {
-        let known = host.and_then(|host| {
-            let host = lower_case(host.trim_end_matches('.'));
-            let wildcard = || self.wildcard.get(host.split_once('.')?.1);
-            self.exact.get(host.as_ref()).or_else(wildcard)
-        });
-        known.unwrap_or(&self.unknown)
+    /// The certificates whose wildcard stands for this host.
+    fn wildcard(&self, host: &str) -> Option<&Choices> {
+        self.wildcard.get(host.split_once('.')?.1)
+    }
+}
+
+/// All that a listener has to show.
+#[derive(Debug)]
+pub(super) struct Shown {
+    /// From files; they count more.
+    pub(super) files: Arc<Names>,
+    /// From an ACME server.
+    pub(super) issued: Names,
+    /// What proves names to an ACME server (RFC 8737).
+    pub(super) proofs: Arc<HashMap<Box<str>, Arc<CertifiedKey>>>,
+}
+
+impl Shown {
+    /// The certificates for a host: by its very name, and only then by a wildcard.
+    fn known(&self, host: &str) -> Option<&Choices> {
+        let host = lower_case(host.trim_end_matches('.'));
+        let issued = || self.issued.exact.get(host.as_ref());
+        let wildcard = || self.files.wildcard(&host);
+        self.files.exact.get(host.as_ref()).or_else(issued).or_else(wildcard)
     }
 
     /// The certificate for a host and a client that takes these signatures.
@@ -68,7 +85,9 @@ impl Names {
         host: Option<&str>,
         takes: &[SignatureScheme],
     ) -> Option<Arc<CertifiedKey>> {
-        let choices = self.choices(host);
+        let unknown = [&self.files.unknown, &self.issued.unknown];
+        let unknown = || unknown.into_iter().find(|some| !some.is_empty());
+        let choices = host.and_then(|host| self.known(host)).or_else(unknown)?;
         let fits = choices.iter().find(|key| key.key.choose_scheme(takes).is_some());
         fits.or(choices.first()).cloned()
     }
@@ -88,8 +107,14 @@ fn cost(key: &Arc<CertifiedKey>) -> u8 {
     u8::from(key.key.algorithm() == SignatureAlgorithm::RSA)
 }
 
-impl ResolvesServerCert for Names {
+impl ResolvesServerCert for Shown {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        // Whoever looks for a proof offers nothing else (RFC 8737 section 3).
+        if hello.alpn().is_some_and(|mut offered| {
+            offered.next() == Some(PROVES_NAME) && offered.next().is_none()
+        }) {
+            return self.proofs.get(lower_case(hello.server_name()?).as_ref()).cloned();
+        }
         self.choose(hello.server_name(), hello.signature_schemes())
     }
 }

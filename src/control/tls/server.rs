@@ -8,10 +8,12 @@ use rustls::server::{ProducesTickets, ServerSessionMemoryCache, StoresServerSess
 use rustls::{ServerConfig, SupportedProtocolVersion, version};
 
 use super::clients::Asked;
+use super::issued::Issued;
 use super::load::Loaded;
 use super::provider;
+use super::resolve::Shown;
 use crate::config::{Listener, Tls, TlsVersion};
-use crate::io::tls::NotesName;
+use crate::io::tls::{NotesName, PROVES_NAME};
 use crate::limits::{TLS_EARLY_DATA, TLS_SESSIONS};
 use crate::snapshot;
 
@@ -43,7 +45,7 @@ impl Scope {
 }
 
 impl Resumption {
-    /// TLS of the listeners, in their order.
+    /// TLS of the listeners, in their order, with what came from an ACME server.
     ///
     /// # Errors
     /// Where rustls refuses what was checked, or the system has no random numbers.
@@ -51,12 +53,13 @@ impl Resumption {
         &mut self,
         listeners: &[Listener],
         loaded: &[Option<Arc<Loaded>>],
+        issued: &Issued,
     ) -> Result<Vec<Option<SnapshotTls>>, String> {
         let mut used = HashMap::new();
         let each = listeners.iter().zip(loaded).map(|(listener, loaded)| {
             let (Some(tls), Some(loaded)) = (&listener.tls, loaded) else { return Ok(None) };
             let scope = self.scope(loaded, &mut used)?;
-            config(listener, tls, loaded, scope)
+            config(listener, tls, loaded, issued, scope)
                 .map(Some)
                 .map_err(|why| format!("listener {:?}: tls: {why}", listener.name))
         });
@@ -82,6 +85,7 @@ fn config(
     listener: &Listener,
     tls: &Tls,
     loaded: &Loaded,
+    issued: &Issued,
     scope: Scope,
 ) -> Result<SnapshotTls, String> {
     let builder = ServerConfig::builder_with_provider(provider())
@@ -91,9 +95,16 @@ fn config(
         Some(clients) => builder.with_client_cert_verifier(clients.verifier.clone()),
         None => builder.with_no_client_auth(),
     };
-    let mut config = builder.with_cert_resolver(Arc::new(NotesName(loaded.names.clone())));
+    let shown = Shown {
+        files: loaded.names.clone(),
+        issued: issued.names(tls),
+        proofs: issued.proofs.clone(),
+    };
+    let proves = (!issued.proofs.is_empty()).then_some(PROVES_NAME);
+    let mut config = builder.with_cert_resolver(Arc::new(NotesName(Arc::new(shown))));
     // Offered by ALPN (RFC 7301), the best first.
-    config.alpn_protocols = listener.protocols.iter().map(|p| p.name().into()).collect();
+    let spoken = listener.protocols.iter().map(|protocol| protocol.name().as_bytes());
+    config.alpn_protocols = spoken.chain(proves).map(<[u8]>::to_vec).collect();
     config.session_storage = scope.sessions;
     if tls.session_tickets {
         let asked = loaded.clients.as_ref().map(|clients| &clients.identity[..]);

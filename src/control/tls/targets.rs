@@ -101,6 +101,24 @@ fn one(tls: &UpstreamTls, protocol: HttpProtocol, files: &mut Files) -> Result<O
     Ok(One { identity: hasher.finish(), config: Arc::new(config) })
 }
 
+/// How TLS is spoken to the server that certificates are asked of, where there is one.
+pub fn acme_server(
+    settings: &Settings,
+    files: &mut Files,
+) -> (Option<Arc<ClientConfig>>, Vec<Remark>) {
+    let Some(acme) = &settings.acme else { return (None, Vec::new()) };
+    let roots = acme.roots.clone().filter(|path| !path.as_os_str().is_empty());
+    let tls = UpstreamTls { roots, ..UpstreamTls::default() };
+    match one(&tls, HttpProtocol::Http1, files) {
+        Ok(one) => (Some(one.config), Vec::new()),
+        Err((key, message)) => {
+            let at = vec![Step::Key("acme"), Step::Key(key)];
+            let help = "write the name of a PEM file".to_owned();
+            (None, vec![Remark { severity: Severity::Error, at, message, help }])
+        }
+    }
+}
+
 type Builder<S> = rustls::ConfigBuilder<ClientConfig, S>;
 
 fn verified(

@@ -44,8 +44,15 @@ pub struct ListenerCertificates {
 }
 
 impl Validities {
-    pub(super) fn of(mut all: Vec<Validity>) -> Self {
-        let total = all.len();
+    pub(super) fn of(all: Vec<Validity>) -> Self {
+        Self::default().with(all)
+    }
+
+    /// These, and more.
+    pub fn with(self, more: Vec<Validity>) -> Self {
+        let total = self.total + more.len();
+        let mut all = self.soonest;
+        all.extend(more);
         all.sort_by(|a, b| (a.not_after, &a.names).cmp(&(b.not_after, &b.names)));
         all.truncate(ADMIN_MAX_CERTIFICATES);
         all.shrink_to_fit();

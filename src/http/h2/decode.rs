@@ -1,27 +1,41 @@
 //! Fields become lines, and lines a head.
+//!
+//! A tunnel is begun by an extended CONNECT (RFC 8441) and granted by a 2xx. Both are written out as
+//! what they stand for, the GET with Upgrade and its 101, so that one place judges all of them.
 
 use ::http::request::Parts;
 use ::http::{HeaderMap, Uri, header, response};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use h2::ext::Protocol;
 
 use crate::config::HttpBounds;
 use crate::http::Bad;
+use crate::http::bytes::is_token;
 use crate::http::h1::{Asked, Scan, parse_request, parse_response};
 use crate::http::head::{Framing, RequestHead, ResponseHead, TargetForm, Version};
+use crate::http::upgrade::WEBSOCKET;
 
-/// Writes a request out to `buf`, which is empty, and reads it. `ended`: no content follows.
+/// Writes a request out to `buf`, which is empty, and reads it. `ended`: no content follows. Where it
+/// asks for a WebSocket, `key` becomes its Sec-WebSocket-Key: HTTP/2 has none, HTTP/1.1 needs one.
 ///
 /// # Errors
 /// What is wrong with it.
 pub fn request(
     parts: &Parts,
     ended: bool,
+    key: [u8; 16],
     bounds: &HttpBounds,
     buf: &mut Vec<u8>,
     head: &mut RequestHead,
 ) -> Result<(), Bad> {
     check_size(&parts.headers, bounds)?;
-    request_line(parts, buf)?;
+    let protocol = parts.extensions.get::<Protocol>().map(Protocol::as_str);
+    request_line(parts, protocol.is_some(), buf)?;
     host_line(parts, buf)?;
+    if let Some(protocol) = protocol {
+        upgrade_lines(protocol, ended, &parts.headers, key, buf)?;
+    }
     field_lines(&parts.headers, buf);
     let whole = parse_request(buf, &mut Scan::default(), bounds, head)?;
     if !whole || head.len != buf.len() {
@@ -33,10 +47,34 @@ pub fn request(
     head.version = Version::Http2;
     head.keep_alive = true;
     head.framing = match head.framing {
+        // What follows is the tunnel's, if there will be one.
+        Framing::None if protocol.is_some() => Framing::None,
+        _ if protocol.is_some() => return Err(Bad::UnexpectedFraming),
         Framing::Length(n) => Framing::Length(n),
         _ if ended => Framing::None,
         _ => Framing::Chunked,
     };
+    Ok(())
+}
+
+fn upgrade_lines(
+    protocol: &str,
+    ended: bool,
+    fields: &HeaderMap,
+    key: [u8; 16],
+    buf: &mut Vec<u8>,
+) -> Result<(), Bad> {
+    if !is_token(protocol.as_bytes()) || ended {
+        return Err(Bad::BadConnectTarget);
+    }
+    if fields.contains_key(header::SEC_WEBSOCKET_KEY) {
+        return Err(Bad::BadWebsocketKey);
+    }
+    line(b"connection", b"upgrade", buf);
+    line(b"upgrade", protocol.as_bytes(), buf);
+    if protocol.eq_ignore_ascii_case(WEBSOCKET) {
+        line(b"sec-websocket-key", STANDARD.encode(key).as_bytes(), buf);
+    }
     Ok(())
 }
 
@@ -53,10 +91,12 @@ fn check_size(fields: &HeaderMap, bounds: &HttpBounds) -> Result<(), Bad> {
 }
 
 /// The target has its authority in it where one was given, so that Host must agree with it.
-fn request_line(parts: &Parts, buf: &mut Vec<u8>) -> Result<(), Bad> {
-    buf.extend_from_slice(parts.method.as_str().as_bytes());
+fn request_line(parts: &Parts, upgrades: bool, buf: &mut Vec<u8>) -> Result<(), Bad> {
+    let connect = parts.method == ::http::Method::CONNECT && !upgrades;
+    let method = if upgrades { "GET" } else { parts.method.as_str() };
+    buf.extend_from_slice(method.as_bytes());
     buf.push(b' ');
-    target(&parts.uri, parts.method == ::http::Method::CONNECT, buf)?;
+    target(&parts.uri, connect, buf)?;
     buf.extend_from_slice(b" HTTP/1.1\r\n");
     Ok(())
 }
@@ -97,6 +137,7 @@ fn host_line(parts: &Parts, buf: &mut Vec<u8>) -> Result<(), Bad> {
 }
 
 /// Writes an answer out to `buf`, which is empty, and reads it. `ended`: no content follows.
+/// `switch`: the request asked for a tunnel, and a 2xx grants it.
 ///
 /// # Errors
 /// What is wrong with it.
@@ -105,17 +146,26 @@ pub fn response(
     ended: bool,
     max_head: usize,
     to: Asked,
+    switch: Option<&Switch<'_>>,
     buf: &mut Vec<u8>,
     head: &mut ResponseHead,
 ) -> Result<(), Bad> {
-    buf.extend_from_slice(b"HTTP/1.1 ");
-    buf.extend_from_slice(parts.status.as_str().as_bytes());
-    buf.extend_from_slice(b" \r\n");
-    field_lines(&parts.headers, buf);
     if parts.status.as_u16() == 101 {
         // There is none in HTTP/2 (RFC 9113 section 8.6).
         return Err(Bad::UnexpectedUpgrade);
     }
+    let granted = switch.filter(|_| parts.status.is_success());
+    buf.extend_from_slice(b"HTTP/1.1 ");
+    buf.extend_from_slice(granted.map_or(parts.status.as_str(), |_| "101").as_bytes());
+    buf.extend_from_slice(b" \r\n");
+    if let Some(switch) = granted {
+        line(b"connection", b"upgrade", buf);
+        line(b"upgrade", switch.protocol.as_bytes(), buf);
+        if let Some(accept) = &switch.accept {
+            line(b"sec-websocket-accept", accept.as_bytes(), buf);
+        }
+    }
+    field_lines(&parts.headers, buf);
     let whole = parse_response(buf, &mut Scan::default(), max_head, to, head)?;
     if !whole || head.len != buf.len() {
         return Err(Bad::BadStatusLine);
@@ -131,6 +181,16 @@ pub fn response(
         _ => Framing::Chunked,
     };
     Ok(())
+}
+
+/// The switch that a request asked a target for.
+#[derive(Debug)]
+pub struct Switch<'a> {
+    /// The protocol.
+    pub protocol: &'a str,
+    /// What answers the request's Sec-WebSocket-Key, where it has one: a target of HTTP/2 does not
+    /// know it.
+    pub accept: Option<String>,
 }
 
 /// Writes trailers as a trailer section, its end included.
@@ -168,7 +228,7 @@ mod tests {
 
     const BOUNDS: HttpBounds = HttpBounds {
         max_head: 512,
-        max_fields: 4,
+        max_fields: 5,
         max_uri: 100,
         max_chunk_extension: 10,
         encoded_slash: EncodedSlash::Keep,
@@ -183,8 +243,41 @@ mod tests {
             request = request.header(*name, *value);
         }
         let (parts, ()) = request.body(()).expect("a request").into_parts();
+        read_parts(&parts, ended)
+    }
+
+    fn read_parts(parts: &Parts, ended: bool) -> Result<(RequestHead, Vec<u8>), Bad> {
         let (mut buf, mut head) = (Vec::new(), RequestHead::default());
-        super::request(&parts, ended, &BOUNDS, &mut buf, &mut head).map(|()| (head, buf))
+        super::request(parts, ended, [0; 16], &BOUNDS, &mut buf, &mut head).map(|()| (head, buf))
+    }
+
+    fn connect(protocol: &'static str, fields: Fields<'_>, ended: bool) -> Result<String, Bad> {
+        let mut request = ::http::Request::connect("https://a/chat");
+        for (name, value) in fields {
+            request = request.header(*name, *value);
+        }
+        let request = request.extension(Protocol::from_static(protocol)).body(());
+        let (head, buf) = read_parts(&request.expect("a request").into_parts().0, ended)?;
+        let asked = crate::http::upgrade::asked(&head, &buf).map(<[u8]>::to_vec);
+        assert_eq!((head.method, head.framing), (Method::Get, Framing::None));
+        if protocol == "websocket" {
+            crate::http::upgrade::check_websocket(&head, &buf)?;
+        }
+        Ok(String::from_utf8(asked.unwrap_or_default()).expect("a token"))
+    }
+
+    #[test]
+    fn an_extended_connect_is_the_get_that_it_stands_for() {
+        let version = ("sec-websocket-version", "13");
+        assert_eq!(connect("websocket", &[version], false), Ok("websocket".into()));
+        assert_eq!(connect("websocket", &[], false), Err(Bad::BadWebsocketVersion));
+        let key = ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
+        assert_eq!(connect("websocket", &[version, key], false), Err(Bad::BadWebsocketKey));
+        let length = ("content-length", "0");
+        assert_eq!(connect("raw", &[length], false), Err(Bad::UnexpectedFraming));
+        assert_eq!(connect("raw", &[], true), Err(Bad::BadConnectTarget));
+        assert_eq!(connect("ra w", &[], false), Err(Bad::BadConnectTarget));
+        assert_eq!(connect("raw", &[], false), Ok("raw".into()));
     }
 
     fn refused(uri: &str, fields: Fields<'_>) -> Option<Bad> {
@@ -257,7 +350,21 @@ mod tests {
         let (parts, ()) = response.body(()).expect("a response").into_parts();
         let (mut buf, mut head) = (Vec::new(), ResponseHead::default());
         let to = Asked::from(Method::Get);
-        super::response(&parts, ended, 512, to, &mut buf, &mut head).map(|()| head)
+        super::response(&parts, ended, 512, to, None, &mut buf, &mut head).map(|()| head)
+    }
+
+    #[test]
+    fn a_2xx_grants_what_was_asked_for() {
+        let switch = Switch { protocol: "raw", accept: None };
+        let to = Asked { method: Method::Get, upgrade: true };
+        for (status, read) in [(200, 101), (403, 403)] {
+            let response = ::http::Response::builder().status(status).body(());
+            let (parts, ()) = response.expect("a response").into_parts();
+            let (mut buf, mut head) = (Vec::new(), ResponseHead::default());
+            super::response(&parts, false, 512, to, Some(&switch), &mut buf, &mut head)
+                .expect("a head");
+            assert_eq!(head.status, read);
+        }
     }
 
     #[test]

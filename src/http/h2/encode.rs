@@ -3,8 +3,9 @@
 
 use ::http::header::{HeaderMap, HeaderName, HeaderValue};
 use ::http::uri::{Authority, PathAndQuery, Scheme};
-use ::http::{Method, Request, Response, StatusCode, Uri, Version};
+use ::http::{Method, Request, Response, StatusCode, Uri, Version, header};
 use bytes::Bytes;
+use h2::ext::Protocol;
 
 use crate::http::Bad;
 use crate::http::head::{Field, Known};
@@ -25,11 +26,12 @@ pub fn response(text: &[u8]) -> Result<Response<()>, Bad> {
     Ok(response)
 }
 
-/// A request's head out of its lines, the request line first. `secure`: it goes over TLS.
+/// A request's head out of its lines, the request line first. `secure`: it goes over TLS. With a
+/// protocol to switch to it is an extended CONNECT (RFC 8441).
 ///
 /// # Errors
 /// A part that can't be told in HTTP/2.
-pub fn request(text: &[u8], secure: bool) -> Result<Request<()>, Bad> {
+pub fn request(text: &[u8], secure: bool, upgrade: Option<&str>) -> Result<Request<()>, Bad> {
     let text = Bytes::copy_from_slice(text);
     let end = line_end(&text, 0)?;
     let method_end = memchr::memchr(b' ', &text[..end]).ok_or(Bad::BadRequestLine)?;
@@ -56,6 +58,11 @@ pub fn request(text: &[u8], secure: bool) -> Result<Request<()>, Bad> {
     uri.path_and_query = Some(path);
     *request.uri_mut() = Uri::from_parts(uri).map_err(|_| Bad::BadTargetForm)?;
     *request.method_mut() = method;
+    if let Some(protocol) = upgrade {
+        *request.method_mut() = Method::CONNECT;
+        request.headers_mut().remove(header::SEC_WEBSOCKET_KEY);
+        request.extensions_mut().insert(Protocol::from(protocol));
+    }
     *request.version_mut() = Version::HTTP_2;
     Ok(request)
 }
@@ -129,7 +136,7 @@ mod tests {
     #[test]
     fn a_requests_lines_become_fields() {
         let text = b"POST /a?b HTTP/1.1\r\nHost: a.example:81\r\nTE: trailers\r\nX: y\r\n\r\n";
-        let request = request(text, false).expect("a request");
+        let request = request(text, false, None).expect("a request");
         assert_eq!(request.uri(), "http://a.example:81/a?b");
         assert_eq!(request.method(), Method::POST);
         let names: Vec<_> = request.headers().keys().map(HeaderName::as_str).collect();
@@ -137,12 +144,25 @@ mod tests {
     }
 
     #[test]
+    fn an_upgrade_becomes_an_extended_connect() {
+        let text =
+            b"GET /chat HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+            Sec-WebSocket-Key: x\r\nSec-WebSocket-Version: 13\r\n\r\n";
+        let request = request(text, true, Some("websocket")).expect("a request");
+        assert_eq!((request.method(), request.uri().path()), (&Method::CONNECT, "/chat"));
+        let protocol = request.extensions().get::<Protocol>().map(Protocol::as_str);
+        assert_eq!(protocol, Some("websocket"));
+        let names: Vec<_> = request.headers().keys().map(HeaderName::as_str).collect();
+        assert_eq!(names, ["sec-websocket-version"]);
+    }
+
+    #[test]
     fn what_cannot_be_told_is_refused() {
         assert_eq!(
-            request(b"GET /<a> HTTP/1.1\r\nHost: a\r\n\r\n", false).err(),
+            request(b"GET /<a> HTTP/1.1\r\nHost: a\r\n\r\n", false, None).err(),
             Some(Bad::BadTargetByte)
         );
-        assert_eq!(request(b"GET\r\n\r\n", false).err(), Some(Bad::BadRequestLine));
+        assert_eq!(request(b"GET\r\n\r\n", false, None).err(), Some(Bad::BadRequestLine));
         assert_eq!(response(b"HTTP/1.1 200 OK\r\nX\r\n\r\n").err(), Some(Bad::MissingColon));
         assert_eq!(response(b"HTTP/1.1 200 OK\r\n").err(), Some(Bad::Truncated));
     }

@@ -14,6 +14,10 @@ mod tests;
 
 pub use name::NotesName;
 
+/// What is agreed on by ALPN where a client looks for the proof of a name, and for nothing else
+/// (RFC 8737 section 6.2).
+pub const PROVES_NAME: &[u8] = b"acme-tls/1";
+
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::sync::Arc;
@@ -158,6 +162,11 @@ impl Tls {
     /// Whether an earlier session was continued.
     pub fn is_resumed(&self) -> bool {
         self.state.borrow().agreed().handshake_kind() == Some(HandshakeKind::Resumed)
+    }
+
+    /// Whether the client only looked for the proof of a name.
+    pub fn proves_name(&self) -> bool {
+        self.state.borrow().agreed().alpn_protocol() == Some(PROVES_NAME)
     }
 
     /// The protocol's version.

@@ -116,6 +116,7 @@ impl Driver {
                 .max_concurrent_streams(settings.max_streams)
                 .max_header_list_size(u32::try_from(max_head).unwrap_or(u32::MAX))
                 .max_send_buffer_size(H2_SEND_BUFFER)
+                .enable_connect_protocol()
                 .handshake::<_, Piece>(wire.end())
         );
         let made = poll_fn(|cx| wire.poll_turn(cx, |cx| handshake.as_mut().poll(cx))).await;
@@ -267,8 +268,9 @@ async fn serve_stream(
     let bounds = &connection.listener.settings().http;
     let ended = stream.content.is_at_end();
     let mut read = Ok(());
+    let key = connection.core.random.borrow_mut().u128(..).to_ne_bytes();
     let head = &mut scratch.head;
-    scratch.input.append_with(|buf| read = decode::request(&parts, ended, bounds, buf, head));
+    scratch.input.append_with(|buf| read = decode::request(&parts, ended, key, bounds, buf, head));
     drop(parts);
     let refused = read.err().map(Failure::BadRequest);
     let served = request::serve_stream(connection, stream, &mut scratch, refused);

@@ -37,7 +37,17 @@ pub(super) async fn begin(
             .handshake::<_, Piece>(wire.end())
     );
     let made = poll_fn(|cx| wire.poll_turn(cx, |cx| handshake.as_mut().poll(cx))).await;
-    let (requests, machine) = made.map_err(|_| ConnectError::Failed)?;
+    let (requests, mut machine) = made.map_err(|_| ConnectError::Failed)?;
+    // What the target sends first says how many streams it takes, and whether it opens tunnels; or
+    // that it speaks something else.
+    let ended = poll_fn(|cx| match wire.poll_turn(cx, |cx| Pin::new(&mut machine).poll(cx)) {
+        Poll::Ready(_) => Poll::Ready(true),
+        Poll::Pending if wire.has_come() => Poll::Ready(false),
+        Poll::Pending => Poll::Pending,
+    });
+    if ended.await {
+        return Err(ConnectError::NoHttp2);
+    }
     let shared = Shared::new(requests, wire.clone(), terms);
     let said = false;
     Ok((Driver { machine, wire, deadline, shared: shared.clone(), said }, shared))

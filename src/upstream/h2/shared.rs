@@ -69,6 +69,11 @@ impl Shared {
         self.carried.get()
     }
 
+    pub(super) fn may_tunnel(&self) -> bool {
+        let requests = self.requests.borrow();
+        requests.as_ref().is_some_and(SendRequest::is_extended_connect_protocol_enabled)
+    }
+
     pub(super) fn is_secure(&self) -> bool {
         self.terms.tls.is_some()
     }

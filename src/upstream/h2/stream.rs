@@ -65,6 +65,11 @@ impl TargetStream {
         self.lease.of()
     }
 
+    /// Whether its target opens tunnels (RFC 8441).
+    pub fn may_tunnel(&self) -> bool {
+        self.shared().may_tunnel()
+    }
+
     /// Whether its connection speaks TLS.
     pub fn is_secure(&self) -> bool {
         self.shared().is_secure()

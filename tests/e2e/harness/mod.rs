@@ -3,6 +3,7 @@
 //! Nothing here waits for a fixed time. Every read, write and wait has a deadline ([`PATIENCE`])
 //! after which the test fails; what must happen is waited for as an event.
 
+pub mod acme;
 mod admin;
 mod certificates;
 mod client;

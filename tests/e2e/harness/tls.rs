@@ -77,6 +77,11 @@ impl Signer {
         self.certificate.pem()
     }
 
+    /// What signs.
+    pub fn issuer(&self) -> &Issuer<'static, KeyPair> {
+        &self.issuer
+    }
+
     /// A list that revokes nothing, PEM.
     pub fn empty_list(&self) -> String {
         let list = CertificateRevocationListParams {

@@ -14,7 +14,11 @@ fn compile(settings: &Settings) {
     let plan = Plan::new(settings, &Default::default());
     let Ok(ids) = Registry::default().assign(&plan.names(), &[]) else { return };
     let sockets = vec![Arc::default(); settings.listeners.len()];
-    let tls = InForce { listeners: vec![None; sockets.len()], targets: Targets::default() };
+    let tls = InForce {
+        listeners: vec![None; sockets.len()],
+        targets: Targets::default(),
+        acme_tokens: Arc::default(),
+    };
     let material = Material { generation: 1, ids: &ids, sockets, tls, max_connections: 1 };
     if let Ok(snapshot) = plan.compile(material) {
         assert_eq!(snapshot.routes.len(), settings.routes.len());

@@ -88,7 +88,7 @@ fn a_folder_is_taken_by_pairs() {
     let loaded = folder.loaded(tls);
     assert_eq!(loaded.validities.total, 2);
     assert_eq!(shown(&loaded, Some("b.example")).unwrap(), ["b.example"]);
-    let stapled = loaded.names.choose(Some("a.example"), ANY).unwrap().ocsp.clone();
+    let stapled = choose(&loaded, Some("a.example"), ANY).unwrap().ocsp.clone();
     assert_eq!(stapled.unwrap(), answer);
     let seen: Vec<PathBuf> = {
         let mut files = folder.files();
@@ -135,7 +135,7 @@ fn an_ocsp_response_that_would_stop_clients_is_not_stapled() {
     let tls = "[listeners.tls]\ncertificates = [{ certificate = \"a.crt\", key = \"a.key\", ocsp = \"a.ocsp\" }]";
     let stapled = |loaded: &Loaded| {
         let until = loaded.validities.soonest[0].ocsp_until;
-        (loaded.names.choose(None, ANY).unwrap().ocsp.is_some(), until)
+        (choose(loaded, None, ANY).unwrap().ocsp.is_some(), until)
     };
     folder.write("a.ocsp", folder.response("a", Some("20270115080000Z")));
     assert_eq!(stapled(&folder.loaded(tls)), (true, Some(NOW)));

@@ -11,6 +11,7 @@ use rcgen::{CertificateParams, Issuer, KeyPair, PKCS_ECDSA_P256_SHA256};
 use rustls::SignatureScheme;
 use rustls::sign::CertifiedKey;
 
+use super::resolve::Shown;
 use super::*;
 use crate::config::{self, Settings};
 
@@ -117,7 +118,18 @@ const ANY: &[SignatureScheme] =
 
 /// The names of the certificate a client is shown.
 fn shown(loaded: &Loaded, host: Option<&str>) -> Option<Vec<String>> {
-    loaded.names.choose(host, ANY).map(|key| names(&key))
+    choose(loaded, host, ANY).map(|key| names(&key))
+}
+
+/// What a client is shown that names this host and takes these signatures.
+fn choose(
+    loaded: &Loaded,
+    host: Option<&str>,
+    takes: &[SignatureScheme],
+) -> Option<Arc<CertifiedKey>> {
+    let issued = Issued::default().names(settings(&pairs(&["a"])).listeners[0].tls.as_ref()?);
+    let shown = Shown { files: loaded.names.clone(), issued, proofs: Arc::default() };
+    shown.choose(host, takes)
 }
 
 fn names(key: &CertifiedKey) -> Vec<String> {

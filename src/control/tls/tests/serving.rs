@@ -66,7 +66,8 @@ fn handshake(
 /// What a reload does.
 fn made(folder: &Folder, resumption: &mut Resumption, tls: &str) -> SnapshotTls {
     let loaded = [folder.load(tls).map(|(loaded, _)| loaded).ok()];
-    let mut configs = resumption.configs(&settings(tls).listeners, &loaded).unwrap();
+    let mut configs =
+        resumption.configs(&settings(tls).listeners, &loaded, &Issued::default()).unwrap();
     configs.remove(0).unwrap()
 }
 

@@ -1,0 +1,24 @@
+//! `[store]`.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::limits;
+
+/// The store: one SQLite file with what must outlive the process, such as accounts and certificates
+/// of `[acme]`. Where nothing needs it, it is neither made nor opened.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Store {
+    /// The file; a relative name is looked up beside the configuration file. Its folder must exist,
+    /// on a local disk, and the gateway may write there (SQLite keeps a log beside the file). It is
+    /// made readable for its owner only, and refused where others may read it. Changes with a
+    /// restart only.
+    pub path: String,
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self { path: limits::STORE_PATH.to_owned() }
+    }
+}
