@@ -40,6 +40,7 @@ fn route(host: String, path: String) -> Route {
         },
         max_body: None,
         upgrades: vec![],
+        grpc_web: false,
         limits: vec![],
         max_concurrent: None,
         max_concurrent_per_client: None,

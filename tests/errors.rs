@@ -111,6 +111,21 @@ fn every_failure_is_documented_as_it_is() {
 }
 
 #[test]
+fn every_failure_has_the_documented_grpc_status() {
+    let rows = table("| grpc-status | code | for |");
+    let listing = |what: &str| {
+        let lists = |row: &&Vec<String>| row[2].split(", ").any(|listed| listed == what);
+        rows.values().find(lists).map(|row| row[0].clone())
+    };
+    let bad = Bad::ALL.iter().map(|bad| Failure::BadRequest(*bad));
+    for failure in failures().into_iter().chain(bad) {
+        let meaning = failure.meaning();
+        let wanted = listing(meaning.name).or_else(|| listing(&meaning.status.to_string()));
+        assert_eq!(Some(failure.grpc().number().to_string()), wanted, "{}", meaning.name);
+    }
+}
+
+#[test]
 fn all_kinds_are_looked_at() {
     let kinds: Vec<usize> = failures().into_iter().map(Failure::kind).collect();
     assert_eq!(kinds, (0..Failure::KINDS.len()).collect::<Vec<_>>());

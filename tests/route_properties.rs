@@ -43,6 +43,7 @@ fn route(host: &str, path: &str) -> Route {
         },
         max_body: None,
         upgrades: vec![],
+        grpc_web: false,
         limits: vec![],
         max_concurrent: None,
         max_concurrent_per_client: None,

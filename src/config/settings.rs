@@ -433,6 +433,8 @@ pub struct Route {
     pub max_body: Option<u64>,
     /// Protocols that requests may switch to (lower-case).
     pub upgrades: Vec<String>,
+    /// Whether gRPC-Web is told as gRPC.
+    pub grpc_web: bool,
     /// Rate limits.
     pub limits: Vec<Limit>,
     /// Requests in flight on this route, over all workers; `None`: no bound.

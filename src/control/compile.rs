@@ -388,7 +388,8 @@ impl<'a> Routes<'a> {
             return self.forward(route, names, group).map(Arc::new);
         }
         let (host, timeouts) = (&route.host_policy, &route.timeouts);
-        let key = format!("{group} {host:?} {timeouts:?} {:?}", route.upgrades);
+        let (upgrades, web) = (&route.upgrades, route.grpc_web);
+        let key = format!("{group} {host:?} {timeouts:?} {upgrades:?} {web}");
         if let Some(same) = self.shared.get(&key) {
             return Ok(same.clone());
         }
@@ -421,6 +422,7 @@ impl<'a> Routes<'a> {
             idle_ns: ns(route.timeouts.idle),
             total_ns: route.timeouts.total.map_or(u64::MAX, ns),
             upgrades: route.upgrades.iter().map(|u| u.as_str().into()).collect(),
+            grpc_web: route.grpc_web,
             tunnel_ns: ns(route.timeouts.tunnel),
             tunnel_total_ns: route.timeouts.tunnel_total.map_or(u64::MAX, ns),
         })

@@ -156,6 +156,9 @@ fn forwarded(out: &mut String, route: &Route, name: &str, upstream: Option<&Upst
         out,
         "  timeouts connect {connect}, first_byte {first_byte}, idle {idle}, total {total}"
     );
+    if route.grpc_web {
+        let _ = writeln!(out, "  grpc_web");
+    }
     if !route.upgrades.is_empty() {
         let total = t.tunnel_total.map_or("none".into(), |total| HumanDuration(total).to_string());
         let (upgrades, tunnel) = (route.upgrades.join(", "), HumanDuration(t.tunnel));
@@ -236,6 +239,33 @@ mod tests {
         let why = "wants that the client certificate's san_dns is \"a.example\" or \"b.example\", and the \
                    request has none";
         assert!(shown.contains("no route matches") && shown.contains(why), "{shown}");
+    }
+
+    #[test]
+    fn a_route_for_calls_shows_as_the_path_and_the_type_that_it_stands_for() {
+        let file = FILE.to_owned()
+            + r#"
+        [upstreams.calls]
+        targets = ["10.0.0.2:50051"]
+        protocol = "h2"
+        [[routes]]
+        name = "greeter"
+        grpc = { service = "hello.Greeter" }
+        grpc_web = true
+        upstream = "calls"
+        "#;
+        let (loaded, _) = crate::config::load(&file, "file", &|_| None).unwrap();
+        let ask = |headers: &[String]| {
+            explain(&loaded, "POST", "http://a/hello.Greeter/Say", headers).expect("a request")
+        };
+        let shown = ask(&["Content-Type: application/grpc-web+proto".to_owned()]);
+        for line in
+            ["route greeter  (*/hello.Greeter/{method})", "  with method = Say", "  grpc_web"]
+        {
+            assert!(shown.lines().any(|shown| shown == line), "{line}\n{shown}");
+        }
+        let shown = ask(&["Content-Type: text/plain".to_owned()]);
+        assert!(shown.contains("no route matches") && shown.contains("content-type"), "{shown}");
     }
 
     #[test]

@@ -111,6 +111,10 @@ refusals! {
     BadWebsocketAccept 400 "bad_websocket_accept" "Sec-WebSocket-Accept does not answer the key";
     BadWebsocketProtocol 400 "bad_websocket_protocol" "WebSocket subprotocol that was not offered";
 
+    // gRPC.
+    BadGrpcTimeout 400 "bad_grpc_timeout" "grpc-timeout is not one to eight digits and a unit";
+    BadBase64 400 "bad_base64" "malformed base64";
+
     // The status line.
     BadStatusLine 400 "bad_status_line" "malformed status line";
     BadStatusCode 400 "bad_status_code" "status code is not within 100 to 599";

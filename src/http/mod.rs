@@ -2,6 +2,8 @@
 //!
 //! Owns the version-neutral heads ([`head`]), what a refused message is called ([`Bad`]), the
 //! rules shared by all versions (bytes, names, path, host), what switching protocols takes
+//! ([`upgrade`]), what gRPC says in fields ([`grpc`]), HTTP/1.1 itself ([`h1`]), and what HTTP/2 makes of
+//! the same heads ([`h2`]).
 //! ([`upgrade`]), HTTP/1.1 itself ([`h1`]), and what HTTP/2 makes of the same heads ([`h2`]).
 //! ([`upgrade`]), what a client certificate says ([`Identity`]) and HTTP/1.1 itself ([`h1`]).
 //! Knows nothing of connections, routes, policies or who the peer is.
@@ -12,6 +14,7 @@
 
 pub mod bad;
 mod bytes;
+pub mod grpc;
 pub mod h1;
 pub mod h2;
 pub mod head;

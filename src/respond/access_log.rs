@@ -38,6 +38,8 @@ pub struct Record<'a> {
     pub version: Version,
     /// Status sent to the client; 0: none was.
     pub status: u16,
+    /// The gRPC status of its answer.
+    pub grpc_status: Option<u16>,
     /// Bytes of request content received.
     pub bytes_in: u64,
     /// Bytes of response content sent.
@@ -89,6 +91,9 @@ pub fn write_json(record: &Record<'_>, clock: &Clock, out: &mut Vec<u8>) {
         object.text(b",\"version\":\"", b"2");
     }
     object.number(b",\"status\":", u64::from(record.status));
+    if let Some(status) = record.grpc_status {
+        object.number(b",\"grpc_status\":", u64::from(status));
+    }
     object.number(b",\"bytes_in\":", record.bytes_in);
     object.number(b",\"bytes_out\":", record.bytes_out);
     object.number(b",\"duration_us\":", record.duration_us);
@@ -208,6 +213,7 @@ mod tests {
             query: Some(b"full=1"),
             version: Version::Http11,
             status: 200,
+            grpc_status: None,
             bytes_in: 0,
             bytes_out: 1024,
             duration_us: 1234,
@@ -254,6 +260,12 @@ mod tests {
             "\n"
         );
         assert_eq!(json(&record()), wanted);
+    }
+
+    #[test]
+    fn a_call_has_its_status_in_its_record() {
+        let line = json(&Record { grpc_status: Some(14), ..record() });
+        assert!(line.contains(r#""status":200,"grpc_status":14,"bytes_in":0"#), "{line}");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! gets, who is to blame, and what becomes of the connections.
 
 use crate::http::Bad;
+use crate::http::grpc::Code;
 use crate::policy::Denied;
 use crate::upstream::ConnectError;
 
@@ -455,6 +456,14 @@ impl Failure {
                 Client,
                 true,
             ),
+        }
+    }
+
+    /// The code that a gRPC call gets: its status's, but for the one that says that its time is over.
+    pub fn grpc(self) -> Code {
+        match self {
+            Self::TotalTimeout => Code::DeadlineExceeded,
+            other => Code::of_http(other.meaning().status),
         }
     }
 

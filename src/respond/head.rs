@@ -1,5 +1,6 @@
 //! The response head that goes to the client, emitted from the target's parsed one.
 
+use crate::http::grpc::Dialect;
 use crate::http::h1::encode;
 use crate::http::{Field, Framing, Known, ResponseHead, Version};
 use crate::policy::transform::location::{self, is_location};
@@ -37,9 +38,16 @@ impl Content {
             // The end of the stream says it.
             (Framing::Length(0), Version::Http2) => Self::None(head.content_length),
             (Framing::Length(n), _) => Self::Length(n),
-            (_, Version::Http11) => Self::Chunked,
-            (_, Version::Http10) => Self::UntilClose,
-            (_, Version::Http2) => Self::Streamed,
+            (_, version) => Self::open(version),
+        }
+    }
+
+    /// The framing of content whose length is not known.
+    pub fn open(version: Version) -> Self {
+        match version {
+            Version::Http11 => Self::Chunked,
+            Version::Http10 => Self::UntilClose,
+            Version::Http2 => Self::Streamed,
         }
     }
 }
@@ -56,6 +64,8 @@ pub struct Outgoing<'a, 'v> {
     pub version: Version,
     /// The protocol that this answer switches to.
     pub upgrade: Option<&'a str>,
+    /// The form of gRPC-Web that its content is told in.
+    pub grpc_web: Option<Dialect>,
     /// Whether this is the connection's last answer.
     pub close: bool,
     /// Edits of fields.
@@ -87,6 +97,8 @@ impl Outgoing<'_, '_> {
             let value = field.value.of(self.buf);
             if is_location(field, self.buf) {
                 self.encode_location(name, value, out);
+            } else if let Some(told) = self.retold(name, value) {
+                encode::field(out, name, &told);
             } else {
                 encode::field(out, name, value);
             }
@@ -109,6 +121,12 @@ impl Outgoing<'_, '_> {
             None => connection(out, self.version, self.close),
         }
         out.extend_from_slice(encode::END);
+    }
+
+    /// A Content-Type of gRPC-Web for one of gRPC.
+    fn retold(&self, name: &[u8], value: &[u8]) -> Option<Vec<u8>> {
+        let dialect = self.grpc_web?;
+        name.eq_ignore_ascii_case(b"content-type").then(|| dialect.retell(value))?
     }
 
     fn encode_location(&self, name: &[u8], value: &[u8], out: &mut Vec<u8>) {

@@ -1,9 +1,11 @@
-//! Answers that the gateway makes itself: fixed responses, redirects and failures.
+//! Answers that the gateway makes itself: fixed responses, redirects and failures, the latter as gRPC
+//! has them, too.
 
+use crate::http::grpc::{self, Code, Dialect};
 use crate::http::h1::encode;
 use crate::http::{Field, Known, Method, Version, values};
 
-use super::failure::Failure;
+use super::failure::{Failure, Meaning};
 
 /// An answer of the gateway's own.
 pub struct Own<'a> {
@@ -51,6 +53,38 @@ impl Own<'_> {
     }
 }
 
+/// The answer to a gRPC call that comes to nothing: a head that has the trailers in it, and no content
+/// ("gRPC over HTTP/2", Trailers-Only).
+pub struct TrailersOnly<'a> {
+    /// Which form of gRPC the client reads.
+    pub dialect: Dialect,
+    /// Status code.
+    pub code: Code,
+    /// What it says to people.
+    pub message: &'a str,
+    /// Further field lines, each with its CRLF.
+    pub fields: &'a [u8],
+}
+
+impl TrailersOnly<'_> {
+    /// Appends the whole message. Its HTTP status is 200, whatever failed.
+    pub fn encode(&self, manner: &Manner<'_>, out: &mut Vec<u8>) {
+        encode::status_line(out, 200, b"");
+        encode::field(out, b"Date", manner.date.as_bytes());
+        encode::field(out, b"Content-Type", self.dialect.content_type());
+        encode::field(out, b"grpc-status", self.code.number().to_string().as_bytes());
+        if !self.message.is_empty() {
+            encode::field(out, b"grpc-message", grpc::escaped(self.message).as_bytes());
+        }
+        if manner.version != Version::Http2 {
+            encode::content_length(out, 0);
+        }
+        out.extend_from_slice(self.fields);
+        connection(out, manner.version, manner.close);
+        out.extend_from_slice(encode::END);
+    }
+}
+
 /// Appends Connection where this version does not imply it (RFC 9112 section 9.3).
 pub fn connection(out: &mut Vec<u8>, version: Version, close: bool) {
     match (version, close) {
@@ -71,14 +105,16 @@ pub fn content_len(message: &[u8]) -> usize {
 pub struct Asker<'a> {
     /// Whether problem details may be sent.
     pub takes_json: bool,
+    /// The form of gRPC that it speaks, where it does: then it gets that and nothing else.
+    pub grpc: Option<Dialect>,
     /// The request's id; empty where there is none yet.
     pub request_id: &'a [u8],
     /// This gateway's name in Proxy-Status.
     pub gateway: &'a str,
 }
 
-/// Appends a failure's answer: a short text, or problem details (RFC 9457), and Proxy-Status
-/// (RFC 9209). `fields` are further field lines (Allow, Retry-After).
+/// Appends a failure's answer: a short text, problem details (RFC 9457) or gRPC's status, and
+/// Proxy-Status (RFC 9209). `fields` are further field lines (Allow, Retry-After).
 pub fn failure(
     failure: Failure,
     asker: &Asker<'_>,
@@ -87,21 +123,6 @@ pub fn failure(
     out: &mut Vec<u8>,
 ) {
     let meaning = failure.meaning();
-    let id = String::from_utf8_lossy(asker.request_id);
-    let reason = encode::reason(meaning.status);
-    let (content_type, body) = if asker.takes_json {
-        let problem = serde_json::json!({
-            "type": format!("urn:tollgate:{}", meaning.name),
-            "title": meaning.title,
-            "status": meaning.status,
-            "request_id": id,
-        });
-        ("application/problem+json", format!("{problem}\n"))
-    } else {
-        let status = meaning.status;
-        let title = meaning.title;
-        ("text/plain; charset=utf-8", format!("{status} {reason}\n{title}\nrequest id: {id}\n"))
-    };
     let mut all = Vec::with_capacity(160 + fields.len());
     let proxy_status = format!("{}; error={}", asker.gateway, meaning.proxy_status);
     encode::field(&mut all, b"Proxy-Status", proxy_status.as_bytes());
@@ -110,8 +131,30 @@ pub fn failure(
     }
     encode::field(&mut all, b"Cache-Control", b"no-store");
     all.extend_from_slice(fields);
+    if let Some(dialect) = asker.grpc {
+        let (code, message) = (failure.grpc(), meaning.title);
+        return TrailersOnly { dialect, code, message, fields: &all }.encode(manner, out);
+    }
+    let (content_type, body) = text(&meaning, asker);
     Own { status: meaning.status, content_type, body: body.as_bytes(), fields: &all }
         .encode(manner, out);
+}
+
+/// A failure in words, and their Content-Type.
+fn text(meaning: &Meaning, asker: &Asker<'_>) -> (&'static str, String) {
+    let Meaning { status, title, .. } = meaning;
+    let id = String::from_utf8_lossy(asker.request_id);
+    if asker.takes_json {
+        let problem = serde_json::json!({
+            "type": format!("urn:tollgate:{}", meaning.name),
+            "title": title,
+            "status": status,
+            "request_id": id,
+        });
+        return ("application/problem+json", format!("{problem}\n"));
+    }
+    let reason = encode::reason(*status);
+    ("text/plain; charset=utf-8", format!("{status} {reason}\n{title}\nrequest id: {id}\n"))
 }
 
 /// Whether a request accepts JSON: it says so, or it does not say.

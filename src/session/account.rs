@@ -9,6 +9,10 @@ pub(super) struct Account {
     pub(super) began_ns: u64,
     /// Status sent; 0 where nothing was.
     pub(super) status: u16,
+    /// Whether the target's answer is gRPC's.
+    pub(super) grpc_answer: bool,
+    /// The gRPC status that the client got.
+    pub(super) grpc_status: Option<u16>,
     /// Bytes of the head received.
     pub(super) head_in: u64,
     /// Bytes of content received.

@@ -1,33 +1,41 @@
 //! Answers that the gateway makes itself, written to the client.
 
+use crate::http::grpc::Code;
 use crate::http::{Framing, Method, Version};
 use crate::io::{Buffer, Expiry, clock};
 use crate::policy::transform::Redirect;
 use crate::respond::failure::Failure;
-use crate::respond::own::{self, Asker, Manner, Own};
+use crate::respond::own::{self, Asker, Manner, Own, TrailersOnly};
 use crate::snapshot::Fixed;
 
 use super::downstream::Downstream;
 use super::scratch::{Scratch, Upload};
 use super::task::{Fate, PathParameters, Request};
 
-/// A fixed response.
+/// A fixed response. A gRPC call that comes to nothing by it is told so in gRPC's own way.
 pub(super) async fn fixed(
     r: &mut Request<'_>,
     s: &mut Scratch,
     fixed: &Fixed,
 ) -> Result<Fate, Failure> {
     let mut fields = std::mem::take(&mut r.limit_fields);
-    let own = |fields| Own {
-        status: fixed.status,
-        content_type: &fixed.content_type,
-        body: &fixed.body,
-        fields,
-    };
     append_edits(r, s, &mut fields);
     let fate = fate_after(r, s, false);
-    let out = compose(r, s, fate, |manner, out| own(&fields).encode(manner, out));
     r.account.status = fixed.status;
+    let out = match r.grpc.filter(|_| fixed.status >= 400) {
+        Some(call) => {
+            let (code, text) = (Code::of_http(fixed.status), String::from_utf8_lossy(&fixed.body));
+            r.account.grpc_status = Some(code.number());
+            let (dialect, message, fields) = (call.answered, text.trim(), &fields[..]);
+            let own = TrailersOnly { dialect, code, message, fields };
+            compose(r, s, fate, |manner, out| own.encode(manner, out))
+        }
+        None => {
+            let Fixed { status, body, content_type } = fixed;
+            let own = Own { status: *status, content_type, body, fields: &fields };
+            compose(r, s, fate, |manner, out| own.encode(manner, out))
+        }
+    };
     Ok(send(r, out, fate).await)
 }
 
@@ -87,12 +95,14 @@ pub(super) async fn failure(r: &mut Request<'_>, s: &mut Scratch, failure: Failu
     let meaning = failure.meaning();
     r.account.failure = Some(failure);
     r.account.status = meaning.status;
+    r.account.grpc_status = r.grpc.map(|_| failure.grpc().number());
     if failure == Failure::ClientGone {
         return Fate::Reset;
     }
     let fate = fate_after(r, s, meaning.close);
     let asker = Asker {
         takes_json: own::takes_json(&s.head.fields, s.input.data()),
+        grpc: r.grpc.map(|call| call.answered),
         request_id: &s.words.request_id,
         gateway: &r.snapshot.name,
     };

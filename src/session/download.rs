@@ -1,5 +1,6 @@
 //! The answer's way from the target to the client.
 
+use crate::http::grpc::status;
 use crate::http::h1::{Asked, BodyReader, Scan, parse_response};
 use crate::http::h2::decode::{self, Switch};
 use crate::http::upgrade::answer_to;
@@ -21,8 +22,8 @@ use super::ending::{Broken, Done, lost, lost_stream};
 use super::h2::{ClientStream, Unsent};
 use super::pump::{End, Inlet, Outlet, Pump, Stop, Wire};
 use super::task::Fate;
-use super::upgrade;
 use super::way::{Progress, Way};
+use super::{grpc, upgrade};
 
 /// The answer's way from the target to the client.
 pub(super) struct Download<'a, 'w, 'v> {
@@ -64,6 +65,7 @@ impl Download<'_, '_, '_> {
         self.progress.answered.set(true);
         account.response_ns = clock::coarse_ns().saturating_sub(sent_ns);
         account.status = response.status;
+        grpc::note_answer(self.way.request, response, answer.data(), account);
         let core = &self.way.request.connection.core;
         core.stats.target(self.target.id).record(response.status, account.response_ns);
         if let Framing::Length(n) = response.framing {
@@ -80,7 +82,12 @@ impl Download<'_, '_, '_> {
             // The client would take it for the tunnel (RFC 8441 section 4).
             return Err(self.bad(Bad::BadUpgrade));
         }
-        let content = Content::of(response, self.way.head.version);
+        let translation =
+            grpc::translation(self.way.request, account).filter(|_| !self.has_no_trailers());
+        let content = match translation {
+            Some(_) => Content::open(self.way.head.version),
+            None => Content::of(response, self.way.head.version),
+        };
         let close = self.way.last
             || self.way.request.is_unwelcome()
             || !self.progress.uploaded.get()
@@ -107,10 +114,14 @@ impl Download<'_, '_, '_> {
         }
         let Some(outlet) = downstream.outlet().filter(|_| !ended) else { return Ok(done) };
         let mut pump = self.pump(response, content, outlet);
+        pump.translation = translation;
         let result = pump.run(answer, reply).await;
-        let (written, passed) = (pump.written, pump.passed);
-        account.bytes_out += written;
-        account.content_out += passed;
+        account.bytes_out += pump.written;
+        account.content_out += pump.told();
+        if self.way.request.grpc.is_some() {
+            let (trailers, buf) = pump.reader.trailers();
+            account.grpc_status = status(trailers, buf).or(account.grpc_status);
+        }
         if let Err(stop) = result {
             return Err(Broken::during(self.failure(stop), self.progress.begun.get()));
         }
@@ -288,6 +299,7 @@ impl Download<'_, '_, '_> {
             content,
             version: self.way.head.version,
             upgrade: self.way.request.upgrade.filter(|_| response.status == 101),
+            grpc_web: self.way.request.grpc.map(|call| call.answered).filter(|d| d.is_web()),
             close,
             edits: self.way.request.route().response_edits(),
             values: self.way.values,
@@ -344,6 +356,8 @@ impl Download<'_, '_, '_> {
             may_splice: self.splices(inlet, outlet, content),
             limit: self.most_content(response),
             announced,
+            translation: None,
+            company: self.way.company(self.progress),
             begun: &self.progress.begun,
             passed: 0,
             written: 0,

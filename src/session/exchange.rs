@@ -1,5 +1,7 @@
 //! One request and its answer, over what carries them to one target and back.
 
+use crate::http::grpc::Dialect;
+use crate::http::grpc::web::Translation;
 use crate::http::h1::BodyReader;
 use crate::http::h2::encode;
 use crate::http::{Framing, ResponseHead};
@@ -157,12 +159,14 @@ async fn duplex(
         Carrier::Stream(stream) => Outlet::Stream(begin_stream(way, x, stream, upload)?),
     };
     let listener = way.request.listener;
+    let translated = way.request.grpc.is_some_and(|call| call.asked == Dialect::WebText);
     let mut pump = Pump {
         from: End {
             side: downstream.inlet(),
             guard: &from_guard,
             idle_ns: way.rules.idle_ns,
-            min_rate: listener.body_min_rate,
+            // Who says nothing for a while in a stream is not slow.
+            min_rate: if way.is_streaming_call() { 0 } else { listener.body_min_rate },
             grace_ns: listener.body_grace_ns,
             total_at_ns: way.total_at_ns,
             expiry: downstream.expiry_of_reading(),
@@ -188,6 +192,8 @@ async fn duplex(
             Framing::Length(n) => n,
             _ => 0,
         },
+        translation: translated.then(Translation::from_text),
+        company: way.company(&progress),
         begun: &nobody.begun,
         passed: 0,
         written: 0,

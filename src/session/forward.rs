@@ -19,6 +19,7 @@ use crate::upstream::{Carrier, ConnectError, Connection, Target, TargetStream};
 use super::account::Account;
 use super::ending::Broken;
 use super::exchange::{self, Exchange};
+use super::grpc;
 use super::scratch::{Scratch, Upload};
 use super::task::{Fate, PathParameters, Request};
 use super::way::Way;
@@ -55,6 +56,7 @@ async fn run_counted(
         }
         None => path,
     };
+    let total_at_ns = grpc::deadline(r, rules, head, buf, account.began_ns)?;
     let hop = r.hop(&words.request_id);
     let way = Way {
         request: r,
@@ -66,7 +68,7 @@ async fn run_counted(
         values: &values,
         hop: &hop,
         last,
-        total_at_ns: account.began_ns.saturating_add(rules.total_ns),
+        total_at_ns,
     };
     let mut exchange = Exchange { body, answer, out, reply, response };
     way.run(&mut exchange, upload, account).await
@@ -122,8 +124,7 @@ impl<'a> Way<'a, '_> {
                 Err(broken) => broken,
             };
             if broken.begun {
-                account.failure = Some(broken.failure);
-                return Ok(Fate::Reset);
+                return Ok(grpc::break_off(self.request, broken.failure, account));
             }
             let replayable = upload != Upload::Stream || broken.sent == Sent::Nothing;
             if !may_retry(broken.sent, self.head.method, replayable) {
@@ -294,6 +295,8 @@ impl<'a> Way<'a, '_> {
             buf: self.buf,
             path: self.path,
             upgrade: self.request.upgrade,
+            grpc: self.request.grpc,
+            timeout_ns: self.time_left(),
             http2: self.group.http2,
             host,
             edits: self.rules.request_edits.as_ref(),

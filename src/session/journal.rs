@@ -98,6 +98,7 @@ fn record(r: &Request<'_>, s: &Scratch, now: u64, lasted_ns: u64) {
         query: s.head.query.map(|q| q.of(buf)),
         version: s.head.version,
         status: account.status,
+        grpc_status: account.grpc_status,
         bytes_in: account.content_in,
         bytes_out: account.content_out,
         duration_us: lasted_ns / 1000,

@@ -24,6 +24,7 @@ mod downstream;
 mod ending;
 mod exchange;
 mod forward;
+mod grpc;
 mod h2;
 mod handshake;
 mod hello;

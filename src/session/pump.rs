@@ -2,13 +2,16 @@
 //! buffer at a time. A slow reader stops the fast writer, since nothing is read before the last piece
 //! was written.
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::io;
 
-use crate::http::Bad;
+use crate::http::grpc::web::Translation;
 use crate::http::h1::BodyReader;
 use crate::http::h1::encode::{CHUNK_PREFIX_MAX, chunk_prefix, last_chunk};
 use crate::http::h2::{decode, encode};
+use crate::http::{Bad, Field};
+use crate::io::deadline::Expired;
 use crate::io::multiplexed::{Inbound, Outbound};
 use crate::io::splice::Pipe;
 use crate::io::{Buffer, Expiry, Guard, Stream, buffer, clock};
@@ -165,6 +168,10 @@ pub(super) struct Pump<'a> {
     pub(super) wire: Wire,
     /// The two plain connections, where nothing else is pending on either and the length is known.
     pub(super) may_splice: Option<[&'a Stream; 2]>,
+    /// Tells the content, trailers included, in another form.
+    pub(super) translation: Option<Translation>,
+    /// When content last moved in either direction, where silence counts in both together.
+    pub(super) company: Option<&'a Cell<u64>>,
     /// Payload bytes allowed.
     pub(super) limit: u64,
     /// Payload bytes the head announced; 0 where it did not say.
@@ -190,14 +197,16 @@ impl Pump<'_> {
             if self.passed > self.limit {
                 return Err(Stop::TooLarge);
             }
-            if piece.consumed == input.len() && self.fits_in_front(out, input) && piece.data > 0 {
+            let whole = piece.consumed == input.len() && piece.data > 0;
+            if whole && self.fits_in_front(out, input) {
                 input.truncate(piece.data);
                 self.frame(input, piece.data, piece.done);
                 input.put_in_front(out.data());
                 out.clear();
                 self.pass(input, piece.done, &mut writing).await?;
             } else {
-                self.append(out, &input.data()[..piece.data], piece.done);
+                let payload = self.translated(&input.data()[..piece.data], piece.done)?;
+                self.append(out, &payload, piece.done);
                 input.consume(piece.consumed);
                 self.pass(out, piece.done, &mut writing).await?;
             }
@@ -216,7 +225,31 @@ impl Pump<'_> {
 
     /// Whether what waits in `out`, and a chunk's size line, find room before the piece.
     fn fits_in_front(&self, out: &Buffer, input: &Buffer) -> bool {
-        out.len() + CHUNK_PREFIX_MAX <= input.prefix()
+        out.len() + CHUNK_PREFIX_MAX <= input.prefix() && self.translation.is_none()
+    }
+
+    /// A piece in the form that the reader gets. `done`: it is the last.
+    fn translated<'p>(&mut self, payload: &'p [u8], done: bool) -> Result<Cow<'p, [u8]>, Stop> {
+        let Some(translation) = &mut self.translation else { return Ok(payload.into()) };
+        let mut told = translation.piece(payload).map_err(Stop::SenderBad)?;
+        if done {
+            let (trailers, buf) = self.reader.trailers();
+            told.append(&mut translation.end(trailers, buf).map_err(Stop::SenderBad)?);
+        }
+        Ok(told.into())
+    }
+
+    /// Payload bytes that the reader got.
+    pub(super) fn told(&self) -> u64 {
+        self.translation.as_ref().map_or(self.passed, Translation::told)
+    }
+
+    /// What follows the content: nothing where it was told in it.
+    fn trailers(&self) -> (&[Field], &[u8]) {
+        match self.translation {
+            Some(_) => (&[], &[]),
+            None => self.reader.trailers(),
+        }
     }
 
     /// Copies a small piece behind what waits in `out`.
@@ -252,7 +285,7 @@ impl Pump<'_> {
     }
 
     fn append_last_chunk(&self, out: &mut Buffer) {
-        let (fields, buf) = self.reader.trailers();
+        let (fields, buf) = self.trailers();
         out.append_with(|bytes| last_chunk(bytes, fields, buf));
     }
 
@@ -293,7 +326,7 @@ impl Pump<'_> {
         done: bool,
         pace: &mut Pace,
     ) -> Result<(), Stop> {
-        let (trailers, buf) = self.reader.trailers();
+        let (trailers, buf) = self.trailers();
         let trailers = if done && !trailers.is_empty() {
             Some(encode::trailers(trailers, buf).map_err(Stop::SenderBad)?)
         } else {
@@ -324,6 +357,7 @@ impl Pump<'_> {
         match result {
             Ok(n) => {
                 self.written += taken as u64;
+                self.note_move();
                 pace.add(began_ns, n);
                 Ok(())
             }
@@ -335,9 +369,14 @@ impl Pump<'_> {
     async fn read(&mut self, input: &mut Buffer, pace: &mut Pace) -> Result<(), Stop> {
         self.make_room(input, pace);
         let began = clock::coarse_ns();
-        self.from.arm(pace);
-        let (result, back) = self.from.side.read(std::mem::take(input), self.from.guard).await;
-        *input = back;
+        let result = loop {
+            self.from.arm(pace);
+            let (result, back) = self.from.side.read(std::mem::take(input), self.from.guard).await;
+            *input = back;
+            if result.is_ok() || !self.is_in_company() {
+                break result;
+            }
+        };
         match result {
             Ok(0) | Err(_) if self.from.guard.expired().is_some() => Err(Stop::SenderSlow),
             Ok(0) => {
@@ -346,12 +385,29 @@ impl Pump<'_> {
             }
             Ok(n) => {
                 self.from.guard.disarm();
+                self.note_move();
                 pace.add(began, n);
                 pace.filled = input.is_full();
                 Ok(())
             }
             Err(_) => Err(Stop::SenderClosed),
         }
+    }
+
+    fn note_move(&self) {
+        if let Some(moved) = self.company {
+            moved.set(clock::coarse_ns());
+        }
+    }
+
+    /// Whether a stream that was silent for too long may be so for longer, since the other direction
+    /// is not.
+    fn is_in_company(&self) -> bool {
+        let (Inlet::Stream(_), Some(moved)) = (self.from.side, self.company) else { return false };
+        let now = clock::coarse_ns();
+        self.from.guard.expired() == Some(Expired::Deadline)
+            && now < self.from.total_at_ns
+            && now < moved.get().saturating_add(self.from.idle_ns)
     }
 
     /// Those of a stream come apart from its content.

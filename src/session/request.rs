@@ -14,7 +14,7 @@ use super::client::{After, Connection};
 use super::h2::ClientStream;
 use super::scratch::{Scratch, Upload};
 use super::task::{Fate, Request, begin};
-use super::{answers, forward, journal, upgrade};
+use super::{answers, forward, grpc, journal, upgrade};
 
 /// Serves one request of a connection that has one at a time. `None`: the next one may come.
 pub(super) async fn serve(c: &mut Connection, s: &mut Scratch) -> Option<After> {
@@ -104,6 +104,7 @@ async fn run(r: &mut Request<'_>, s: &mut Scratch, found: Found) -> Result<Fate,
     // 3: the route.
     r.route = Some(take_route(r, found)?);
     upgrade::note(r, s);
+    grpc::note(r, s);
     let stats = &r.connection.core.stats;
     let route = r.route_id();
     stats.route(route).begin();

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use crate::http::RequestHead;
+use crate::http::grpc::{Call, Dialect};
 use crate::io::clock;
 use crate::policy::client;
 use crate::policy::transform::{AddressText, Hop, Parameters, RequestId, Trust, Values};
@@ -40,6 +41,8 @@ pub(super) struct Request<'a> {
     pub(super) route: Option<usize>,
     /// The protocol that it asks to switch to, where its route allows that.
     pub(super) upgrade: Option<&'a str>,
+    /// The gRPC call that it is. One of gRPC-Web is none unless its route says so.
+    pub(super) grpc: Option<Call>,
     pub(super) account: Account,
     /// Field lines that the limits add to the answer.
     pub(super) limit_fields: Vec<u8>,
@@ -168,6 +171,7 @@ pub(super) fn begin<'a>(
         client,
         route: None,
         upgrade: None,
+        grpc: Call::of(&s.head, buf).filter(|call| call.asked == Dialect::Plain),
         account: Account { began_ns, head_in, ..Account::default() },
         limit_fields: Vec::new(),
     }

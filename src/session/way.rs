@@ -5,6 +5,7 @@ use std::cell::Cell;
 use crate::config::HostPolicy;
 use crate::http::RequestHead;
 use crate::http::h1::BodyReader;
+use crate::io::clock;
 use crate::policy::transform::{Hop, LocationContext, Values, outside};
 use crate::snapshot::Forward;
 use crate::upstream::{Group, Target};
@@ -44,6 +45,22 @@ impl Way<'_, '_> {
         }
     }
 
+    /// Nanoseconds that are left for the whole exchange; `None`: no bound.
+    pub(super) fn time_left(&self) -> Option<u64> {
+        let left = self.total_at_ns.saturating_sub(clock::coarse_ns());
+        (self.total_at_ns != u64::MAX).then_some(left)
+    }
+
+    /// Whether it is a call whose two streams may be silent by turns.
+    pub(super) fn is_streaming_call(&self) -> bool {
+        self.request.grpc.is_some() && self.request.stream.is_some() && self.group.http2
+    }
+
+    /// Where the two directions of a gRPC call tell one another that they move.
+    pub(super) fn company<'p>(&self, progress: &'p Progress) -> Option<&'p Cell<u64>> {
+        self.is_streaming_call().then_some(&progress.moved_ns)
+    }
+
     /// Reads the request's content from the client.
     pub(super) fn body_reader(&self) -> BodyReader {
         BodyReader::new(self.head.framing, self.request.listener.http.max_chunk_extension)
@@ -60,6 +77,9 @@ pub(super) struct Progress {
     pub(super) target_slow: Cell<bool>,
     /// The answer's final head has come.
     pub(super) answered: Cell<bool>,
+    /// When content last moved in either direction of a gRPC call: a stream may be silent in one for as
+    /// long as it talks in the other. Nanoseconds of the core's clock.
+    pub(super) moved_ns: Cell<u64>,
     /// A byte of the answer may have gone to the client; set before the first write begins.
     pub(super) begun: Cell<bool>,
 }

@@ -177,6 +177,8 @@ pub struct Forward {
     pub total_ns: u64,
     /// Protocols that requests may switch to (lower-case).
     pub upgrades: Box<[Box<str>]>,
+    /// Whether gRPC-Web is told as gRPC.
+    pub grpc_web: bool,
     /// Nanoseconds that a tunnel may be silent.
     pub tunnel_ns: u64,
     /// Nanoseconds that a tunnel may last; `u64::MAX`: no bound.

@@ -1,7 +1,8 @@
 //! The request head that goes upstream, emitted from the parsed form.
 
+use crate::http::grpc::{Call, Dialect, write_timeout};
 use crate::http::h1::encode;
-use crate::http::{Framing, Known, RequestHead, max_forwards};
+use crate::http::{Field, Framing, Known, RequestHead, max_forwards};
 use crate::policy::transform::{Edits, Forward, Hop, Values};
 
 /// A request as it goes upstream.
@@ -16,6 +17,10 @@ pub struct Outgoing<'a, 'v> {
     pub http2: bool,
     /// The protocol that it asks to switch to.
     pub upgrade: Option<&'a str>,
+    /// The gRPC call that it is.
+    pub grpc: Option<Call>,
+    /// Nanoseconds that are left for it; `None`: no bound.
+    pub timeout_ns: Option<u64>,
     /// Value of Host.
     pub host: &'a [u8],
     /// Edits of fields.
@@ -31,11 +36,42 @@ pub struct Outgoing<'a, 'v> {
 impl Outgoing<'_, '_> {
     /// gRPC's servers refuse requests that do not say so.
     fn takes_trailers(&self) -> bool {
+        if self.is_translated() {
+            return true;
+        }
         let mut said = self.head.fields.iter().filter(|field| field.known == Known::Te);
         said.any(|field| {
             let mut codings = field.value.of(self.buf).split(|b| *b == b',');
             codings.any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
         })
+    }
+
+    /// Whether it came as gRPC-Web.
+    fn is_translated(&self) -> bool {
+        self.grpc.is_some_and(|call| call.asked.is_web())
+    }
+
+    /// Whether a field of a call goes out as something else, or not at all.
+    fn retells(&self, field: &Field, out: &mut Vec<u8>) -> bool {
+        let name = field.name.of(self.buf);
+        if self.is_translated() && name.eq_ignore_ascii_case(b"content-type") {
+            let told = Dialect::Plain.retell(field.value.of(self.buf)).unwrap_or_default();
+            encode::field(out, b"Content-Type", &told);
+            return true;
+        }
+        name.eq_ignore_ascii_case(b"grpc-timeout")
+    }
+
+    /// What is left of a call's time, unless an edit has the say on it.
+    fn encode_timeout(&self, out: &mut Vec<u8>) {
+        const NAME: &[u8] = b"grpc-timeout";
+        let Some(ns) = self.timeout_ns.filter(|_| self.grpc.is_some()) else { return };
+        if !self.edits.is_some_and(|edits| edits.removes_name(NAME)) {
+            out.extend_from_slice(NAME);
+            out.extend_from_slice(b": ");
+            write_timeout(ns, out);
+            out.extend_from_slice(b"\r\n");
+        }
     }
 
     /// Appends the head, the blank line included.
@@ -44,6 +80,8 @@ impl Outgoing<'_, '_> {
         encode::request_line(out, self.head.method_span.of(self.buf), self.path, query);
         encode::field(out, b"Host", self.host);
         match self.head.framing {
+            // Base64 is longer than what it stands for.
+            Framing::Length(_) if self.is_translated() => {}
             Framing::Length(n) => encode::content_length(out, n),
             Framing::Chunked => out.extend_from_slice(encode::CHUNKED),
             Framing::None | Framing::UntilClose => {}
@@ -75,8 +113,11 @@ impl Outgoing<'_, '_> {
             if self.edits.is_some_and(|e| e.removes(field, self.buf)) {
                 continue;
             }
-            encode::field(out, field.name.of(self.buf), field.value.of(self.buf));
+            if self.grpc.is_none() || !self.retells(field, out) {
+                encode::field(out, field.name.of(self.buf), field.value.of(self.buf));
+            }
         }
+        self.encode_timeout(out);
         self.forward.append(self.head, self.buf, self.hop, out);
         if let Some(edits) = self.edits {
             edits.append(self.values, out);

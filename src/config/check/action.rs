@@ -40,7 +40,7 @@ pub(super) fn action(
     }
     without_effect(place, report);
     if let Some(redirect) = &written.redirect {
-        let is_pattern = place.key("path").given();
+        let is_pattern = place.key("path").given() || place.key("grpc").given();
         return self::redirect(redirect, parameters, is_pattern, &place.key("redirect"), report);
     }
     written.respond.as_ref().map(|written| respond(written, &place.key("respond"), report))
@@ -85,8 +85,16 @@ fn nearest_upstream<'u>(name: &str, upstreams: &'u BTreeMap<String, Upstream>) -
 
 /// Keys that do something on the way upstream only.
 fn without_effect(place: &Place<'_>, report: &mut Report<'_>) {
-    for key in ["strip_prefix", "rewrite", "request_headers", "host_policy", "timeouts", "upgrades"]
-    {
+    const KEYS: [&str; 7] = [
+        "strip_prefix",
+        "rewrite",
+        "request_headers",
+        "host_policy",
+        "timeouts",
+        "upgrades",
+        "grpc_web",
+    ];
+    for key in KEYS {
         if place.key(key).given() {
             let message = format!("`{key}` has no effect on a route without upstream");
             report.warning(&place.name(key), message, "remove it");

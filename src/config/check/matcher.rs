@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::Ipv6Addr;
 
-use super::words;
+use super::{grpc, words};
 use crate::config::diagnostic::Report;
 use crate::config::document::Place;
 use crate::config::file;
@@ -60,7 +60,11 @@ pub(super) fn path(
     place: &Place<'_>,
     report: &mut Report<'_>,
 ) -> Option<PathMatch> {
+    if let Some(calls) = &written.grpc {
+        return grpc::path(calls, place, report);
+    }
     let (path_key, regex_key) = (place.key("path"), place.key("path_regex"));
+    let given = |keys: [&str; 3]| keys.iter().any(|key| place.key(key).written());
     match (&written.path, &written.path_regex) {
         (Some(_), Some(_)) => {
             let message = "a route has `path` or `path_regex`, not both";
@@ -74,10 +78,10 @@ pub(super) fn path(
             check_regex(regex, &regex_key, report).then(|| PathMatch::Regex(regex.clone()))
         }
         // A refused value has been reported.
-        (None, None) if path_key.written() || regex_key.written() => None,
+        (None, None) if given(["path", "path_regex", "grpc"]) => None,
         (None, None) => {
             let help = "write `path = \"/*\"` for every path";
-            report.error(&place.trail, "a route needs `path` or `path_regex`", help);
+            report.error(&place.trail, "a route needs `path`, `path_regex` or `grpc`", help);
             None
         }
     }

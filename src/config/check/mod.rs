@@ -8,6 +8,7 @@ mod acme_names;
 mod action;
 mod client;
 mod forward;
+mod grpc;
 mod limit;
 mod listener;
 mod matcher;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::limit::{self, Scope};
-use super::{Names, action, client, matcher, timeout, upgrade, words};
+use super::{Names, action, client, grpc, matcher, timeout, upgrade, words};
 use crate::config::diagnostic::Report;
 use crate::config::document::Place;
 use crate::config::file;
@@ -42,14 +42,19 @@ fn route(
     let name = written.name.take().unwrap_or_default();
     let host = matcher::host(written.host.as_deref(), &place.key("host"), report);
     let path = matcher::path(&written, place, report);
-    let methods = matcher::methods(&written.methods, &place.key("methods"), report);
-    let headers = matcher::headers(&written.headers, &place.key("headers"), report);
+    let mut methods = matcher::methods(&written.methods, &place.key("methods"), report);
+    let mut headers = matcher::headers(&written.headers, &place.key("headers"), report);
+    if written.grpc.is_some() {
+        methods = vec!["POST".to_owned()];
+        headers.push(grpc::content_type(&headers, place, report));
+    }
     let query = matcher::query(&written.query, &place.key("query"), report);
     let certificate = place.key("client_certificate");
     let client_certificate =
         client::tests(written.client_certificate.as_ref(), &certificate, report);
     let parameters = path.as_ref().map(matcher::parameters).unwrap_or_default();
     let action = action::action(&written, upstreams, &parameters, place, report);
+    grpc::upstream(&written, action.as_ref(), upstreams, place, report);
     let rewrite = action::rewrite(&written, path.as_ref(), &parameters, place, report);
     let edits = place.key("request_headers");
     let request_headers = action::edits(&written.request_headers, &edits, report);
@@ -79,6 +84,7 @@ fn route(
         timeouts,
         max_body: written.max_body.map(|size| size.0),
         upgrades,
+        grpc_web: written.grpc_web,
         limits,
         max_concurrent: written.max_concurrent,
         max_concurrent_per_client: written.max_concurrent_per_client,

@@ -58,6 +58,12 @@ pub(super) fn is_dns_name(text: &str) -> bool {
     text.len() <= 253 && text.split('.').all(label)
 }
 
+/// A name as languages have them: letters, digits and `_`, no digit first.
+pub(super) fn is_identifier(text: &str) -> bool {
+    let part = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+    text.bytes().all(part) && !text.starts_with(|c: char| c.is_ascii_digit()) && !text.is_empty()
+}
+
 /// `header:NAME` and the like, split.
 pub(super) fn selector(text: &str) -> (&str, Option<&str>) {
     match text.split_once(':') {

@@ -26,8 +26,8 @@ pub use limit::Limit;
 pub use listener::{Http, Listener};
 pub use process::{AccessLog, Admin, Forwarding, Log, Server};
 pub use route::{
-    ClientCertificateMatch, HeaderEdits, OneOrMore, Redirect, Respond, Route, Timeouts, ValueMatch,
-    ValueTests,
+    ClientCertificateMatch, GrpcMatch, HeaderEdits, OneOrMore, Redirect, Respond, Route, Timeouts,
+    ValueMatch, ValueTests,
 };
 pub use store::Store;
 pub use tls::{Certificate, ClientCertificates, Tls};

@@ -39,6 +39,8 @@ pub struct Route {
     /// Query parameters, tested as `headers` are.
     #[schemars(extend("x-default" = "none"))]
     pub query: BTreeMap<String, ValueMatch>,
+    /// The gRPC calls of a service, or of one method of it: instead of `path` or `path_regex`.
+    pub grpc: Option<GrpcMatch>,
     /// What the certificate must say that the client showed, and that was verified
     /// (`[listeners.tls.client_certificates]`). A client without one never matches.
     #[schemars(extend("x-default" = "none"))]
@@ -77,6 +79,10 @@ pub struct Route {
     /// refused: no rule would see the requests in them.
     #[schemars(extend("x-default" = "`[\"websocket\"]`"))]
     pub upgrades: Option<Vec<String>>,
+    /// Tell gRPC-Web (binary or text, over HTTP/1.1 or HTTP/2) as gRPC to the upstream, which must
+    /// have `protocol = "h2"`, and its answers back. Questions of browsers before a call (CORS) are
+    /// for a route of their own.
+    pub grpc_web: bool,
     /// Rate limits.
     #[schemars(extend("x-default" = "none"))]
     pub limits: Vec<Limit>,
@@ -86,6 +92,19 @@ pub struct Route {
     /// Requests in flight on this route at once from one client address; else 429.
     #[schemars(range(min = 1, max = 4294967295u64), extend("x-default" = "no bound"))]
     pub max_concurrent_per_client: Option<u32>,
+}
+
+/// Calls of gRPC, and of gRPC-Web: POST with their Content-Type. The method called is the path
+/// parameter `method`, where it is not fixed.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct GrpcMatch {
+    /// The service, with its package: `"shop.v1.Orders"`.
+    #[schemars(required, extend("x-required" = true))]
+    pub service: Option<String>,
+    /// The method, as the service's definition has it: `"Get"`.
+    #[schemars(extend("x-default" = "any method"))]
+    pub method: Option<String>,
 }
 
 /// What a value must be: a string (equal), or a table with one test.

@@ -13,6 +13,7 @@ mod confined;
 pub mod frames;
 mod gate;
 mod gateway;
+pub mod grpc;
 pub mod http2;
 mod origin;
 mod process;
