@@ -54,6 +54,16 @@ impl Inbound {
         self.rest.borrow().is_empty() && body.as_ref().is_none_or(RecvStream::is_end_stream)
     }
 
+    /// Waits for content; gives how many bytes of it are at hand, 0 at its end.
+    ///
+    /// # Errors
+    /// Those of [`Self::read`].
+    pub async fn come(&self, guard: &Guard) -> io::Result<usize> {
+        let come = guard.unless_expired(poll_fn(|cx| self.poll_come(cx))).await;
+        come.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))?;
+        Ok(self.rest.borrow().len())
+    }
+
     /// Reads behind the buffer's data, as much as it has room for; 0 is the end, and then the
     /// trailers are there. The sender may send as much again as was taken.
     ///

@@ -13,9 +13,10 @@ use std::task::{Context, Poll, Waker, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::buffer::Buffer;
-use super::deadline::Guard;
+use super::clock;
+use super::deadline::{Expiry, Guard, Watch};
 use super::stream::Stream;
-use crate::limits::{BUFFER_SMALL, GATHERED_MAX};
+use crate::limits::{AWAKE_NS, BUFFER_SMALL, GATHERED_MAX};
 
 type Operation<T> = Pin<Box<dyn Future<Output = (io::Result<T>, Buffer)>>>;
 
@@ -47,6 +48,8 @@ pub struct Wire {
     stream: Rc<dyn AsRef<Stream>>,
     /// The deadline of writes.
     guard: Guard,
+    /// Ends a read that has waited for long, so that its buffer goes.
+    pause: Rc<Guard>,
     slowest: Slowest,
     incoming: RefCell<Incoming>,
     outgoing: RefCell<Outgoing>,
@@ -77,24 +80,26 @@ struct Outgoing {
 }
 
 impl Wire {
-    /// A connection that nothing was read from yet. `guard` sees to it that writes are not slower than
-    /// `slowest`; `look` sees all that comes.
+    /// A connection that nothing was read from yet. Writes are not slower than `slowest`; `look`
+    /// sees all that comes.
     pub fn new(
         stream: Rc<dyn AsRef<Stream>>,
-        guard: Guard,
+        watch: &Rc<Watch>,
         slowest: Slowest,
         look: Look,
     ) -> Rc<Self> {
+        let fd = (*stream).as_ref().fd();
         let incoming = Incoming { pending: None, bytes: Buffer::empty(), large: false, look };
         Rc::new(Self {
             stream,
-            guard,
+            guard: watch.guard(fd),
+            pause: Rc::new(watch.guard(fd)),
             slowest,
             incoming: RefCell::new(incoming),
             outgoing: RefCell::default(),
             refused: Cell::new(false),
-            last_come_ns: Cell::new(super::clock::coarse_ns()),
-            last_gone_ns: Cell::new(super::clock::coarse_ns()),
+            last_come_ns: Cell::new(clock::coarse_ns()),
+            last_gone_ns: Cell::new(clock::coarse_ns()),
             has_come: Cell::new(false),
             sent: Cell::new(0),
         })
@@ -180,7 +185,7 @@ impl Wire {
                     out.gathered = Buffer::empty();
                     return Poll::Ready(Err(error));
                 }
-                self.last_gone_ns.set(super::clock::coarse_ns());
+                self.last_gone_ns.set(clock::coarse_ns());
                 buffer.clear();
                 if out.gathered.capacity() == 0 && buffer.capacity() > BUFFER_SMALL {
                     out.gathered = buffer;
@@ -193,7 +198,7 @@ impl Wire {
             }
             let buffer = std::mem::take(&mut out.gathered);
             let stream = self.stream.clone();
-            let now = super::clock::coarse_ns();
+            let now = clock::coarse_ns();
             let Slowest { idle_ns, .. } = self.slowest;
             let gone_at = self.slowest.gone_at(now, buffer.len());
             self.guard.arm_write(now.saturating_add(idle_ns), idle_ns, gone_at);
@@ -237,18 +242,40 @@ impl Wire {
 
     fn poll_fill(&self, cx: &mut Context<'_>, incoming: &mut Incoming) -> Poll<io::Result<usize>> {
         let pending = incoming.pending.get_or_insert_with(|| {
-            let buffer = if incoming.large { Buffer::medium() } else { Buffer::small() };
-            let stream = self.stream.clone();
             incoming.bytes = Buffer::empty();
-            Box::pin(async move { (*stream).as_ref().read(buffer).await })
+            Box::pin(come(self.stream.clone(), self.pause.clone(), incoming.large))
         });
         let (result, buffer) = ready!(pending.as_mut().poll(cx));
         incoming.pending = None;
         incoming.large = buffer.is_full();
         incoming.bytes = buffer;
-        self.last_come_ns.set(super::clock::now_ns());
+        self.last_come_ns.set(clock::now_ns());
         self.has_come.set(true);
         Poll::Ready(result)
+    }
+}
+
+/// Reads once; after some silence it goes on waiting without a buffer.
+async fn come(
+    stream: Rc<dyn AsRef<Stream>>,
+    pause: Rc<Guard>,
+    mut large: bool,
+) -> (io::Result<usize>, Buffer) {
+    let stream = (*stream).as_ref();
+    loop {
+        let buffer = if large { Buffer::medium() } else { Buffer::small() };
+        pause.arm(clock::coarse_ns().saturating_add(AWAKE_NS), Expiry::PauseRead);
+        let (result, buffer) = stream.read_or_cancel(buffer, &pause).await;
+        pause.disarm();
+        if !matches!(&result, Err(e) if e.raw_os_error() == Some(libc::ECANCELED)) {
+            return (result, buffer);
+        }
+        drop(buffer);
+        large = false;
+        pause.forget_canceller();
+        if let Err(error) = stream.readable().await {
+            return (Err(error), Buffer::empty());
+        }
     }
 }
 

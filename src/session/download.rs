@@ -67,6 +67,11 @@ impl Download<'_, '_, '_> {
         if response.status == 101 {
             return Box::pin(self.switch(answer, reply, response, account)).await;
         }
+        let connects = self.way.request.upgrade.is_some() && self.way.request.stream.is_some();
+        if connects && (200..300).contains(&response.status) {
+            // The client would take it for the tunnel (RFC 8441 section 4).
+            return Err(self.bad(Bad::BadUpgrade));
+        }
         let content = Content::of(response, self.way.head.version);
         let close = self.way.last
             || self.way.request.is_unwelcome()

@@ -51,7 +51,7 @@ impl Piece {
     }
 
     /// Its buffer, or one without memory.
-    fn take_buffer(&mut self) -> Buffer {
+    pub(super) fn take_buffer(&mut self) -> Buffer {
         match std::mem::take(self) {
             Self::Buffer(buffer) => buffer,
             Self::Pipe(pipe) => {

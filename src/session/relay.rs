@@ -8,11 +8,14 @@ use std::io;
 
 use crate::io::deadline::Expired;
 use crate::io::join::either_fails;
-use crate::io::{Buffer, Expiry, Guard, clock};
+use crate::io::multiplexed::Inbound;
+use crate::io::{Buffer, Expiry, Guard, Partner, clock};
+use crate::limits::BUFFER_SMALL;
 use crate::respond::failure::Failure;
 use crate::stats::Passed;
 
 use super::core::Core;
+use super::piece::{Piece, Source};
 use super::pump::{Inlet, Outlet};
 use super::tunnel::Ended;
 
@@ -41,6 +44,8 @@ pub(super) struct Relay<'a> {
     pub(super) route: u32,
     pub(super) bytes_in: Cell<u64>,
     pub(super) bytes_out: Cell<u64>,
+    /// How many directions hold bytes that the other side has not got yet.
+    pub(super) holding: Cell<u8>,
 }
 
 impl Relay<'_> {
@@ -54,8 +59,15 @@ impl Relay<'_> {
         let failed = either_fails(up, down).await;
         self.core.stats.tunnels.down();
         let cut = failed.map(|side| self.why(side));
+        let in_order = matches!(cut, None | Some(Failure::TunnelTimeout));
+        let whole = in_order && self.holding.get() == 0;
+        if cut.is_some() {
+            for side in [&self.client, &self.target] {
+                side.end_early(whole).await;
+            }
+        }
         let (bytes_in, bytes_out) = (self.bytes_in.get(), self.bytes_out.get());
-        Ended { cut, whole: cut.is_none(), since_ns, bytes_in, bytes_out }
+        Ended { cut, whole, since_ns, bytes_in, bytes_out }
     }
 
     /// One direction to its end. The error is whose doing it was.
@@ -66,29 +78,55 @@ impl Relay<'_> {
         mut piece: Buffer,
         count: impl Fn(u64),
     ) -> Result<(), Failure> {
-        let (gone_from, gone_to) = (self.blame(from), self.blame(to));
-        let mut filled = false;
+        let mut mouth = self.mouth(from);
         loop {
             count(piece.len() as u64);
-            while !piece.is_empty() || to.hears.owes() {
-                let (result, rest) = to.hears.write(piece, to.guard).await;
-                result.map_err(|_| gone_to)?;
-                piece = rest;
-                self.touch();
-            }
-            if piece.capacity() == 0 {
-                piece = if filled { Buffer::medium() } else { Buffer::small() };
-            }
-            let (result, read) = from.says.read(piece, from.guard).await;
-            piece = read;
+            piece = self.write(to, piece).await.map_err(|_| self.blame(to))?;
+            piece = mouth.read(piece, from.guard).await.map_err(|_| self.blame(from))?;
             clock::now_ns();
-            match result.map_err(|_| gone_from)? {
-                0 if from.guard.expired().is_some() => return Err(gone_from),
-                0 => return to.hears.end(to.guard).await.map_err(|_| gone_to),
-                _ => filled = piece.is_full(),
+            if piece.is_empty() {
+                return self.end(from, to).await;
             }
             self.touch();
         }
+    }
+
+    fn mouth<'s>(&self, side: &Side<'s>) -> Mouth<'s> {
+        match side.says {
+            Inlet::Socket(stream) => {
+                Mouth::Socket(Source::new(stream, self.core.watch.guard(stream.fd()), None))
+            }
+            Inlet::Stream(content) => Mouth::Stream(content),
+        }
+    }
+
+    async fn write(&self, to: &Side<'_>, mut piece: Buffer) -> io::Result<Buffer> {
+        // Stays so where this fails or is dropped.
+        self.holding.set(self.holding.get() + 1);
+        while !piece.is_empty() || to.hears.owes() {
+            self.patient(to);
+            let (result, rest) = to.hears.write(piece, to.guard).await;
+            result?;
+            piece = rest;
+            self.touch();
+        }
+        self.holding.set(self.holding.get() - 1);
+        Ok(piece)
+    }
+
+    /// One side has said all it had to say; the other learns of it.
+    async fn end(&self, from: &Side<'_>, to: &Side<'_>) -> Result<(), Failure> {
+        // A reading that a deadline ended is no end.
+        if from.guard.expired().is_some() {
+            return Err(self.blame(from));
+        }
+        if let Outlet::Socket(_) = self.client.hears
+            && std::ptr::eq(to, &self.client)
+        {
+            // With both of its directions at an end a connection looks as if it were gone.
+            self.target.guard.watch_partner(Partner::Nobody);
+        }
+        to.hears.end(to.guard).await.map_err(|_| self.blame(to))
     }
 
     fn blame(&self, side: &Side<'_>) -> Failure {
@@ -107,16 +145,30 @@ impl Relay<'_> {
         }
     }
 
+    fn is_over(&self) -> bool {
+        [&self.client, &self.target].iter().any(|side| side.guard.expired().is_some())
+    }
+
     /// Something moved: both sides have time again. Not where time was over already, since arming
     /// would forget that.
     fn touch(&self) {
         let sides = [&self.client, &self.target];
-        if sides.iter().any(|side| side.guard.expired().is_some()) {
+        if self.is_over() {
             return;
         }
         let at = clock::coarse_ns().saturating_add(self.silence_ns).min(self.ends_ns);
         for side in sides {
             side.guard.arm(at, side.expiry);
+        }
+    }
+
+    /// The reader of what is written may read though the kernel does not say so yet.
+    fn patient(&self, to: &Side<'_>) {
+        if let Outlet::Socket(_) = to.hears
+            && !self.is_over()
+        {
+            let at = clock::coarse_ns().saturating_add(self.silence_ns);
+            to.guard.arm_write(at, self.silence_ns, self.ends_ns);
         }
     }
 
@@ -128,7 +180,56 @@ impl Relay<'_> {
     }
 }
 
+/// Where a direction's bytes come from. None waits with memory in hand.
+enum Mouth<'a> {
+    Socket(Source<'a>),
+    Stream(&'a Inbound),
+}
+
+impl Mouth<'_> {
+    /// Reads a piece in the place of one that was written; an empty one is the end.
+    async fn read(&mut self, written: Buffer, guard: &Guard) -> io::Result<Buffer> {
+        match self {
+            Self::Socket(source) => {
+                let mut piece = Piece::from(written);
+                let n = source.read(&mut piece).await?;
+                Ok(if n == 0 { Buffer::empty() } else { piece.take_buffer() })
+            }
+            Self::Stream(content) => {
+                drop(written);
+                let buffer = match content.come(guard).await? {
+                    0 => return Ok(Buffer::empty()),
+                    n if n <= BUFFER_SMALL => Buffer::small(),
+                    _ => Buffer::medium(),
+                };
+                let (result, buffer) = content.read(buffer, guard).await;
+                result.map(|_| buffer)
+            }
+        }
+    }
+}
+
+impl Side<'_> {
+    /// The tunnel is over before both sides have ended. `whole`: what each said has reached the other.
+    async fn end_early(&self, whole: bool) {
+        if whole {
+            // Who can't be told is gone.
+            let _ = self.hears.end(self.guard).await;
+        } else {
+            self.hears.break_off();
+        }
+    }
+}
+
 impl Outlet<'_> {
+    /// Makes the end one that can't be taken for an orderly one (RFC 8441 section 5).
+    fn break_off(self) {
+        match self {
+            Self::Socket(stream) => stream.reset_on_close(),
+            Self::Stream(stream) => stream.reset(h2::Reason::CANCEL),
+        }
+    }
+
     /// Whether bytes that were taken are yet to be sent.
     fn owes(self) -> bool {
         match self {

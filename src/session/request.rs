@@ -138,6 +138,9 @@ async fn judge_and_answer(r: &mut Request<'_>, s: &mut Scratch) -> Result<Fate, 
 }
 
 async fn answer(r: &mut Request<'_>, s: &mut Scratch, permit: &Permit) -> Result<Fate, Failure> {
+    if upgrade::is_vain(r, s) {
+        return Err(Failure::ConnectMethod);
+    }
     match &r.snapshot.routes[r.route.unwrap_or_default()].action {
         Action::Forward(_) if max_forwards(&s.head, s.input.data()) == Some(0) => {
             answers::last_hop(r, s).await

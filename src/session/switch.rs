@@ -102,6 +102,7 @@ impl Download<'_, '_, '_> {
             route: request.route_id(),
             bytes_in: Cell::new(0),
             bytes_out: Cell::new(0),
+            holding: Cell::new(0),
         };
         Ok(Box::pin(relay.run(self.early(), to_client)).await)
     }

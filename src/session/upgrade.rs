@@ -16,7 +16,7 @@ const WHAT_WE_SPEAK: &[u8] =
     b"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n";
 
 /// Notes what the request asks to switch to, where its route allows that. Where it does not, the
-/// request goes on as a plain one (RFC 9110 section 7.8).
+/// request goes on as a plain one (RFC 9110 section 7.8), unless it [is vain](is_vain).
 pub(super) fn note(r: &mut Request<'_>, s: &mut Scratch) {
     let Some(asked) = upgrade::asked(&s.head, s.input.data()) else { return };
     let snapshot = r.snapshot;
@@ -31,6 +31,18 @@ pub(super) fn note(r: &mut Request<'_>, s: &mut Scratch) {
         input.append(s.input.data());
         s.input = input;
     }
+}
+
+/// Whether an extended CONNECT would get an answer that it must take for a tunnel and that is none: a
+/// 2xx grants it (RFC 8441 section 4), and it can't go on as a plain request, since it has no end.
+pub(super) fn is_vain(r: &Request<'_>, s: &Scratch) -> bool {
+    let connects = r.stream.is_some() && s.head.upgrade;
+    connects
+        && match &r.snapshot.routes[r.route.unwrap_or_default()].action {
+            Action::Forward(_) => r.upgrade.is_none(),
+            Action::Respond(fixed) => (200..300).contains(&fixed.status),
+            Action::Redirect(..) => false,
+        }
 }
 
 /// Checks what the protocol demands of a request.

@@ -287,12 +287,11 @@ fn wire(connection: &Rc<Connection>, frames: &Rc<RefCell<Frames>>) -> Rc<Wire> {
         rate: settings.body_min_rate,
         grace_ns: settings.body_grace_ns,
     };
-    let guard = connection.core.watch.guard(connection.stream.fd());
     let frames = frames.clone();
     let look = Box::new(move |bytes: &[u8], sent| {
         frames.borrow_mut().take(bytes, sent, clock::coarse_ns())
     });
-    Wire::new(connection.clone(), guard, slowest, look)
+    Wire::new(connection.clone(), &connection.core.watch, slowest, look)
 }
 
 async fn serve_stream(

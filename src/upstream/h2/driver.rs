@@ -24,9 +24,9 @@ pub(super) async fn begin(
     stream: Stream,
     terms: Terms,
 ) -> Result<(Driver, Rc<Shared>), ConnectError> {
-    let (guard, deadline) = (watch.guard(stream.fd()), watch.stream_guard());
+    let deadline = watch.stream_guard();
     let slowest = Slowest { idle_ns: H2_STUCK_NS, rate: 0, grace_ns: 0 };
-    let wire = Wire::new(Rc::new(Own(stream)), guard, slowest, look());
+    let wire = Wire::new(Rc::new(Own(stream)), watch, slowest, look());
     let head = u32::try_from(terms.max_head.saturating_mul(H2_HEAD_FACTOR)).unwrap_or(u32::MAX);
     let mut handshake = pin!(
         Builder::new()

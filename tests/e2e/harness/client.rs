@@ -156,6 +156,11 @@ impl Client {
         Self { wire: Wire::new(Link::Tcp(socket.into())) }
     }
 
+    /// What it reads and writes.
+    pub(super) fn into_wire(self) -> Wire {
+        self.wire
+    }
+
     /// Connects from an address of this machine.
     pub fn connect_from(from: IpAddr, to: SocketAddr) -> Self {
         let socket =

@@ -5,28 +5,36 @@
 
 pub mod acme;
 mod admin;
+mod caller;
 mod certificates;
 mod client;
 mod confined;
 pub mod frames;
 mod gate;
 mod gateway;
+pub mod handmade;
+pub mod http2;
+mod origin;
 mod process;
+mod talk;
 mod tls;
 mod upstream;
 pub mod websocket;
 mod wire;
 
 pub use admin::Stats;
+pub use caller::{Ask, Caller};
 pub use certificates::Pair;
 pub use client::{Client, Response};
 pub use confined::may_replace_hosts;
 pub use gate::{Gate, eventually, pass};
 pub use gateway::{Builder, Driver, Gateway, complete, forward_all};
+pub use origin::Origin;
 pub use process::{BINARY, run, run_with_files};
+pub use talk::{Keys, Piece, Talk, Version, Versions};
 pub use tls::{BOTH, Made, Signer};
 pub use upstream::{Hanging, Peer, Refusing, Upstream, ok, unix_address};
-pub use wire::{Broken, Head};
+pub use wire::{Broken, Ends, Head};
 
 use std::time::Duration;
 
@@ -54,5 +62,39 @@ macro_rules! both_drivers {
                 }
             }
         )*
+    };
+}
+
+/// Makes tests of functions that take a driver and the versions on both sides of the gateway:
+/// `name::http1_to_http2::epoll` and the like, of all four pairs, on both drivers.
+macro_rules! all_pairs {
+    ($($name:ident),* $(,)?) => {
+        $(
+            mod $name {
+                all_pairs!(@pair $name http1_to_http1 Http1 Http1);
+                all_pairs!(@pair $name http1_to_http2 Http1 Http2);
+                all_pairs!(@pair $name http2_to_http1 Http2 Http1);
+                all_pairs!(@pair $name http2_to_http2 Http2 Http2);
+            }
+        )*
+    };
+    (@pair $name:ident $pair:ident $down:ident $up:ident) => {
+        mod $pair {
+            use $crate::harness::{Driver, Version, Versions};
+
+            const VERSIONS: Versions = Versions { down: Version::$down, up: Version::$up };
+
+            #[test]
+            fn io_uring() {
+                if Driver::IoUring.allowed_here() {
+                    super::super::$name(Driver::IoUring, VERSIONS);
+                }
+            }
+
+            #[test]
+            fn epoll() {
+                super::super::$name(Driver::Epoll, VERSIONS);
+            }
+        }
     };
 }

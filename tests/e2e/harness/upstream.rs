@@ -359,6 +359,19 @@ impl Peer {
         });
     }
 
+    /// Another handle to its connection, from which nothing was read yet.
+    pub(super) fn second_wire(&self) -> Wire {
+        Wire::new(self.wire.link.try_clone().expect("a second handle"))
+    }
+
+    /// Another handle to its socket.
+    pub(super) fn socket(&self) -> TcpStream {
+        match &self.wire.link {
+            Link::Tcp(stream) => stream.try_clone().expect("a second handle"),
+            _ => panic!("a plain TCP connection"),
+        }
+    }
+
     /// Begins TLS as its server; whether that came to something.
     pub fn begin_tls(&mut self, config: &Arc<ServerConfig>) -> bool {
         let Link::Tcp(stream) = &self.wire.link else { return false };

@@ -1,5 +1,6 @@
 //! A small strict HTTP/1.1 reader of our own, so that the gateway is not judged by its own parser.
 
+use super::talk::Piece;
 use super::tls::TlsLink;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -277,6 +278,36 @@ impl Wire {
             },
         }
         Ok(content)
+    }
+
+    /// Reads what is there of a content, at least a byte; `ends` becomes what is left of it.
+    pub fn piece(&mut self, ends: &mut Ends) -> Result<Piece, Broken> {
+        let trailers = match *ends {
+            Ends::None | Ends::After(0) => Vec::new(),
+            Ends::After(left) => {
+                let data = self.some(left)?;
+                *ends = Ends::After(left - data.len() as u64);
+                return Ok(Piece::Data(data));
+            }
+            Ends::Chunked => match self.chunk()? {
+                Some(data) => return Ok(Piece::Data(data)),
+                None => self.trailers()?,
+            },
+            Ends::AtClose => match self.ahead.is_empty() && self.fill()? == 0 {
+                true => Vec::new(),
+                false => return Ok(Piece::Data(std::mem::take(&mut self.ahead))),
+            },
+        };
+        *ends = Ends::None;
+        Ok(Piece::End(trailers))
+    }
+
+    /// Reads what there is, at most so many bytes.
+    fn some(&mut self, most: u64) -> Result<Vec<u8>, Broken> {
+        if self.ahead.is_empty() {
+            self.need_more()?;
+        }
+        self.exactly(self.ahead.len().min(usize::try_from(most).unwrap_or(usize::MAX)))
     }
 
     /// Reads one chunk; `None` for the last.
