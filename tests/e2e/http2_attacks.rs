@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use crate::harness::frames::*;
+use crate::harness::handmade::*;
 use crate::harness::{Driver, Gateway, Peer, Upstream, eventually, ok, pass};
 
 both_drivers!(

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::harness::frames::{frame as frame_of, *};
+use crate::harness::handmade::{frame as frame_of, *};
 use crate::harness::{Broken, Client, Driver, Gateway, Peer, STOPPED, Upstream, eventually, ok};
 
 both_drivers!(

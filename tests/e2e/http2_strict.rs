@@ -2,7 +2,7 @@
 //! (RFC 9113 sections 8.2, 8.3 and 10.3): each rule by name, frame by frame. The connection lives on
 //! for its other streams.
 
-use crate::harness::by_hand::{
+use crate::harness::frames::{
     CONTINUATION, DATA, END_HEADERS, END_STREAM, Frame, Frames, GOAWAY, HEADERS, PROTOCOL_ERROR,
     RST_STREAM, block,
 };

@@ -1,7 +1,7 @@
 //! What breaks RFC 9113 gets the error that it says, of the stream or of the connection; and what looks
 //! like an attack but is a heavy use is served.
 
-use crate::harness::frames::*;
+use crate::harness::handmade::*;
 use crate::harness::{Driver, Gateway, Peer, Upstream, ok};
 
 both_drivers!(

@@ -5,7 +5,6 @@
 
 pub mod acme;
 mod admin;
-pub mod by_hand;
 mod caller;
 mod certificates;
 mod client;
@@ -14,6 +13,7 @@ pub mod frames;
 mod gate;
 mod gateway;
 pub mod grpc;
+pub mod handmade;
 pub mod http2;
 mod origin;
 mod process;
