@@ -232,6 +232,10 @@ async fn duplex(
             };
             if result == Err(Stop::ReaderSlow) {
                 progress.target_slow.set(true);
+                if !progress.answered.get() {
+                    // A connection was shut down for that; a stream's answer is to be given up, too.
+                    carrier.guard().arm(clock::coarse_ns(), expiry(carrier));
+                }
             }
             if result.is_ok() {
                 progress.uploaded.set(true);
