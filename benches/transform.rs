@@ -92,7 +92,7 @@ fn records(criterion: &mut Criterion) {
         host: b"api.example.com",
         path: b"/orders/42",
         query: Some(b"full=1"),
-        minor_version: 1,
+        version: tollgate::http::Version::Http11,
         status: 200,
         bytes_out: 1024,
         duration_us: 1234,
