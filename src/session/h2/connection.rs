@@ -271,7 +271,7 @@ async fn serve_stream(
     let head = &mut scratch.head;
     scratch.input.append_with(|buf| read = decode::request(&parts, ended, bounds, buf, head));
     drop(parts);
-    if read.is_ok() && !ended {
+    if read.is_ok() && scratch.head.framing != Framing::None {
         take_content(stream, &mut scratch);
     }
     let refused = read.err().map(Failure::BadRequest);
