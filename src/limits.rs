@@ -500,6 +500,9 @@ pub const H2_UPSTREAM_STREAM_WINDOW: u32 = 128 * 1024;
 pub const H2_UPSTREAM_CONNECTION_WINDOW: u32 = 16 * 1024 * 1024;
 /// Content of one stream that waits to be sent, whatever window its reader gave.
 pub const H2_SEND_BUFFER: usize = 64 * 1024;
+/// Content that came along with its head and is put behind it, so that it can be sent again: a call of
+/// gRPC most often fits.
+pub const H2_CONTENT_ALONG: usize = 16 * 1024;
 /// Longest field block taken in decoded form is this many times `max_head`: what is only a little too
 /// large gets a 431 of ours, with its record; what is larger the protocol's machine refuses.
 pub const H2_HEAD_FACTOR: usize = 2;

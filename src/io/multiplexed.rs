@@ -4,7 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Buf, Bytes};
 use h2::{RecvStream, SendStream};
@@ -62,6 +62,25 @@ impl Inbound {
         let come = guard.unless_expired(poll_fn(|cx| self.poll_come(cx))).await;
         come.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))?;
         Ok(self.rest.borrow().len())
+    }
+
+    /// Puts what has come already behind the buffer's data, at most so many bytes, without waiting.
+    /// True: that is all, and no trailers follow.
+    pub fn take_come(&self, buffer: &mut Buffer, most: usize) -> bool {
+        let mut rest = self.rest.borrow_mut();
+        let mut body = self.body.borrow_mut();
+        let Some(body) = body.as_mut() else { return true };
+        let end = buffer.len() + most;
+        let cx = &mut Context::from_waker(Waker::noop());
+        while rest.is_empty() && !body.is_end_stream() && buffer.len() < end {
+            let Poll::Ready(Some(Ok(bytes))) = body.poll_data(cx) else { return false };
+            let _ = body.flow_control().release_capacity(bytes.len());
+            let n = bytes.len().min(end - buffer.len());
+            buffer.reserve(n);
+            buffer.append(&bytes[..n]);
+            *rest = bytes.slice(n..);
+        }
+        rest.is_empty() && body.is_end_stream()
     }
 
     /// Reads behind the buffer's data, as much as it has room for; 0 is the end, and then the

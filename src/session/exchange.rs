@@ -207,6 +207,10 @@ async fn duplex(
             let result = pump.run(body, x.out).await;
             if result == Err(Stop::ReaderSlow) {
                 progress.target_slow.set(true);
+                if !progress.answered.get() {
+                    // A connection was shut down for that; a stream's answer is to be given up, too.
+                    carrier.guard().arm(clock::coarse_ns(), carrier.expiry());
+                }
             }
             if result.is_ok() {
                 progress.uploaded.set(true);

@@ -11,19 +11,21 @@ use ::http::Request;
 use h2::server::{Builder, SendResponse};
 use h2::{Reason, RecvStream, server};
 
+use crate::http::Framing;
 use crate::http::h2::decode;
 use crate::http::h2::frames::Frames;
 use crate::io::multiplexed::Piece;
 use crate::io::polled::{Slowest, Wire, WireEnd};
 use crate::io::{Buffer, Expiry, Guard, Stream, clock, spawn};
 use crate::limits::{
-    BUFFER_SMALL, H2_CONNECTION_WINDOW, H2_GIVEN_UP, H2_HEAD_FACTOR, H2_LAST_WORDS_NS,
-    H2_SEND_BUFFER, H2_STREAM_WINDOW,
+    BUFFER_SMALL, H2_CONNECTION_WINDOW, H2_CONTENT_ALONG, H2_GIVEN_UP, H2_HEAD_FACTOR,
+    H2_LAST_WORDS_NS, H2_SEND_BUFFER, H2_STREAM_WINDOW,
 };
 use crate::respond::failure::Failure;
 
 use super::super::client::Connection;
 use super::super::request;
+use super::super::scratch::Scratch;
 use super::super::task::Fate;
 use super::stream::ClientStream;
 
@@ -308,6 +310,9 @@ async fn serve_stream(
     let head = &mut scratch.head;
     scratch.input.append_with(|buf| read = decode::request(&parts, ended, key, bounds, buf, head));
     drop(parts);
+    if read.is_ok() && scratch.head.framing != Framing::None {
+        take_content(stream, &mut scratch);
+    }
     let refused = read.err().map(Failure::BadRequest);
     // In a box from the start: it is large, and would be copied with every future around it.
     let served = Box::pin(request::serve_stream(connection, stream, &mut scratch, refused));
@@ -317,6 +322,16 @@ async fn serve_stream(
         _ => stream.attend(Box::pin(stream.linger())).await,
     }
     connection.core.give_back(scratch);
+}
+
+/// Puts content that came along behind the head. If that is all of it, it can be sent again where a
+/// target refuses it.
+fn take_content(stream: &ClientStream, scratch: &mut Scratch) {
+    let whole = stream.content.take_come(&mut scratch.input, H2_CONTENT_ALONG);
+    if whole {
+        let length = scratch.input.len() - scratch.head.len;
+        scratch.head.framing = Framing::Length(length as u64);
+    }
 }
 
 /// About how many bytes a head takes in lines.

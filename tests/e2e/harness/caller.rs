@@ -195,6 +195,19 @@ impl Caller {
         self.response().expect("an answer")
     }
 
+    /// The same with content that comes along with the head.
+    #[track_caller]
+    pub fn ask_at_once(&mut self, ask: &Ask, body: &[u8]) -> Response {
+        match self {
+            Self::One(one, _) => {
+                let whole = [ask.text().as_bytes(), body].concat();
+                one.write(&whole).expect("the gateway takes the request");
+            }
+            Self::Two(http2, call) => *call = Some(http2.begin_with(ask, body).expect("a stream")),
+        }
+        self.response().expect("an answer")
+    }
+
     /// A request with this content, and its answer.
     #[track_caller]
     pub fn ask_with(&mut self, ask: &Ask, body: &[u8]) -> Response {

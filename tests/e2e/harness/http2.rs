@@ -148,13 +148,24 @@ impl Http2 {
 
     /// Begins a request, once the gateway allows another stream.
     pub fn begin(&self, ask: &Ask) -> Result<Call, Broken> {
+        self.begin_with(ask, &[])
+    }
+
+    /// The same with content of some bytes, which goes out with the head.
+    pub fn begin_with(&self, ask: &Ask, body: &[u8]) -> Result<Call, Broken> {
         let request = ask.request();
         let ended = ask.sends == Ends::None;
-        let requests = self.requests.clone();
-        let begun = wait(async move {
+        let (requests, body) = (self.requests.clone(), Bytes::copy_from_slice(body));
+        let work = async move {
             let mut requests = requests.ready().await?;
-            requests.send_request(request, ended)
-        })?;
+            let (response, mut send) = requests.send_request(request, ended)?;
+            if !body.is_empty() {
+                send.send_data(body, true)?;
+            }
+            Ok::<_, h2::Error>((response, send))
+        };
+        // On the machine's own thread, so that both are there at its next turn.
+        let begun = wait(runtime().spawn(work))?.expect("no panic");
         let (response, send) = begun.map_err(|error| broken(&error))?;
         let two = Two { send: Some(send), body: None };
         Ok(Call { response, two, interim: Vec::new() })

@@ -32,7 +32,7 @@ pub use gate::{Gate, eventually, pass};
 pub use gateway::{Builder, Driver, Gateway, complete, forward_all};
 pub use origin::Origin;
 pub use process::{BINARY, run, run_with_files};
-pub use talk::{Keys, Piece, Talk, Version, Versions};
+pub use talk::{Keys, Piece, Version, Versions};
 pub use tls::{BOTH, Made, Signer};
 pub use upstream::{Hanging, Peer, Refusing, Upstream, ok, unix_address};
 pub use wire::{Broken, Ends, Head};

@@ -96,8 +96,6 @@ impl Origin {
 /// One request, and how it is answered.
 pub struct Turn<'a> {
     pub head: Head,
-    /// Which connection it came on, from 0.
-    pub connection: usize,
     way: Way<'a>,
     seen: &'a Seen,
     index: usize,
@@ -237,7 +235,7 @@ fn serve_one(peer: &mut Peer, seen: &Seen, script: &Script) {
         one.reads = Ends::by(&head, Ends::None).expect("framing that says one thing");
         let index = note(seen, peer.number, &head);
         let way = Way::One { one: &mut one, reset: false };
-        let mut turn = Turn { head, connection: peer.number, way, seen, index };
+        let mut turn = Turn { head, way, seen, index };
         script(&mut turn);
         if matches!(turn.way, Way::One { reset: true, .. }) {
             return peer.reset_at_end();
@@ -275,7 +273,7 @@ fn serve_two(
             turns.push(thread::spawn(move || {
                 let two = Two { send: None, body: Some(request.into_body()) };
                 let way = Way::Two { two, respond };
-                script(&mut Turn { head, connection: number, way, seen: &seen, index });
+                script(&mut Turn { head, way, seen: &seen, index });
             }));
         }
     });
