@@ -25,9 +25,9 @@ const KEY: usize = 24;
 
 /// The protocol that a request asks to switch to, as it wrote it.
 ///
-/// Only a GET of HTTP/1.1 (or the extended CONNECT of HTTP/2 that stands for one) without content asks, with one protocol in one Upgrade field that its
-/// Connection field names, on a connection it wants kept. Any other Upgrade is a wish that may be
-/// overlooked, and is.
+/// Only a GET of HTTP/1.1 without content asks (or what an extended CONNECT is read as), with one
+/// protocol in one Upgrade field that its Connection field names, on a connection it wants kept. Any
+/// other Upgrade is a wish that may be overlooked, and is.
 #[inline]
 pub fn asked<'b>(head: &RequestHead, buf: &'b [u8]) -> Option<&'b [u8]> {
     if head.upgrade { asked_fully(head, buf) } else { None }

@@ -50,6 +50,7 @@ mod tcp;
 mod timeouts;
 mod tls;
 mod tunnel;
+mod tunnel_pairs;
 mod upgrade;
 mod upstream_strict;
 mod upstreams;

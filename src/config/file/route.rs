@@ -75,7 +75,8 @@ pub struct Route {
     /// Protocols that a request may switch its connection to (`Upgrade`): `websocket`, whose
     /// handshake is checked on both sides, or another token. `[]` switches upgrades off: the field is
     /// left out, and the request goes on as a plain one. Only a GET without content asks for an
-    /// upgrade. Protocols that carry HTTP (`h2c`, `tls`) are
+    /// upgrade, or over HTTP/2 an extended CONNECT (RFC 8441), which gets a 501 where it is not
+    /// allowed. Protocols that carry HTTP (`h2c`, `tls`) are
     /// refused: no rule would see the requests in them.
     #[schemars(extend("x-default" = "`[\"websocket\"]`"))]
     pub upgrades: Option<Vec<String>>,
