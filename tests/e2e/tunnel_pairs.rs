@@ -635,7 +635,7 @@ fn many_tunnels_share_a_connection_with_requests(driver: Driver) {
         let gateway = Gateway::start(driver, config);
         let caller = Caller::connect(gateway.web());
         let mut tunnels: Vec<_> = (0..MANY).map(|_| caller.tunnel("/")).collect();
-        assert_eq!(gateway.stats().number("/gateway/tunnels"), MANY as u64);
+        gateway.wait_stats("all are counted", |s| s.number("/gateway/tunnels") == MANY as u64);
         for (n, talk) in tunnels.iter_mut().enumerate() {
             talk.send([n as u8; 1000]);
         }
