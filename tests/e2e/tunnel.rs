@@ -282,8 +282,8 @@ fn a_tunnel_is_counted_while_it_lives(driver: Driver) {
     let gateway = Gateway::before(driver, &upstream);
     let mut client = gateway.connect();
     client.open_tunnel("/");
-    let before = gateway.stats();
-    assert_eq!((before.number("/gateway/tunnels"), before.in_flight()), (1, 1));
+    gateway
+        .wait_stats("it is counted", |s| (s.number("/gateway/tunnels"), s.in_flight()) == (1, 1));
     client.send([b'x'; 1000]);
     client.exactly(1000);
     gateway.wait_stats("its bytes are counted", |s| {

@@ -347,26 +347,28 @@ fn a_reset_by_the_service_is_passed_on(driver: Driver) {
     });
 }
 
-/// Both directions of the client's connection are at an end while its last words wait here.
+/// Both directions of the client's connection are at an end while its last words wait here: more than
+/// the service's window takes, and little enough for the gateway's socket to hold the rest and the end.
 fn last_words_to_a_slow_service_arrive(driver: Driver) {
+    const LAST_WORDS: usize = 128 * 1024;
     each(|pair| {
         let gate = Gate::new();
         let held = gate.clone();
         let service = pair.granting(move |far| {
             far.end();
             held.wait();
-            assert_eq!(far.rest().len(), 20 * MUCH);
+            assert_eq!(far.rest().len(), LAST_WORDS);
         });
         let gateway = pair.gateway(driver, &service);
         let mut near = pair.open(&gateway);
         assert_eq!(near.rest().as_deref(), Some(&b""[..]));
         std::thread::scope(|scope| {
             scope.spawn(|| {
-                near.send(vec![b'x'; 20 * MUCH]);
+                near.send(vec![b'x'; LAST_WORDS]);
                 near.end();
             });
             // Every look at who is gone falls into this time.
-            pass(Duration::from_millis(700));
+            pass(Duration::from_millis(1500));
             gate.open();
         });
         service.wait_over(1);
@@ -635,7 +637,7 @@ fn many_tunnels_share_a_connection_with_requests(driver: Driver) {
         let gateway = Gateway::start(driver, config);
         let caller = Caller::connect(gateway.web());
         let mut tunnels: Vec<_> = (0..MANY).map(|_| caller.tunnel("/")).collect();
-        assert_eq!(gateway.stats().number("/gateway/tunnels"), MANY as u64);
+        gateway.wait_stats("all are counted", |s| s.number("/gateway/tunnels") == MANY as u64);
         for (n, talk) in tunnels.iter_mut().enumerate() {
             talk.send([n as u8; 1000]);
         }
