@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
 
-use crate::harness::{Builder, Client, Driver, Gateway, Pair, Signer, Upstream};
+use crate::harness::{Builder, Client, Driver, Gateway, Origin, Pair, Signer, Upstream, Version};
 
 fn files() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
@@ -38,7 +38,7 @@ fn wants_header(listener: &Table) -> bool {
 }
 
 /// Replaces what is bound or connected to.
-fn localise(config: &mut Table, upstream: &Upstream) {
+fn localise(config: &mut Table, upstream: &Upstream, http2: &Origin) {
     let any = Value::from("127.0.0.1:0");
     for listener in tables(config, "listeners") {
         listener.insert("listen".into(), any.clone());
@@ -73,10 +73,12 @@ fn localise(config: &mut Table, upstream: &Upstream) {
     }
     let upstreams = config.get_mut("upstreams").and_then(Value::as_table_mut);
     for (_, keys) in upstreams.into_iter().flatten() {
+        let speaks_http2 = keys.get("protocol").and_then(Value::as_str) == Some("h2");
         let targets = keys.get_mut("targets").and_then(Value::as_array_mut);
         // One address may stand only once in a group.
         if let Some(targets) = targets {
-            *targets = vec![upstream.address.as_str().into()];
+            let address = if speaks_http2 { &http2.address } else { &upstream.address };
+            *targets = vec![address.as_str().into()];
         }
     }
 }
@@ -194,7 +196,8 @@ fn serves(driver: Driver, file: &Path) {
     let written = fs::read_to_string(file).expect("a readable file");
     let mut config: Table = written.parse().expect("TOML");
     let routes: Vec<Table> = tables(&mut config, "routes").map(|t| t.clone()).collect();
-    localise(&mut config, &upstream);
+    let http2 = Origin::saying(Version::Http2, "ok");
+    localise(&mut config, &upstream, &http2);
     let builder = Gateway::with(driver, config.to_string());
     let builder = variables(&written)
         .iter()
