@@ -214,8 +214,12 @@ impl<'a> Way<'a, '_> {
         self.head.len + HEAD_ROOM + content
     }
 
+    /// A stream that needs no waiting for; `None` too where the time for all is over.
     fn ready_stream(&self, target: &Target) -> Option<TargetStream> {
         let core = &self.request.connection.core;
+        if self.total_at_ns <= clock::coarse_ns() {
+            return None;
+        }
         let stream = core.upstreams.ready_stream(target, self.group)?;
         core.stats.target(target.id).reused.up();
         Some(stream)
