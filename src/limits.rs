@@ -531,6 +531,9 @@ pub const H2_GIVEN_UP: usize = 10_000;
 pub const H2_ATTEMPTS: usize = 4;
 /// How long a connection to a target may take nothing of what is sent: as an exchange may, by default.
 pub const H2_STUCK_NS: u64 = 60_000_000_000;
+/// How long a connection to a target must have been silent, while an answer was waited for in vain, to be
+/// taken for dead: calls with deadlines shorter than their target's work are no reason to connect anew.
+pub const H2_SILENT_NS: u64 = 1_000_000_000;
 /// How long a connection that was told to go away is given to take that in.
 pub const H2_LAST_WORDS_NS: u64 = 1_000_000_000;
 // accept, the ClientHello

@@ -94,6 +94,7 @@ both_drivers!(
     a_stream_below_the_last_of_a_goaway_is_finished,
     a_connection_that_dies_says_nothing_of_a_refusal,
     a_target_that_closes_an_idle_connection_is_connected_to_anew,
+    a_short_wait_in_vain_ends_no_connection,
     a_drain_says_so_and_lets_streams_finish,
     a_drain_ends_idle_connections,
     a_listener_removed_says_so_and_lets_streams_finish,
@@ -336,6 +337,17 @@ fn a_refused_stream_whose_content_is_gone_is_a_failure(driver: Driver) {
     client.begin(&Ask::post("/", Ends::After(100_000)));
     client.talk().send(&[b'x'; 50_000]).expect("the gateway takes it");
     client.response().expect("an answer").expect_failure(502);
+}
+
+fn a_short_wait_in_vain_ends_no_connection(driver: Driver) {
+    let upstream = by_frames(&[], |frames, _| while next_request(frames).is_some() {});
+    let route = "timeouts = { first_byte = \"50ms\" }";
+    let gateway = start(driver, UP, &upstream.address, Keys { route, ..one_worker() });
+    for _ in 0..3 {
+        let mut client = Caller::connect(Version::Http1, gateway.web());
+        client.ask(&Ask::get("/")).expect_failure(504);
+    }
+    assert_eq!(upstream.connections(), 1);
 }
 
 fn a_stream_above_the_last_of_a_goaway_is_tried_again(driver: Driver) {

@@ -12,7 +12,7 @@ use h2::client::{ResponseFuture, SendRequest};
 use crate::io::clock;
 use crate::io::multiplexed::Piece;
 use crate::io::polled::Wire;
-use crate::limits::H2_LAST_WORDS_NS;
+use crate::limits::{H2_LAST_WORDS_NS, H2_SILENT_NS};
 use crate::upstream::group::{Address, Group, Target};
 
 /// A connection to a target and its streams.
@@ -98,10 +98,11 @@ impl Shared {
         begun
     }
 
-    /// No answer came in time to a request of that moment. If nothing else came either, the
-    /// connection is taken for dead.
+    /// No answer came in time to a request of that moment. If nothing else came either, and that
+    /// was no short time, the connection is taken for dead.
     pub(super) fn suspect(&self, since_ns: u64) {
-        if self.wire.last_come_ns() <= since_ns {
+        let waited_ns = clock::coarse_ns().saturating_sub(since_ns);
+        if waited_ns >= H2_SILENT_NS && self.wire.last_come_ns() <= since_ns {
             self.closing.set(true);
         }
     }

@@ -12,6 +12,7 @@ use h2::client::ResponseFuture;
 use h2::{Reason, RecvStream};
 
 use super::shared::{Lease, Shared};
+use crate::io::deadline::Expired;
 use crate::io::multiplexed::{Inbound, Outbound};
 use crate::io::{Guard, clock};
 
@@ -103,7 +104,10 @@ impl TargetStream {
     pub async fn answer(&self) -> Result<Answer, Lost> {
         let come = self.guard.unless_expired(poll_fn(|cx| self.poll_answer(cx))).await;
         let Some(result) = come else {
-            self.shared().suspect(self.began_ns);
+            // A client that left says nothing about the target.
+            if self.guard.expired() == Some(Expired::Deadline) {
+                self.shared().suspect(self.began_ns);
+            }
             return Err(Lost::Ended);
         };
         match result {
