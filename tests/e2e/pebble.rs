@@ -74,7 +74,7 @@ impl Pebble {
         let server = Command::new("pebble")
             .args(["-strict", "-dnsserver", &format!("127.0.0.1:{names}"), "-config"])
             .arg(folder.join("pebble.json"))
-            .envs([("PEBBLE_VA_NOSLEEP", "1"), ("PEBBLE_WFE_NONCEREJECT", "20")])
+            .envs([("PEBBLE_VA_NOSLEEP", "1"), ("PEBBLE_WFE_NONCEREJECT", "5")])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
