@@ -534,6 +534,15 @@ pub const H2_STUCK_NS: u64 = 60_000_000_000;
 /// How long a connection to a target must have been silent, while an answer was waited for in vain, to be
 /// taken for dead: calls with deadlines shorter than their target's work are no reason to connect anew.
 pub const H2_SILENT_NS: u64 = 1_000_000_000;
+/// Content in small frames that nobody has taken yet is weighed by the protocol's machine: each byte that
+/// a frame has less than 256 counts, and at so many times the connection's window a client's connection
+/// ends. Its full window in frames of 64 bytes, as of a stalled upload of small messages, is no flood.
+pub const H2_CLIENT_SMALL: usize = 4;
+/// The same for a target, whose connection many share: full windows in frames of 16 bytes.
+pub const H2_TARGET_SMALL: usize = 16;
+/// Requests of a client's connection under way, as a multiple of its streams: those whose streams were
+/// reset count until they have ended, some 160 ms later or when a target was reached.
+pub const H2_ENDING: u32 = 2;
 /// How long a connection that was told to go away is given to take that in.
 pub const H2_LAST_WORDS_NS: u64 = 1_000_000_000;
 // accept, the ClientHello

@@ -266,7 +266,9 @@ fn begin_stream<'s>(
     let head = encode::request(x.out.data(), stream.is_secure(), upgrade)
         .map_err(|bad| Broken::before(Failure::BadRequest(bad)))?;
     *x.out = Buffer::empty();
-    let refused = Broken { failure: Failure::ClosedEarly, sent: Sent::Refused, begun: false };
+    // Content that is streamed was not touched either.
+    let sent = if upload == Upload::Stream { Sent::Nothing } else { Sent::Refused };
+    let refused = Broken { failure: Failure::ClosedEarly, sent, begun: false };
     stream.request(head, ended).map_err(|_| refused)?;
     stream.upload().ok_or(refused)
 }

@@ -14,7 +14,7 @@ use crate::upstream::balance::Tried;
 use crate::upstream::emit::Outgoing;
 use crate::upstream::key::hash_of;
 use crate::upstream::retry::{Sent, may_retry};
-use crate::upstream::{Carrier, ConnectError, Connection, Target, TargetStream};
+use crate::upstream::{Carrier, ConnectError, ConnectTime, Connection, Target, TargetStream};
 
 use super::account::Account;
 use super::ending::Broken;
@@ -229,8 +229,8 @@ impl<'a> Way<'a, '_> {
         let core = &self.request.connection.core;
         let stats = core.stats.target(target.id);
         let now = clock::coarse_ns();
-        let (within, left) = self.time_to_connect(now)?;
-        match core.upstreams.stream(target, self.group, within.min(left), now).await {
+        let time = self.time_to_connect(now)?;
+        match core.upstreams.stream(target, self.group, time, now).await {
             Ok((stream, made)) => {
                 if made {
                     stats.connects.up();
@@ -241,18 +241,18 @@ impl<'a> Way<'a, '_> {
             }
             Err(error) => {
                 stats.connect_failures.up();
-                Err(unconnected(error, left < within))
+                Err(unconnected(error, time.left < time.most))
             }
         }
     }
 
     /// How long connecting may take, and how long is left for all.
-    fn time_to_connect(&self, now_ns: u64) -> Result<(Duration, Duration), Broken> {
-        let within = self.rules.connect_ns.map_or(self.group.connect_timeout, Duration::from_nanos);
+    fn time_to_connect(&self, now_ns: u64) -> Result<ConnectTime, Broken> {
+        let most = self.rules.connect_ns.map_or(self.group.connect_timeout, Duration::from_nanos);
         let left = Duration::from_nanos(self.total_at_ns.saturating_sub(now_ns));
         match left.is_zero() {
             true => Err(Broken::before(Failure::TotalTimeout)),
-            false => Ok((within, left)),
+            false => Ok(ConnectTime { most, left }),
         }
     }
 
@@ -270,9 +270,8 @@ impl<'a> Way<'a, '_> {
             stats.reused.up();
             return Ok(kept);
         }
-        let (within, left) = self.time_to_connect(now)?;
-        let connected =
-            core.upstreams.connect(target, self.group, self.preface(), within.min(left), now).await;
+        let time = self.time_to_connect(now)?;
+        let connected = core.upstreams.connect(target, self.group, self.preface(), time, now).await;
         clock::now_ns();
         match connected {
             Ok(connection) => {
@@ -281,7 +280,7 @@ impl<'a> Way<'a, '_> {
             }
             Err(error) => {
                 stats.connect_failures.up();
-                Err(unconnected(error, left < within))
+                Err(unconnected(error, time.left < time.most))
             }
         }
     }

@@ -1,10 +1,12 @@
 //! A connection that is passed on gets a target.
 
+use std::time::Duration;
+
 use crate::config::SendProxyProtocol;
 use crate::io::{Buffer, clock};
 use crate::respond::failure::Failure;
 use crate::upstream::balance::Tried;
-use crate::upstream::{self, Group, Target, key};
+use crate::upstream::{self, ConnectTime, Group, Target, key};
 
 use super::client::Connection;
 use super::introduce;
@@ -75,7 +77,8 @@ impl<'a> Passage<'a> {
             self.append_header(&mut preface);
         }
         let (within, now_ns) = (group.connect_timeout, clock::coarse_ns());
-        let connected = core.upstreams.connect(target, group, preface, within, now_ns).await;
+        let time = ConnectTime { most: within, left: Duration::MAX };
+        let connected = core.upstreams.connect(target, group, preface, time, now_ns).await;
         clock::now_ns();
         match connected {
             Ok(connection) => {

@@ -3,13 +3,12 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::balance::{Picker, Tried};
 use super::group::{Group, Target};
 use super::h2::{SharedPool, TargetStream};
 use super::health::Health;
-use super::open::{ConnectError, open};
+use super::open::{ConnectError, ConnectTime, open};
 use super::pool::{Connection, Pool};
 use super::retry::Budget;
 use crate::io::{Buffer, Watch};
@@ -175,10 +174,10 @@ impl Upstreams {
         target: &Target,
         group: &Group,
         preface: Buffer,
-        within: Duration,
+        time: ConnectTime,
         now_ns: u64,
     ) -> Result<Connection, ConnectError> {
-        match open(&target.destination(group), preface, within).await {
+        match open(&target.destination(group), preface, time.shorter()).await {
             Ok(stream) => {
                 let guard = self.watch.guard(stream.fd());
                 Ok(Connection {
@@ -189,7 +188,7 @@ impl Upstreams {
                     tls: group.tls.clone(),
                 })
             }
-            Err(error) => Err(self.failed(target, group, error, now_ns)),
+            Err(error) => Err(self.failed(target, group, error, time, now_ns)),
         }
     }
 
@@ -206,11 +205,11 @@ impl Upstreams {
         &self,
         target: &Target,
         group: &Group,
-        within: Duration,
+        time: ConnectTime,
         now_ns: u64,
     ) -> Result<(TargetStream, bool), ConnectError> {
-        let stream = self.shared.stream(target, group, within).await;
-        stream.map_err(|error| self.failed(target, group, error, now_ns))
+        let stream = self.shared.stream(target, group, time).await;
+        stream.map_err(|error| self.failed(target, group, error, time, now_ns))
     }
 
     fn failed(
@@ -218,9 +217,10 @@ impl Upstreams {
         target: &Target,
         group: &Group,
         error: ConnectError,
+        time: ConnectTime,
         now_ns: u64,
     ) -> ConnectError {
-        if error != ConnectError::NoDescriptors {
+        if time.blames_target(error) {
             self.health.borrow_mut().fails(u64::from(target.id), now_ns, group.skip_ns);
         }
         error

@@ -26,5 +26,5 @@ pub use carrier::Carrier;
 pub use connect::Upstreams;
 pub use group::{Address, Group, Target};
 pub use h2::TargetStream;
-pub use open::ConnectError;
+pub use open::{ConnectError, ConnectTime};
 pub use pool::Connection;

@@ -7,6 +7,32 @@ use super::group::{Address, Destination};
 use crate::io::tls::HandshakeError;
 use crate::io::{Buffer, Stream, clock, timeout};
 
+/// How long a connection may take.
+#[derive(Debug, Clone, Copy)]
+pub struct ConnectTime {
+    /// As it is configured: a target that takes longer has failed.
+    pub most: Duration,
+    /// What the request has left of its time for all, which its client may have chosen: that it is over
+    /// says nothing about the target.
+    pub left: Duration,
+}
+
+impl ConnectTime {
+    /// Whichever is shorter.
+    pub fn shorter(self) -> Duration {
+        self.most.min(self.left)
+    }
+
+    /// Whether it is the target's failure that there is no connection.
+    pub(super) fn blames_target(self, error: ConnectError) -> bool {
+        match error {
+            ConnectError::NoDescriptors => false,
+            ConnectError::TimedOut => self.left >= self.most,
+            _ => true,
+        }
+    }
+}
+
 /// Why there is no connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ConnectError {

@@ -76,7 +76,7 @@ pub fn trailers(trailers: &[Field], buf: &[u8]) -> Result<HeaderMap, Bad> {
     for field in trailers {
         let name = HeaderName::from_bytes(field.name.of(buf)).map_err(|_| Bad::BadFieldName)?;
         let value = HeaderValue::from_bytes(field.value.of(buf)).map_err(|_| Bad::ControlByte)?;
-        map.append(name, value);
+        map.try_append(name, value).map_err(|_| Bad::TooManyFields)?;
     }
     Ok(map)
 }
@@ -103,7 +103,7 @@ fn fields(
         }
         let name = HeaderName::from_bytes(name).map_err(|_| Bad::BadFieldName)?;
         let value = HeaderValue::from_maybe_shared(value).map_err(|_| Bad::ControlByte)?;
-        map.append(name, value);
+        map.try_append(name, value).map_err(|_| Bad::TooManyFields)?;
     }
 }
 

@@ -47,6 +47,9 @@ pub struct Frames {
     block: bool,
     /// Below zero: paid in advance.
     debt: i64,
+    /// What resets of young streams cost, on a ledger of their own: only new streams and time pay it, or a
+    /// byte of content would pay for each.
+    resets: i64,
     paid_at_ns: u64,
     ages: Ages,
 }
@@ -70,6 +73,7 @@ impl Frames {
             left: 0,
             block: false,
             debt: 0,
+            resets: 0,
             paid_at_ns: now_ns,
             ages: Ages::default(),
         }
@@ -97,7 +101,7 @@ impl Frames {
             bytes = &bytes[n..];
             if self.have == HEADER {
                 self.begin();
-                if self.debt > H2_DEBT_MAX {
+                if self.debt.max(self.resets) > H2_DEBT_MAX {
                     return before;
                 }
             }
@@ -116,8 +120,10 @@ impl Frames {
     fn pay(&mut self, sent: u64, now_ns: u64) {
         let earned = now_ns.saturating_sub(self.paid_at_ns) / POINT_NS;
         self.paid_at_ns += earned * POINT_NS;
-        let paid = i64::try_from(earned.saturating_add(sent)).unwrap_or(i64::MAX);
-        self.debt = self.debt.min(self.debt.saturating_sub(paid).max(0));
+        let paid = |points: u64| i64::try_from(points).unwrap_or(i64::MAX);
+        let less = |debt: i64, paid: i64| debt.min(debt.saturating_sub(paid).max(0));
+        self.debt = less(self.debt, paid(earned.saturating_add(sent)));
+        self.resets = less(self.resets, paid(earned));
     }
 
     fn begin(&mut self) {
@@ -131,13 +137,19 @@ impl Frames {
         }
         let cost = match kind {
             HEADERS => {
+                if stream > self.ages.newest {
+                    self.resets = (self.resets - H2_COST_CONTROL).max(-H2_CREDIT_MAX);
+                }
                 self.ages.newest = self.ages.newest.max(stream);
                 -H2_COST_CONTROL
             }
             DATA if self.left > 0 => -H2_COST_CONTROL,
             DATA if flags & END_STREAM != 0 => 0,
             RST_STREAM if stream <= self.ages.old => H2_COST_SMALL,
-            RST_STREAM => H2_COST_RESET,
+            RST_STREAM => {
+                self.resets = self.resets.saturating_add(H2_COST_RESET);
+                H2_COST_RESET
+            }
             PING | SETTINGS | GOAWAY | CONTINUATION | DATA => H2_COST_CONTROL,
             // A kind that nobody knows is to be overlooked, which costs little.
             _ => H2_COST_SMALL,
@@ -168,6 +180,13 @@ mod tests {
         let mut bytes = vec![len[1], len[2], len[3], kind, flags, 0, 0, 0, 1];
         bytes.resize(HEADER + payload, 0xff);
         bytes
+    }
+
+    /// The same frame on another stream.
+    fn on(frame: &[u8], stream: u32) -> Vec<u8> {
+        let mut frame = frame.to_vec();
+        frame[5..HEADER].copy_from_slice(&stream.to_be_bytes());
+        frame
     }
 
     /// How many of a frame are taken at once, in pieces of `step` bytes.
@@ -230,8 +249,21 @@ mod tests {
     #[test]
     fn requests_begun_pay_for_their_resets_later() {
         let mut frames = Frames::new(0, 0);
-        assert!(all(&mut frames, &frame(HEADERS, END_HEADERS, 20).repeat(100), 0, 0));
-        assert!(all(&mut frames, &frame(RST_STREAM, 0, 4).repeat(100), 0, 0));
+        let streams = || (0..100u32).map(|n| 2 * n + 1);
+        let head = frame(HEADERS, END_HEADERS, 20);
+        assert!(streams().all(|stream| all(&mut frames, &on(&head, stream), 0, 0)));
+        let reset = frame(RST_STREAM, 0, 4);
+        assert!(streams().all(|stream| all(&mut frames, &on(&reset, stream), 0, 0)));
+    }
+
+    #[test]
+    fn content_does_not_pay_for_resets() {
+        let mut frames = Frames::new(0, 0);
+        let each = [frame(HEADERS, END_HEADERS, 20), frame(DATA, 0, 1), frame(RST_STREAM, 0, 4)];
+        let mut stream =
+            |stream: u32| each.iter().all(|frame| all(&mut frames, &on(frame, stream), 0, 0));
+        let most = u32::try_from(H2_DEBT_MAX / (H2_COST_RESET - H2_COST_CONTROL)).expect("small");
+        assert!((0..=most + 1).any(|n| !stream(2 * n + 1)), "a byte must not pay for a reset");
     }
 
     #[test]

@@ -18,8 +18,8 @@ use crate::io::multiplexed::Piece;
 use crate::io::polled::{Slowest, Wire, WireEnd};
 use crate::io::{Buffer, Expiry, Guard, Stream, clock, spawn};
 use crate::limits::{
-    BUFFER_SMALL, H2_CONNECTION_WINDOW, H2_CONTENT_ALONG, H2_GIVEN_UP, H2_HEAD_FACTOR,
-    H2_LAST_WORDS_NS, H2_SEND_BUFFER, H2_STREAM_WINDOW,
+    BUFFER_SMALL, H2_CLIENT_SMALL, H2_CONNECTION_WINDOW, H2_CONTENT_ALONG, H2_ENDING, H2_GIVEN_UP,
+    H2_HEAD_FACTOR, H2_LAST_WORDS_NS, H2_SEND_BUFFER, H2_STREAM_WINDOW,
 };
 use crate::respond::failure::Failure;
 
@@ -122,6 +122,7 @@ impl Driver {
                 .max_concurrent_streams(settings.max_streams)
                 .max_header_list_size(u32::try_from(max_head).unwrap_or(u32::MAX))
                 .max_send_buffer_size(H2_SEND_BUFFER)
+                .data_frame_budget(H2_CLIENT_SMALL * H2_CONNECTION_WINDOW as usize)
                 .max_concurrent_reset_streams(H2_GIVEN_UP)
                 .enable_connect_protocol()
                 .handshake::<_, Piece>(wire.end())
@@ -188,6 +189,11 @@ impl Driver {
     /// refused.
     fn take(&mut self, request: Request<RecvStream>, mut respond: SendResponse<Piece>) {
         if matches!(self.stage, Stage::Leaving(at) if clock::coarse_ns() > at + H2_LAST_WORDS_NS) {
+            return respond.send_reset(Reason::REFUSED_STREAM);
+        }
+        // A stream that was reset is none any more to the machine, but its request still ends.
+        let most = H2_ENDING.saturating_mul(self.connection.listener.settings().max_streams);
+        if self.open.count.get() >= most as usize {
             return respond.send_reset(Reason::REFUSED_STREAM);
         }
         let guard = self.connection.core.watch.stream_guard();

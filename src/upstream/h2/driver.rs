@@ -14,7 +14,7 @@ use crate::io::multiplexed::Piece;
 use crate::io::polled::{Look, Slowest, Wire, WireEnd};
 use crate::io::{Expiry, Guard, Stream, Watch, clock};
 use crate::limits::{
-    H2_GIVEN_UP, H2_HEAD_FACTOR, H2_LAST_WORDS_NS, H2_SEND_BUFFER, H2_STUCK_NS,
+    H2_GIVEN_UP, H2_HEAD_FACTOR, H2_LAST_WORDS_NS, H2_SEND_BUFFER, H2_STUCK_NS, H2_TARGET_SMALL,
     H2_UPSTREAM_CONNECTION_WINDOW, H2_UPSTREAM_STREAM_WINDOW,
 };
 use crate::upstream::open::ConnectError;
@@ -36,6 +36,7 @@ pub(super) async fn begin(
             .max_header_list_size(head)
             .max_send_buffer_size(H2_SEND_BUFFER)
             .max_concurrent_reset_streams(H2_GIVEN_UP)
+            .data_frame_budget(H2_TARGET_SMALL * connection_window(terms.max_streams) as usize)
             .enable_push(false)
             .handshake::<_, Piece>(wire.end())
     );

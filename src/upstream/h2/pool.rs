@@ -15,7 +15,7 @@ use super::stream::TargetStream;
 use crate::io::{Buffer, Expiry, Watch, clock, spawn, timeout};
 use crate::limits::H2_ATTEMPTS;
 use crate::upstream::group::{Destination, Group, Target};
-use crate::upstream::open::{ConnectError, open};
+use crate::upstream::open::{ConnectError, ConnectTime, open};
 
 /// The shared connections of one core.
 pub struct SharedPool {
@@ -79,17 +79,18 @@ impl SharedPool {
         self: &Rc<Self>,
         target: &Target,
         group: &Group,
-        within: Duration,
+        time: ConnectTime,
     ) -> Result<(TargetStream, bool), ConnectError> {
         let guard = self.watch.stream_guard();
         let mut waited = false;
-        guard.arm(clock::coarse_ns().saturating_add(nanos(within)), Expiry::Wake);
+        guard.arm(clock::coarse_ns().saturating_add(nanos(time.shorter())), Expiry::Wake);
         for _ in 0..=H2_ATTEMPTS {
             if let Some(lease) = self.lease(target, group) {
                 guard.disarm();
                 return Ok((TargetStream::new(lease, guard, target.id), waited));
             }
-            let attempt = self.attempt(target, group, within);
+            // Others wait for it too: how long it may take is not this request's to say.
+            let attempt = self.attempt(target, group, time.most);
             waited = true;
             guard
                 .unless_expired(poll_fn(|cx| attempt.poll(cx)))
