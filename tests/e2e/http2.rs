@@ -95,6 +95,7 @@ both_drivers!(
     a_connection_that_dies_says_nothing_of_a_refusal,
     a_target_that_closes_an_idle_connection_is_connected_to_anew,
     a_short_wait_in_vain_ends_no_connection,
+    a_short_time_for_one_request_is_not_that_of_the_connection,
     a_drain_says_so_and_lets_streams_finish,
     a_drain_ends_idle_connections,
     a_listener_removed_says_so_and_lets_streams_finish,
@@ -347,6 +348,26 @@ fn a_short_wait_in_vain_ends_no_connection(driver: Driver) {
         let mut client = Caller::connect(Version::Http1, gateway.web());
         client.ask(&Ask::get("/")).expect_failure(504);
     }
+    assert_eq!(upstream.connections(), 1);
+}
+
+fn a_short_time_for_one_request_is_not_that_of_the_connection(driver: Driver) {
+    let gate = Gate::new();
+    let held = gate.clone();
+    let upstream = Upstream::new(move |peer| {
+        held.wait();
+        if let Some(mut frames) = Frames::accept(peer, &[]) {
+            serve(&mut frames);
+        }
+    });
+    let gateway = start(driver, UP, &upstream.address, one_worker());
+    let mut hasty = Caller::connect(Version::Http1, gateway.web());
+    let call = Ask::post("/", Ends::After(5)).field("content-type", "application/grpc");
+    let answer = hasty.ask_with(&call.field("grpc-timeout", "50m"), &[0; 5]);
+    assert_eq!(answer.value("grpc-status"), Some("4"), "its time is over");
+    gate.open();
+    // Its target has not failed, and the connection that it waited for serves others.
+    Caller::connect(Version::Http1, gateway.web()).ask(&Ask::get("/")).expect(200);
     assert_eq!(upstream.connections(), 1);
 }
 
