@@ -2,7 +2,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::sync::Arc;
 
 use super::balance::{Picker, Tried};
 use super::group::{Group, Target};
@@ -156,9 +155,7 @@ impl Upstreams {
                 stats.target(target.id).idle.set(pool.idle(target.id) as u64);
                 connection?
             };
-            let same =
-                connection.tls.as_ref().map(Arc::as_ptr) == group.tls.as_ref().map(Arc::as_ptr);
-            if same && connection.stream.is_quiet() {
+            if group.has_terms(connection.tls.as_ref()) && connection.stream.is_quiet() {
                 return Some(connection);
             }
             stats.target(target.id).stale.up();

@@ -66,6 +66,13 @@ pub struct Target {
     pub tls_name: Option<ServerName<'static>>,
 }
 
+impl Group {
+    /// Whether a connection of these terms of TLS is one that would be made now.
+    pub(super) fn has_terms(&self, tls: Option<&Arc<rustls::ClientConfig>>) -> bool {
+        tls.map(Arc::as_ptr) == self.tls.as_ref().map(Arc::as_ptr)
+    }
+}
+
 impl Target {
     /// All it takes to connect to it as one of `group`.
     pub(super) fn destination(&self, group: &Group) -> Destination {

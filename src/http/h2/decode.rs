@@ -12,7 +12,7 @@ use h2::ext::Protocol;
 use crate::config::HttpBounds;
 use crate::http::Bad;
 use crate::http::bytes::is_token;
-use crate::http::h1::{Asked, Scan, parse_request, parse_response};
+use crate::http::h1::{Asked, Scan, encode, parse_request, parse_response};
 use crate::http::head::{Framing, RequestHead, ResponseHead, TargetForm, Version};
 use crate::http::upgrade::WEBSOCKET;
 
@@ -70,12 +70,16 @@ fn upgrade_lines(
     if fields.contains_key(header::SEC_WEBSOCKET_KEY) {
         return Err(Bad::BadWebsocketKey);
     }
-    line(b"connection", b"upgrade", buf);
-    line(b"upgrade", protocol.as_bytes(), buf);
+    encode::upgrade(buf, protocol);
     if protocol.eq_ignore_ascii_case(WEBSOCKET) {
-        line(b"sec-websocket-key", STANDARD.encode(key).as_bytes(), buf);
+        encode::field(buf, b"sec-websocket-key", STANDARD.encode(key).as_bytes());
     }
     Ok(())
+}
+
+/// How many bytes fields take in lines.
+pub fn lines_len(fields: &HeaderMap) -> usize {
+    fields.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum()
 }
 
 /// Before any of it is copied.
@@ -83,11 +87,7 @@ fn check_size(fields: &HeaderMap, bounds: &HttpBounds) -> Result<(), Bad> {
     if fields.len() > bounds.max_fields {
         return Err(Bad::TooManyFields);
     }
-    let line = |(name, value): (&header::HeaderName, &header::HeaderValue)| {
-        name.as_str().len() + value.len() + 4
-    };
-    let size: usize = fields.iter().map(line).sum();
-    if size > bounds.max_head { Err(Bad::HeadTooLarge) } else { Ok(()) }
+    if lines_len(fields) > bounds.max_head { Err(Bad::HeadTooLarge) } else { Ok(()) }
 }
 
 /// The target has its authority in it where one was given, so that Host must agree with it.
@@ -132,7 +132,7 @@ fn host_line(parts: &Parts, buf: &mut Vec<u8>) -> Result<(), Bad> {
         return Ok(());
     }
     let authority = parts.uri.authority().ok_or(Bad::MissingHost)?;
-    line(b"host", authority.as_str().as_bytes(), buf);
+    encode::field(buf, b"host", authority.as_str().as_bytes());
     Ok(())
 }
 
@@ -159,10 +159,9 @@ pub fn response(
     buf.extend_from_slice(granted.map_or(parts.status.as_str(), |_| "101").as_bytes());
     buf.extend_from_slice(b" \r\n");
     if let Some(switch) = granted {
-        line(b"connection", b"upgrade", buf);
-        line(b"upgrade", switch.protocol.as_bytes(), buf);
+        encode::upgrade(buf, switch.protocol);
         if let Some(accept) = &switch.accept {
-            line(b"sec-websocket-accept", accept.as_bytes(), buf);
+            encode::field(buf, b"sec-websocket-accept", accept.as_bytes());
         }
     }
     field_lines(&parts.headers, buf);
@@ -204,20 +203,14 @@ fn field_lines(fields: &HeaderMap, buf: &mut Vec<u8>) {
     let crumbs = fields.get_all(header::COOKIE).iter().count();
     for (name, value) in fields {
         if crumbs < 2 || name != header::COOKIE {
-            line(name.as_str().as_bytes(), value.as_bytes(), buf);
+            encode::field(buf, name.as_str().as_bytes(), value.as_bytes());
         }
     }
     if crumbs > 1 {
         let all: Vec<&[u8]> = fields.get_all(header::COOKIE).iter().map(|c| c.as_bytes()).collect();
-        line(b"cookie", &all.join(&b"; "[..]), buf);
+        encode::field(buf, b"cookie", &all.join(&b"; "[..]));
     }
     buf.extend_from_slice(b"\r\n");
-}
-
-fn line(name: &[u8], value: &[u8], buf: &mut Vec<u8>) {
-    for part in [name, b": ", value, b"\r\n"] {
-        buf.extend_from_slice(part);
-    }
 }
 
 #[cfg(test)]

@@ -22,12 +22,10 @@ const HEADER: usize = 9;
 
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
-
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
 const PING: u8 = 6;
 const GOAWAY: u8 = 7;
-
 const CONTINUATION: u8 = 9;
 
 const END_STREAM: u8 = 1;

@@ -342,6 +342,5 @@ fn take_content(stream: &ClientStream, scratch: &mut Scratch) {
 
 /// About how many bytes a head takes in lines.
 fn size(parts: &::http::request::Parts) -> usize {
-    let lines = parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4);
-    lines.sum::<usize>() + parts.uri.path().len() + 128
+    decode::lines_len(&parts.headers) + parts.uri.path().len() + 128
 }

@@ -117,8 +117,7 @@ impl Shared {
     /// stand for another while the connection was made.
     pub(super) fn has_room(&self, target: &Target, group: &Group) -> bool {
         let terms = &self.terms;
-        let same = terms.tls.as_ref().map(Arc::as_ptr) == group.tls.as_ref().map(Arc::as_ptr)
-            && terms.address == target.address;
+        let same = group.has_terms(terms.tls.as_ref()) && terms.address == target.address;
         let mut requests = self.requests.borrow_mut();
         let Some(requests) = requests.as_mut().filter(|_| same && !self.closing.get()) else {
             return false;

@@ -2,7 +2,6 @@
 
 use std::cell::{OnceCell, RefCell};
 use std::future::poll_fn;
-use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -141,10 +140,4 @@ enum Come {
 fn lost(error: &h2::Error) -> Lost {
     let refused = error.reason() == Some(Reason::REFUSED_STREAM);
     if refused || error.is_go_away() && error.is_remote() { Lost::Refused } else { Lost::Ended }
-}
-
-impl From<Lost> for io::Error {
-    fn from(_: Lost) -> Self {
-        io::ErrorKind::ConnectionReset.into()
-    }
 }
