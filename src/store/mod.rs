@@ -2,7 +2,7 @@
 //! a disk.
 //!
 //! [`schema`] holds the numbered steps from an empty file to the newest schema, [`acme`] accounts and
-//! certificates.
+//! certificates, [`catalog`] products, applications and their credentials, [`usage`] what they used.
 //!
 //! Invariants:
 //! - What was stored is on the disk when the call returns (a write-ahead log, synced at each commit).
@@ -10,7 +10,9 @@
 //! - A file of another program, or of a newer Tollgate, is left as it is.
 
 mod acme;
+mod catalog;
 mod schema;
+mod usage;
 
 use std::fmt;
 use std::fs::{self, OpenOptions};

@@ -3,7 +3,7 @@
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::StoreError;
+use super::{StoreError, catalog, usage};
 
 /// `toll` in ASCII: tells our files from other programs' (SQLite's `application_id`).
 const OURS: i32 = 0x746f_6c6c;
@@ -23,6 +23,8 @@ const STEPS: &[&str] = &[
          private_key TEXT NOT NULL,
          PRIMARY KEY (directory, name)
      ) STRICT;",
+    catalog::SCHEMA,
+    usage::SCHEMA,
 ];
 
 /// Whether this is a store, or an empty file that may become one. Changes nothing.

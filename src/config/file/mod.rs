@@ -8,7 +8,9 @@ mod acme;
 mod forward;
 mod limit;
 mod listener;
+mod plan;
 mod process;
+mod product;
 mod route;
 mod store;
 mod tls;
@@ -24,7 +26,12 @@ pub use acme::{Acme, ExternalAccount};
 pub use forward::Forward;
 pub use limit::Limit;
 pub use listener::{Http, Listener};
+pub use plan::{Period, Plan, PlanLimit, Price, Quota, UnitPrice};
 pub use process::{AccessLog, Admin, Forwarding, Log, Server};
+pub use product::{
+    Authentication, CredentialKind, CredentialPlaces, Lifecycle, MappingRule, Method, Metric,
+    Product,
+};
 pub use route::{
     ClientCertificateMatch, GrpcMatch, HeaderEdits, OneOrMore, Redirect, Respond, Route, Timeouts,
     ValueMatch, ValueTests,

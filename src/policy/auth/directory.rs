@@ -1,0 +1,111 @@
+//! Who is known: products, and applications by their credentials.
+//!
+//! A credential is found by a digest of what it is known by, keyed with a secret of the store: who
+//! reads memory or the store learns no key, and a lookup's time tells nothing of other keys.
+//! Immutable; one credential's change copies a few hundred others and shares the rest.
+
+use std::sync::Arc;
+
+use super::Product;
+use super::sharded::Sharded;
+use crate::config::file::CredentialKind;
+
+/// What a credential is known by, keyed and hashed (BLAKE3).
+pub type Digest = [u8; 32];
+
+/// The digest of what a credential of this kind is known by: of a `user_key` the key, of an
+/// `app_key` app_id and key, of `basic` the user, of a `certificate` its fingerprint or subject, of a
+/// `jwt` the verifier's name and the claim's value. Of several parts each is told from the next.
+pub fn digest(secret: &Digest, kind: CredentialKind, parts: &[&[u8]]) -> Digest {
+    let mut hasher = blake3::Hasher::new_keyed(secret);
+    hasher.update(&[kind as u8]);
+    for part in parts {
+        hasher.update(&(part.len() as u64).to_le_bytes());
+        hasher.update(part);
+    }
+    *hasher.finalize().as_bytes()
+}
+
+/// An application that may call: it, its account and its product are live.
+#[derive(Debug)]
+pub struct Application {
+    /// Id.
+    pub id: u64,
+    /// The product's slot in [`Directory::product`].
+    pub product: u32,
+    /// Id of its plan.
+    pub plan: u32,
+    /// Its public id (`app_id`).
+    pub app_id: Box<str>,
+    /// Whether calls get 403 (suspended or pending, it or its account).
+    pub suspended: bool,
+    /// From when on calls get 403, seconds since 1970.
+    pub ends_at: u64,
+    /// Field lines of its own that upstreams get, each with its CRLF.
+    pub lines: Box<[u8]>,
+}
+
+/// A credential.
+#[derive(Debug, Clone)]
+pub struct Credential {
+    /// Id.
+    pub id: u64,
+    /// Whose it is.
+    pub application: Arc<Application>,
+    /// From when on it is refused, seconds since 1970.
+    pub ends_at: u64,
+    /// Of `basic`: the password's hash (argon2, PHC string).
+    pub password: Option<Arc<str>>,
+}
+
+/// Who is known.
+#[derive(Clone)]
+pub struct Directory {
+    /// Digests are keyed with it.
+    pub secret: Digest,
+    products: Arc<[Option<Arc<Product>>]>,
+    credentials: Sharded<Credential>,
+}
+
+impl Directory {
+    /// Nobody.
+    pub fn empty(secret: Digest) -> Self {
+        Self { secret, products: Arc::new([]), credentials: Sharded::empty() }
+    }
+
+    /// The product in a slot; `None`: it is not there (any more).
+    pub fn product(&self, slot: u32) -> Option<&Arc<Product>> {
+        self.products.get(slot as usize)?.as_ref()
+    }
+
+    /// The credential with this digest.
+    pub fn credential(&self, digest: &Digest) -> Option<&Credential> {
+        self.credentials.value(digest)
+    }
+
+    /// How many credentials there are.
+    pub fn len(&self) -> usize {
+        self.credentials.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Puts a product into its slot, or takes it out.
+    pub fn set_product(&mut self, slot: u32, product: Option<Arc<Product>>) {
+        let mut products = self.products.to_vec();
+        let slot = slot as usize;
+        if products.len() <= slot {
+            products.resize(slot + 1, None);
+        }
+        products[slot] = product;
+        self.products = products.into();
+    }
+
+    /// Sets credentials, or removes them.
+    pub fn change(&mut self, changes: impl IntoIterator<Item = (Digest, Option<Credential>)>) {
+        self.credentials.change(changes);
+    }
+}
