@@ -15,6 +15,7 @@ use crate::config::{
     self, Balance, HostMatch, HttpProtocol, LimitKey, PathMatch, Settings, TargetAddress,
 };
 use crate::policy::Concurrency;
+use crate::policy::auth::Directory;
 use crate::policy::limit::Rule;
 use crate::policy::transform::{Edits, Forward as ForwardFields, Names, PathRewrite, Redirect};
 use crate::route::Table;
@@ -112,6 +113,7 @@ impl<'a> Plan<'a> {
             max_buffer_memory: settings.server.max_buffer_memory,
             access_log: settings.access_log.format,
             acme_tokens: material.tls.acme_tokens,
+            directory: Arc::new(Directory::empty([0; 32])),
             ids: Some(material.ids.hold.clone()),
         })
     }
@@ -330,17 +332,21 @@ impl<'a> Routes<'a> {
             names[..names.len() - usize::from(catch_all)].iter().map(String::as_str).collect();
         let names = Names { parameters: &parameters, catch_all };
         let scope = format!("route {}", route.name);
-        let limits = route.limits.iter().map(|limit| {
+        let rule = |limit: &config::Limit| {
             let parameter = match &limit.key {
                 LimitKey::PathParameter(name) => self.table.parameter_index(index, name),
                 _ => None,
             };
             Rule::new(&scope, limit, parameter)
-        });
+        };
+        let (of_applications, limits): (Vec<_>, Vec<_>) =
+            route.limits.iter().partition(|limit| limit.key == LimitKey::Application);
         let edits = Edits::compile(&route.response_headers, names)
             .map_err(|e| format!("response_headers: {e:?}"))?;
         let rules = RouteRules {
-            limits: limits.collect(),
+            access: None,
+            limits: limits.into_iter().map(rule).collect(),
+            application_limits: of_applications.into_iter().map(rule).collect(),
             max_concurrent: route.max_concurrent,
             max_concurrent_per_client: route.max_concurrent_per_client,
             response_edits: (!edits.is_empty()).then_some(edits),

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::Product;
 use super::sharded::Sharded;
 use crate::config::file::CredentialKind;
+use crate::policy::transform::FieldNames;
 
 /// What a credential is known by, keyed and hashed (BLAKE3).
 pub type Digest = [u8; 32];
@@ -63,6 +64,9 @@ pub struct Credential {
 pub struct Directory {
     /// Digests are keyed with it.
     pub secret: Digest,
+    /// Fields that upstreams get of any application's attributes, now or before: a client's own
+    /// never pass, since who has none could claim another's.
+    pub attributes: Arc<FieldNames>,
     products: Arc<[Option<Arc<Product>>]>,
     credentials: Sharded<Credential>,
 }
@@ -70,7 +74,8 @@ pub struct Directory {
 impl Directory {
     /// Nobody.
     pub fn empty(secret: Digest) -> Self {
-        Self { secret, products: Arc::new([]), credentials: Sharded::empty() }
+        let attributes = Arc::default();
+        Self { secret, attributes, products: Arc::new([]), credentials: Sharded::empty() }
     }
 
     /// The product in a slot; `None`: it is not there (any more).
@@ -106,6 +111,21 @@ impl Directory {
 
     /// Sets credentials, or removes them.
     pub fn change(&mut self, changes: impl IntoIterator<Item = (Digest, Option<Credential>)>) {
-        self.credentials.change(changes);
+        let attributes = &mut self.attributes;
+        self.credentials.change(changes.into_iter().inspect(|(_, credential)| {
+            if let Some(credential) = credential {
+                learn(attributes, &credential.application.lines);
+            }
+        }));
+    }
+}
+
+/// Notes the names of field lines.
+fn learn(names: &mut Arc<FieldNames>, lines: &[u8]) {
+    for line in lines.split(|byte| *byte == b'\n') {
+        let name = memchr::memchr(b':', line).map_or(&[][..], |colon| &line[..colon]);
+        if !name.is_empty() && !names.has(name) {
+            Arc::make_mut(names).add(name);
+        }
     }
 }
