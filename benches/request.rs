@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use tollgate::config::{self, AccessLogFormat};
+use tollgate::control::catalog::Slots;
 use tollgate::control::compile::{Material, Plan};
 use tollgate::control::tls::{InForce, Targets};
 use tollgate::http::h1::{Scan, parse_request, parse_response};
@@ -119,7 +120,7 @@ fn snapshot(text: &str) -> Snapshot {
         targets: Targets::default(),
         acme_tokens: Arc::default(),
     };
-    plan.compile(Material { generation: 1, ids: &ids, sockets, tls, max_connections: 1 })
+    plan.compile(Material { ids: &ids, sockets, tls, slots: &Slots::default(), max_connections: 1 })
         .expect("a snapshot")
 }
 

@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::catalog::Slots;
 use super::resolve::Addresses;
 use rustls::pki_types::ServerName;
 
@@ -20,7 +21,7 @@ use crate::policy::limit::Rule;
 use crate::policy::transform::{Edits, Forward as ForwardFields, Names, PathRewrite, Redirect};
 use crate::route::Table;
 use crate::snapshot::{
-    Action, Fixed, Forward, ForwardTo, Forwards, Listener, Route, RouteRules, Snapshot,
+    Access, Action, Fixed, Forward, ForwardTo, Forwards, Listener, Route, RouteRules, Snapshot,
 };
 use crate::stats::{self, Assignment, UpstreamEntry};
 use crate::upstream::balance::{self, Member};
@@ -28,14 +29,14 @@ use crate::upstream::{Address, Group, Target};
 
 /// What a snapshot is made of beside the settings.
 pub struct Material<'a> {
-    /// Counts up with each publication.
-    pub generation: u64,
     /// Stable ids of the names that [`Plan`] gave.
     pub ids: &'a Assignment,
     /// Sockets of each listener, in the settings' order.
     pub sockets: Vec<Arc<Vec<OwnedFd>>>,
     /// How each listener speaks TLS, in the same order.
     pub tls: InForce,
+    /// Where products stand in the directory.
+    pub slots: &'a Slots,
     /// Client connections of the node.
     pub max_connections: usize,
 }
@@ -77,7 +78,7 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// Compiles everything.
+    /// Compiles everything but the directory, which is not the configuration's; nobody is in it.
     ///
     /// # Errors
     /// What the checker let pass but a compiler refuses, named by its place.
@@ -85,7 +86,7 @@ impl<'a> Plan<'a> {
         let settings = self.settings;
         let table = Table::build(&settings.routes).map_err(|e| format!("routes: {e}"))?;
         let groups = self.groups(material.ids, &material.tls.targets)?;
-        let routes = Routes::new(settings, &table).compile(material.ids)?;
+        let routes = Routes::new(settings, &table, material.slots).compile(material.ids)?;
         let listeners = (settings.listeners.iter())
             .zip(&material.ids.directory.listeners)
             .zip(material.sockets)
@@ -97,13 +98,13 @@ impl<'a> Plan<'a> {
             .collect::<Result<_, String>>()?;
         let targets = groups.iter().flat_map(|g| g.targets.iter().map(|t| t.id)).collect();
         Ok(Snapshot {
-            generation: material.generation,
+            generation: 1,
             listeners,
-            table,
-            routes,
+            table: Arc::new(table),
+            routes: routes.into(),
             route_ids: material.ids.directory.routes.iter().map(|entry| entry.id).collect(),
-            groups,
-            targets,
+            groups: groups.into(),
+            targets: Arc::new(targets),
             limits: settings.limits.iter().map(|l| Rule::new("gateway", l, None)).collect(),
             rate_limit_fields: settings.rate_limit_fields,
             name: settings.server.name.as_str().into(),
@@ -296,17 +297,18 @@ struct Routes<'a> {
     shared: HashMap<String, Arc<Forward>>,
     settings: &'a Settings,
     table: &'a Table,
+    slots: &'a Slots,
     groups: HashMap<&'a str, usize>,
     forward: Arc<ForwardFields>,
 }
 
 impl<'a> Routes<'a> {
-    fn new(settings: &'a Settings, table: &'a Table) -> Self {
+    fn new(settings: &'a Settings, table: &'a Table, slots: &'a Slots) -> Self {
         let groups = settings.upstreams.keys().enumerate().map(|(i, n)| (n.as_str(), i)).collect();
         let name = &settings.server.name;
         let forward =
             Arc::new(ForwardFields::compile(&settings.forwarding, name, &Edits::default()));
-        Self { settings, table, groups, forward, shared: HashMap::new() }
+        Self { settings, table, slots, groups, forward, shared: HashMap::new() }
     }
 
     fn compile(mut self, ids: &Assignment) -> Result<Vec<Route>, String> {
@@ -344,7 +346,7 @@ impl<'a> Routes<'a> {
         let edits = Edits::compile(&route.response_headers, names)
             .map_err(|e| format!("response_headers: {e:?}"))?;
         let rules = RouteRules {
-            access: None,
+            access: self.access(route),
             limits: limits.into_iter().map(rule).collect(),
             application_limits: of_applications.into_iter().map(rule).collect(),
             max_concurrent: route.max_concurrent,
@@ -357,6 +359,15 @@ impl<'a> Routes<'a> {
             action: self.action(route, names)?,
             rules: (!rules.is_empty()).then(|| Box::new(rules)),
             max_body: route.max_body.unwrap_or(u64::MAX),
+        })
+    }
+
+    fn access(&self, route: &config::Route) -> Option<Access> {
+        let open = route.product.is_none() && route.allow.is_empty() && route.deny.is_empty();
+        (!open).then(|| Access {
+            product: route.product.as_ref().map(|name| self.slots.of(name)),
+            allow: route.allow.clone(),
+            deny: route.deny.clone(),
         })
     }
 

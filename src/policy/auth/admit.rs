@@ -1,6 +1,7 @@
 //! Who calls, and whether their plan lets them: from a request's head, the directory and the time.
 
-use super::directory::{Application, Credential, Digest, Directory, digest};
+use super::digest::{Digest, digest};
+use super::directory::{Application, Credential, Directory};
 use super::mapping::Hits;
 use super::places::Carrier;
 use super::product::{Plan, Product, Way};

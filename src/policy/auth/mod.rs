@@ -7,6 +7,7 @@
 mod admit;
 mod challenge;
 mod compile;
+mod digest;
 pub mod directory;
 mod few;
 pub mod mapping;
@@ -20,7 +21,8 @@ mod tests;
 
 pub use admit::{Admitted, Asked, Refusal, admit};
 pub use compile::{Definition, Mistake, attribute_lines};
-pub use directory::{Application, Credential, Digest, Directory, digest};
+pub use digest::{Digest, digest};
+pub use directory::{Application, Credential, Directory};
 pub use mapping::{Hit, Hits};
 pub use places::Carrier;
 pub use present::Presented;

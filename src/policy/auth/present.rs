@@ -39,6 +39,8 @@ impl Presented<'_> {
         if let Some(application) = application {
             out.extend_from_slice(b"X-Tollgate-Application: ");
             out.extend_from_slice(application.app_id.as_bytes());
+            out.extend_from_slice(b"\r\nX-Tollgate-Account: ");
+            out.extend_from_slice(itoa::Buffer::new().format(application.account).as_bytes());
             out.extend_from_slice(b"\r\n");
             out.extend_from_slice(&application.lines);
         }

@@ -58,6 +58,7 @@ fn directory(applications: &[(&str, Application, u64)]) -> Directory {
 fn application(id: u64, plan: u32) -> Application {
     Application {
         id,
+        account: 9,
         product: SLOT,
         plan,
         app_id: format!("app{id}").into(),
@@ -242,7 +243,8 @@ fn upstreams_are_told_who_calls_and_clients_cannot_say_it() {
     presented.append(&mut out);
     assert_eq!(
         String::from_utf8(out).unwrap(),
-        "X-Tollgate-Secret: s3cret\r\nX-Tollgate-Application: app1\r\nX-Tollgate-Plan: gold\r\n\
+        "X-Tollgate-Secret: s3cret\r\nX-Tollgate-Application: app1\r\nX-Tollgate-Account: 9\r\n\
+         X-Tollgate-Plan: gold\r\n\
          X-Tier: gold\r\n"
     );
     for name in ["X-API-Key", "x_api_key", "X-Tier", "x_tier", "X-Region", "X_REGION"] {
