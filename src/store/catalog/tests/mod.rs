@@ -441,6 +441,41 @@ fn a_full_disk_and_one_that_can_not_be_written_are_told_apart() {
 }
 
 #[test]
+fn one_who_writes_too_long_is_told_of() {
+    let (_folder, store) = store();
+    let other = rusqlite::Connection::open(store.path()).expect("the file");
+    other.execute_batch("BEGIN IMMEDIATE").expect("begun");
+    store.connection().busy_timeout(std::time::Duration::ZERO).expect("no patience");
+    let (kind, text) = refused(&store, |records| account(records, "acme"));
+    assert_eq!((kind, &text[..]), (ErrorKind::Busy, "another process holds the store"));
+    assert_eq!(read(&store, |records| records.counts()).accounts, 0);
+    other.execute_batch("ROLLBACK").expect("ended");
+    write(&store, |records| account(records, "acme"));
+}
+
+#[test]
+fn a_list_by_whose_it_is_is_not_sorted() {
+    let (_folder, store) = store();
+    let connection = store.connection();
+    for (table, condition) in [
+        ("applications", "account = 1"),
+        ("applications", "product = 1"),
+        ("applications", "product = 1 AND plan = 1"),
+        ("credentials", "application = 1"),
+        ("audit", "kind = 'account' AND object = 1"),
+    ] {
+        let query = format!(
+            "EXPLAIN QUERY PLAN SELECT * FROM {table} WHERE true AND {condition} AND id > 1
+             ORDER BY id LIMIT 9"
+        );
+        let mut statement = connection.prepare(&query).expect("a query");
+        let steps = statement.query_map([], |row| row.get::<_, String>(3)).expect("steps");
+        let steps = steps.collect::<rusqlite::Result<Vec<_>>>().expect("steps").join("\n");
+        assert!(steps.contains("USING INDEX") && !steps.contains("TEMP B-TREE"), "{steps}");
+    }
+}
+
+#[test]
 fn a_row_that_nobody_wrote_so_is_damage() {
     let (_folder, store) = store();
     let (product, ..) = one_of_each(&store);
