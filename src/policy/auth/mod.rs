@@ -4,9 +4,11 @@
 //! compiled for requests ([`product`]). Pure: the request's head, `now` and the directory are
 //! arguments; what needs the network comes back as a question.
 
+mod digest;
 pub mod directory;
 pub mod product;
 mod sharded;
 
-pub use directory::{Application, Credential, Digest, Directory, digest};
+pub use digest::{Digest, digest};
+pub use directory::{Application, Credential, Directory};
 pub use product::{Metric, Plan, Product};
