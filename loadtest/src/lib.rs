@@ -6,6 +6,7 @@
 pub mod options;
 pub mod scenario;
 
+pub mod keys;
 pub mod peer;
 pub mod template;
 

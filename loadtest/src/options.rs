@@ -8,9 +8,9 @@ Compares Tollgate with NGINX, HAProxy and a relay that parses nothing, all on on
 
 usage: compare [options]
 
-  --scenario LIST      get, policy, post, big64k, big1m, newconn, routes, latency, idle,
-                       tls, tls_handshake, tls_resume, tls_1m, tls_idle, h2, h2_h2c, grpc,
-                       websocket (comma-separated; default: all)
+  --scenario LIST      get, policy, keys, post, big64k, big1m, newconn, routes, latency,
+                       idle, tls, tls_handshake, tls_resume, tls_1m, tls_idle, h2, h2_h2c,
+                       grpc, websocket (comma-separated; default: all)
   --only LIST          only these: tollgate, relay, nginx, haproxy, or names given with --also
   --tollgate PATH      Tollgate's binary (default target/release/tollgate)
   --also NAME=PATH     another Tollgate binary beside it (repeatable)
@@ -35,9 +35,10 @@ usage: compare [options]
 ";
 
 /// The names of all scenarios, in the order they run.
-pub const SCENARIOS: [&str; 18] = [
+pub const SCENARIOS: [&str; 19] = [
     "get",
     "policy",
+    "keys",
     "post",
     "big64k",
     "big1m",

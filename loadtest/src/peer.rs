@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::client::Workload;
 use crate::engine::Engine;
+use crate::keys;
 use crate::machine::{self, ProcessClock};
 use crate::probe;
 use crate::template::{self, Setup, Values};
@@ -19,6 +20,8 @@ use crate::tls::Identity;
 const READY_WITHIN: Duration = Duration::from_secs(30);
 /// How long a proxy may take to stop before it is killed.
 const STOP_WITHIN: Duration = Duration::from_secs(2);
+/// The name of its configuration.
+pub const CONFIG: &str = "proxy.conf";
 /// Log bytes counted before their pages are given back.
 const PUNCH_EVERY: u64 = 8 << 20;
 
@@ -105,6 +108,12 @@ pub struct Peer {
     pub kind: Kind,
     /// Its port.
     pub port: u16,
+    /// Its admin listener's, where it is Tollgate and the setup has one.
+    pub admin: u16,
+    /// Where the program is.
+    pub program: PathBuf,
+    /// Directory of its configuration and logs.
+    pub dir: PathBuf,
     /// Its backend's index in the engine.
     pub backend: usize,
     /// Its processes' clocks.
@@ -133,8 +142,12 @@ impl Peer {
         fs::create_dir_all(&dir).map_err(|error| format!("{}: {error}", dir.display()))?;
         let log = place.log_dir.join(format!("{}-{backend}.log", spec.name));
         let Place { core, files, identity, .. } = place;
-        let values = Values { port, upstream, core, dir: &dir, log: &log, files, identity };
-        let config = dir.join("proxy.conf");
+        let admin = crate::net::free_port(port + 1).map_err(|error| error.to_string())?;
+        let values = Values { port, upstream, core, dir: &dir, log: &log, files, admin, identity };
+        let config = dir.join(CONFIG);
+        if setup == Setup::Keys {
+            fs::write(dir.join("keys.map"), keys::map(spec.kind)).map_err(|e| e.to_string())?;
+        }
         if let Some(text) = template::config(spec.kind, setup, &values) {
             fs::write(&config, text).map_err(|error| format!("{}: {error}", config.display()))?;
         }
@@ -155,6 +168,9 @@ impl Peer {
             name: spec.name.clone(),
             kind: spec.kind,
             port,
+            admin,
+            program: spec.program.clone(),
+            dir: dir.clone(),
             backend,
             clocks: Vec::new(),
             ready_after: Duration::ZERO,

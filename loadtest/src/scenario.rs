@@ -1,6 +1,7 @@
 //! The scenarios: what is set up, what is sent, what is compared. Here those of plain HTTP/1.1.
 
 mod idle;
+mod keys;
 mod protocols;
 
 use std::path::Path;
@@ -112,6 +113,7 @@ impl<'a> World<'a> {
         match scenario {
             "get" => self.get(),
             "policy" => self.policy(),
+            "keys" => self.keys(),
             "post" => self.post(),
             "big64k" => self.big("big64k", Size::Medium, "/files/64k", 64, 0.9),
             "big1m" => self.big("big1m", Size::Large, "/files/1m", 16, 1.0),

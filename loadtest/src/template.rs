@@ -13,6 +13,8 @@ pub enum Setup {
     Plain,
     /// A five-matcher route, two limits, header edits, the JSON access log.
     Policy,
+    /// An API key, a limit and, where there is such a thing, a quota for each application.
+    Keys,
     /// Big answers: each proxy's best way.
     Big,
     /// This many routes (Tollgate only).
@@ -57,6 +59,8 @@ pub struct Values<'a> {
     pub log: &'a Path,
     /// Open files that one process may have.
     pub files: u64,
+    /// Port of Tollgate's admin listener.
+    pub admin: u16,
     /// Certificate and key.
     pub identity: &'a Identity,
 }
@@ -72,6 +76,7 @@ pub fn config(kind: Kind, setup: Setup, values: &Values) -> Option<String> {
     let mut text = template
         .replace("@PORT@", &values.port.to_string())
         .replace("@UPSTREAM@", &values.upstream.to_string())
+        .replace("@ADMIN@", &values.admin.to_string())
         .replace("@CORE@", &values.core.to_string())
         .replace("@CORE_MASK@", &format!("1{}", "0".repeat(values.core)))
         .replace("@DIR@", &values.dir.display().to_string())
@@ -97,6 +102,7 @@ fn nginx(setup: Setup) -> &'static str {
     match setup {
         Setup::Plain | Setup::Routes(_) => include_str!("../configs/nginx-plain.conf"),
         Setup::Policy => include_str!("../configs/nginx-policy.conf"),
+        Setup::Keys => include_str!("../configs/nginx-keys.conf"),
         Setup::Big => include_str!("../configs/nginx-big.conf"),
         Setup::Tls => include_str!("../configs/nginx-tls.conf"),
         Setup::TlsBig => include_str!("../configs/nginx-tls-big.conf"),
@@ -112,6 +118,7 @@ fn haproxy(setup: Setup) -> &'static str {
             include_str!("../configs/haproxy-plain.conf")
         }
         Setup::Policy => include_str!("../configs/haproxy-policy.conf"),
+        Setup::Keys => include_str!("../configs/haproxy-keys.conf"),
         Setup::Big => include_str!("../configs/haproxy-big.conf"),
         Setup::Tls => include_str!("../configs/haproxy-tls.conf"),
         Setup::TlsBig => include_str!("../configs/haproxy-tls-big.conf"),
@@ -126,6 +133,7 @@ fn tollgate(setup: Setup) -> &'static str {
             include_str!("../configs/tollgate-plain.conf")
         }
         Setup::Policy => include_str!("../configs/tollgate-policy.conf"),
+        Setup::Keys => include_str!("../configs/tollgate-keys.conf"),
         Setup::Routes(_) => include_str!("../configs/tollgate-routes.conf"),
         Setup::Tls | Setup::TlsBig => include_str!("../configs/tollgate-tls.conf"),
         Setup::H2 => include_str!("../configs/tollgate-h2.conf"),
@@ -159,11 +167,13 @@ mod tests {
             dir: Path::new("/tmp/d"),
             log: Path::new("/tmp/l"),
             files: 1000,
+            admin: 3,
             identity: &identity,
         };
         let setups = [
             Setup::Plain,
             Setup::Policy,
+            Setup::Keys,
             Setup::Big,
             Setup::Routes(3),
             Setup::Tls,
