@@ -328,6 +328,9 @@ pub enum LimitKey {
     PathParameter(String),
     /// What the client's certificate says: its fingerprint or its subject.
     ClientCertificate(ClientAttribute),
+    /// The application that calls (the client address where none does); of routes only, and asked
+    /// after authentication.
+    Application,
     /// One bucket for the whole scope (route, listener or gateway).
     Route,
 }

@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::catalog::Slots;
 use super::resolve::Addresses;
 use rustls::pki_types::ServerName;
 
@@ -15,11 +16,12 @@ use crate::config::{
     self, Balance, HostMatch, HttpProtocol, LimitKey, PathMatch, Settings, TargetAddress,
 };
 use crate::policy::Concurrency;
+use crate::policy::auth::Directory;
 use crate::policy::limit::Rule;
 use crate::policy::transform::{Edits, Forward as ForwardFields, Names, PathRewrite, Redirect};
 use crate::route::Table;
 use crate::snapshot::{
-    Action, Fixed, Forward, ForwardTo, Forwards, Listener, Route, RouteRules, Snapshot,
+    Access, Action, Fixed, Forward, ForwardTo, Forwards, Listener, Route, RouteRules, Snapshot,
 };
 use crate::stats::{self, Assignment, UpstreamEntry};
 use crate::upstream::balance::{self, Member};
@@ -27,14 +29,14 @@ use crate::upstream::{Address, Group, Target};
 
 /// What a snapshot is made of beside the settings.
 pub struct Material<'a> {
-    /// Counts up with each publication.
-    pub generation: u64,
     /// Stable ids of the names that [`Plan`] gave.
     pub ids: &'a Assignment,
     /// Sockets of each listener, in the settings' order.
     pub sockets: Vec<Arc<Vec<OwnedFd>>>,
     /// How each listener speaks TLS, in the same order.
     pub tls: InForce,
+    /// Where products stand in the directory.
+    pub slots: &'a Slots,
     /// Client connections of the node.
     pub max_connections: usize,
 }
@@ -76,7 +78,7 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// Compiles everything.
+    /// Compiles everything but the directory, which is not the configuration's; nobody is in it.
     ///
     /// # Errors
     /// What the checker let pass but a compiler refuses, named by its place.
@@ -84,7 +86,7 @@ impl<'a> Plan<'a> {
         let settings = self.settings;
         let table = Table::build(&settings.routes).map_err(|e| format!("routes: {e}"))?;
         let groups = self.groups(material.ids, &material.tls.targets)?;
-        let routes = Routes::new(settings, &table).compile(material.ids)?;
+        let routes = Routes::new(settings, &table, material.slots).compile(material.ids)?;
         let listeners = (settings.listeners.iter())
             .zip(&material.ids.directory.listeners)
             .zip(material.sockets)
@@ -96,13 +98,13 @@ impl<'a> Plan<'a> {
             .collect::<Result<_, String>>()?;
         let targets = groups.iter().flat_map(|g| g.targets.iter().map(|t| t.id)).collect();
         Ok(Snapshot {
-            generation: material.generation,
+            generation: 1,
             listeners,
-            table,
-            routes,
+            table: Arc::new(table),
+            routes: routes.into(),
             route_ids: material.ids.directory.routes.iter().map(|entry| entry.id).collect(),
-            groups,
-            targets,
+            groups: groups.into(),
+            targets: Arc::new(targets),
             limits: settings.limits.iter().map(|l| Rule::new("gateway", l, None)).collect(),
             rate_limit_fields: settings.rate_limit_fields,
             name: settings.server.name.as_str().into(),
@@ -112,6 +114,7 @@ impl<'a> Plan<'a> {
             max_buffer_memory: settings.server.max_buffer_memory,
             access_log: settings.access_log.format,
             acme_tokens: material.tls.acme_tokens,
+            directory: Arc::new(Directory::empty([0; 32])),
             ids: Some(material.ids.hold.clone()),
         })
     }
@@ -294,17 +297,18 @@ struct Routes<'a> {
     shared: HashMap<String, Arc<Forward>>,
     settings: &'a Settings,
     table: &'a Table,
+    slots: &'a Slots,
     groups: HashMap<&'a str, usize>,
     forward: Arc<ForwardFields>,
 }
 
 impl<'a> Routes<'a> {
-    fn new(settings: &'a Settings, table: &'a Table) -> Self {
+    fn new(settings: &'a Settings, table: &'a Table, slots: &'a Slots) -> Self {
         let groups = settings.upstreams.keys().enumerate().map(|(i, n)| (n.as_str(), i)).collect();
         let name = &settings.server.name;
         let forward =
             Arc::new(ForwardFields::compile(&settings.forwarding, name, &Edits::default()));
-        Self { settings, table, groups, forward, shared: HashMap::new() }
+        Self { settings, table, slots, groups, forward, shared: HashMap::new() }
     }
 
     fn compile(mut self, ids: &Assignment) -> Result<Vec<Route>, String> {
@@ -330,17 +334,21 @@ impl<'a> Routes<'a> {
             names[..names.len() - usize::from(catch_all)].iter().map(String::as_str).collect();
         let names = Names { parameters: &parameters, catch_all };
         let scope = format!("route {}", route.name);
-        let limits = route.limits.iter().map(|limit| {
+        let rule = |limit: &config::Limit| {
             let parameter = match &limit.key {
                 LimitKey::PathParameter(name) => self.table.parameter_index(index, name),
                 _ => None,
             };
             Rule::new(&scope, limit, parameter)
-        });
+        };
+        let (of_applications, limits): (Vec<_>, Vec<_>) =
+            route.limits.iter().partition(|limit| limit.key == LimitKey::Application);
         let edits = Edits::compile(&route.response_headers, names)
             .map_err(|e| format!("response_headers: {e:?}"))?;
         let rules = RouteRules {
-            limits: limits.collect(),
+            access: self.access(route),
+            limits: limits.into_iter().map(rule).collect(),
+            application_limits: of_applications.into_iter().map(rule).collect(),
             max_concurrent: route.max_concurrent,
             max_concurrent_per_client: route.max_concurrent_per_client,
             response_edits: (!edits.is_empty()).then_some(edits),
@@ -351,6 +359,15 @@ impl<'a> Routes<'a> {
             action: self.action(route, names)?,
             rules: (!rules.is_empty()).then(|| Box::new(rules)),
             max_body: route.max_body.unwrap_or(u64::MAX),
+        })
+    }
+
+    fn access(&self, route: &config::Route) -> Option<Access> {
+        let open = route.product.is_none() && route.allow.is_empty() && route.deny.is_empty();
+        (!open).then(|| Access {
+            product: route.product.as_ref().map(|name| self.slots.of(name)),
+            allow: route.allow.clone(),
+            deny: route.deny.clone(),
         })
     }
 

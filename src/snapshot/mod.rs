@@ -1,11 +1,12 @@
-//! What control publishes and workers load: the configuration compiled for requests. Immutable;
-//! a request takes one and keeps it to its log line.
+//! What control publishes and workers load: the configuration compiled for requests, and who may
+//! call. Immutable; a request takes one and keeps it to its log line.
 
 mod forwards;
 
 pub use forwards::{ForwardTo, Forwards};
 
 use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
@@ -16,30 +17,33 @@ use crate::config::{
     ListenerMode, RateLimitFields,
 };
 use crate::policy::Concurrency;
+use crate::policy::auth::Directory;
 use crate::policy::limit::Rule;
 use crate::policy::transform::{Edits, Forward as ForwardFields, PathRewrite, Redirect};
 use crate::route;
 use crate::stats::Hold;
 use crate::upstream::Group;
 
-/// Everything a request needs to know.
+/// Everything a request needs to know. A copy shares nearly all of it: a new directory, say, does not
+/// cost what a hundred thousand routes do.
+#[derive(Clone)]
 pub struct Snapshot {
     /// Counts up with each publication, from 1.
     pub generation: u64,
     /// Listeners, each with its sockets.
     pub listeners: Vec<Arc<Listener>>,
     /// Which route a request takes; its indices are those of `routes`.
-    pub table: route::Table,
+    pub table: Arc<route::Table>,
     /// Routes.
-    pub routes: Vec<Route>,
+    pub routes: Arc<[Route]>,
     /// Their stable ids; apart, so that a route's counters can be fetched while it itself is.
-    pub route_ids: Vec<u32>,
+    pub route_ids: Arc<[u32]>,
     /// Upstreams.
-    pub groups: Vec<Group>,
+    pub groups: Arc<[Group]>,
     /// Stable ids of all targets in `groups`.
-    pub targets: HashSet<u32>,
+    pub targets: Arc<HashSet<u32>>,
     /// Limits of the whole gateway.
-    pub limits: Vec<Rule>,
+    pub limits: Arc<[Rule]>,
     /// Which rate-limit fields are sent.
     pub rate_limit_fields: RateLimitFields,
     /// Name in Via and Proxy-Status.
@@ -56,6 +60,9 @@ pub struct Snapshot {
     pub access_log: crate::config::AccessLogFormat,
     /// What an ACME server is answered, by its tokens (RFC 8555 section 8.3); empty while none asks.
     pub acme_tokens: Arc<HashMap<Box<str>, Box<str>>>,
+    /// Products, and who may call them.
+    /// Products, and applications by their credentials.
+    pub directory: Arc<Directory>,
     /// Keeps the stable ids used here from being given to other names.
     pub ids: Option<Arc<Hold>>,
 }
@@ -135,14 +142,37 @@ const _: () = assert!(size_of::<Route>() == 64);
 /// The rules of a route that has any.
 #[derive(Default)]
 pub struct RouteRules {
-    /// Limits of this route.
+    /// Who may call.
+    pub access: Option<Access>,
+    /// Limits of this route that are asked before it is known who calls.
     pub limits: Vec<Rule>,
+    /// Those that are kept for applications.
+    pub application_limits: Vec<Rule>,
     /// Requests in flight.
     pub max_concurrent: Option<u32>,
     /// Requests in flight of one client.
     pub max_concurrent_per_client: Option<u32>,
     /// Edits of response fields.
     pub response_edits: Option<Edits>,
+}
+
+/// Who may call a route.
+#[derive(Default)]
+pub struct Access {
+    /// The slot of its product in [`Snapshot::directory`].
+    pub product: Option<u32>,
+    /// Networks that clients must be of; empty: any.
+    pub allow: Vec<IpNet>,
+    /// Networks that they must not be of, whatever `allow` says.
+    pub deny: Vec<IpNet>,
+}
+
+impl Access {
+    /// Whether a client of this address may call at all.
+    pub fn lets_in(&self, client: IpAddr) -> bool {
+        let among = |networks: &[IpNet]| networks.iter().any(|network| network.contains(&client));
+        !among(&self.deny) && (self.allow.is_empty() || among(&self.allow))
+    }
 }
 
 /// What happens with a request.
@@ -198,7 +228,9 @@ pub struct Fixed {
 impl RouteRules {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.limits.is_empty()
+        self.access.is_none()
+            && self.limits.is_empty()
+            && self.application_limits.is_empty()
             && self.max_concurrent.is_none()
             && self.max_concurrent_per_client.is_none()
             && self.response_edits.is_none()
@@ -206,9 +238,19 @@ impl RouteRules {
 }
 
 impl Route {
-    /// Limits of this route.
+    /// Who may call.
+    pub fn access(&self) -> Option<&Access> {
+        self.rules.as_ref()?.access.as_ref()
+    }
+
+    /// Limits of this route that are asked before it is known who calls.
     pub fn limits(&self) -> &[Rule] {
         self.rules.as_ref().map_or(&[], |rules| &rules.limits)
+    }
+
+    /// Those that are kept for applications.
+    pub fn application_limits(&self) -> &[Rule] {
+        self.rules.as_ref().map_or(&[], |rules| &rules.application_limits)
     }
 
     /// How many requests may be in flight.

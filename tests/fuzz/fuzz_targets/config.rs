@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use libfuzzer_sys::fuzz_target;
 use tollgate::config::{self, Settings, Severity};
+use tollgate::control::catalog::Slots;
 use tollgate::control::compile::{Material, Plan};
 use tollgate::control::tls::{InForce, Targets};
 use tollgate::stats::Registry;
@@ -19,7 +20,7 @@ fn compile(settings: &Settings) {
         targets: Targets::default(),
         acme_tokens: Arc::default(),
     };
-    let material = Material { generation: 1, ids: &ids, sockets, tls, max_connections: 1 };
+    let material = Material { ids: &ids, sockets, tls, slots: &Slots::default(), max_connections: 1 };
     if let Ok(snapshot) = plan.compile(material) {
         assert_eq!(snapshot.routes.len(), settings.routes.len());
         assert_eq!(snapshot.listeners.len(), settings.listeners.len());
