@@ -174,7 +174,7 @@ fn longer(text: &str, most: usize) -> Option<Refusal> {
 
 fn dates(product: &Product, notes: &mut Notes) {
     let mut date = |key: &'static str, text: Option<&str>| {
-        let at = text.map(timestamp);
+        let at = text.map(|text| timestamp(text).filter(|at| at.as_second() >= 0));
         if at == Some(None) {
             let message = format!("{:?} is not a date and time", text.unwrap_or_default());
             notes.error(key, message, "write one like \"2026-07-01T00:00:00Z\" (RFC 3339)");
@@ -188,6 +188,10 @@ fn dates(product: &Product, notes: &mut Notes) {
     {
         let message = "it stops before it is deprecated (RFC 8594, RFC 9745)";
         notes.error("sunset", message, "write a date after `deprecated_at`");
+    }
+    if product.state == Lifecycle::Deprecated && product.deprecated_at.is_none() {
+        let help = "write `deprecated_at`: clients are told (RFC 9745)";
+        notes.error("state", "a deprecated product says since when it is", help);
     }
     if matches!(product.state, Lifecycle::Draft | Lifecycle::Published) {
         for (key, date) in [("deprecated_at", deprecated), ("sunset", sunset)] {
@@ -219,6 +223,8 @@ struct Names<'p> {
     metrics: HashSet<&'p str>,
     /// Methods.
     methods: HashSet<&'p str>,
+    /// The most that a mapping rule adds to each at once.
+    increments: HashMap<&'p str, u32>,
 }
 
 impl<'p> Names<'p> {
@@ -251,7 +257,12 @@ impl<'p> Names<'p> {
                 methods.insert(method.name.as_str());
             }
         });
-        let names = Self { metrics, methods };
+        let mut increments = HashMap::new();
+        for rule in &product.mapping_rules {
+            let most = increments.entry(rule.metric.as_str()).or_insert(rule.increment);
+            *most = rule.increment.max(*most);
+        }
+        let names = Self { metrics, methods, increments };
         notes.within("methods", |notes| {
             for (position, method) in product.methods.iter().enumerate() {
                 notes.within(position, |notes| names.parent(method.metric.as_deref(), notes));
@@ -291,5 +302,106 @@ fn name<'p>(
     } else if let Some(other) = first.insert(name, kind) {
         let message = format!("{name:?} is there already: {other}");
         notes.error("name", message, "give each metric and method a name of its own");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::file::{MappingRule, Method, Plan, PlanLimit};
+    use crate::config::pointer;
+
+    fn said(remarks: &[Remark]) -> Vec<String> {
+        remarks
+            .iter()
+            .map(|remark| format!("{}: {}", pointer(&remark.at), remark.message))
+            .collect()
+    }
+
+    fn of_json(text: &str) -> Vec<String> {
+        said(&mistakes("orders", &serde_json::from_str(text).expect("a product")))
+    }
+
+    #[test]
+    fn a_product_without_a_word_is_right() {
+        assert_eq!(of_json("{}"), [""; 0]);
+        assert_eq!(
+            said(&mistakes("Orders", &Product::default())),
+            [": a product's name holds lower-case letters, digits, `-` and `_`"]
+        );
+    }
+
+    #[test]
+    fn a_body_is_told_what_it_lacks() {
+        let text = r#"{
+        "metrics": [{}],
+        "mapping_rules": [{"metric": "hit", "increment": 1000001}],
+        "plans": {"a/b": {"limits": [{"burst": 0}], "quotas": [{}], "price": {"units": [{}]}}}
+    }"#;
+        assert_eq!(
+            of_json(text),
+            [
+                "/metrics/0/name: a name is empty",
+                "/mapping_rules/0/method: \"\" is not a method",
+                "/mapping_rules/0/pattern: \"\" does not begin with `/`",
+                "/mapping_rules/0/metric: there is no metric or method \"hit\"",
+                "/mapping_rules/0/increment: 1000001 is out of range",
+                "/plans/a~1b: a plan's name holds letters, digits, `-`, `_` and `.`",
+                "/plans/a~1b/limits/0/rate: a limit has a rate",
+                "/plans/a~1b/quotas/0/period: a quota has a period",
+                "/plans/a~1b/quotas/0/max: a quota has a `max`",
+                "/plans/a~1b/price/currency: \"\" is no code of a currency (ISO 4217)",
+                "/plans/a~1b/price/units/0/price: \"\" is no decimal number of at least 0",
+            ]
+        );
+    }
+
+    #[test]
+    fn much_of_anything_is_refused_in_time() {
+        let method = |n: usize| Method { name: format!("m{n}"), ..Method::default() };
+        let mut product = Product {
+            methods: (0..=PRODUCT_METRICS_MAX).map(method).collect(),
+            ..Product::default()
+        };
+        let limit = PlanLimit { metric: "nothing".into(), ..PlanLimit::default() };
+        let limits = vec![limit; 2000];
+        product.plans.insert("a".into(), Plan { limits, ..Plan::default() });
+        let remarks = mistakes("orders", &product);
+        assert!(remarks.len() <= crate::limits::CONFIG_MAX_DIAGNOSTICS, "{}", remarks.len());
+        assert!(remarks[0].message.contains("are too many"), "{:?}", remarks[0]);
+    }
+
+    #[test]
+    fn warnings_do_not_crowd_out_a_mistake() {
+        let rule = |pattern: &str| MappingRule {
+            method: "GET".into(),
+            pattern: pattern.into(),
+            ..Default::default()
+        };
+        let mut mapping_rules = vec![rule("/*"); 600];
+        mapping_rules.push(rule("wrong"));
+        let product = Product { mapping_rules, ..Product::default() };
+        let remarks = mistakes("orders", &product);
+        assert!(remarks.iter().any(|remark| remark.severity == Severity::Error));
+    }
+
+    #[test]
+    fn dates_are_those_of_rfc_3339() {
+        for text in
+            ["2026-07-01T00:00:00Z", "2026-07-01T00:00:00.5+02:00", "2024-02-29T23:59:59-05:30"]
+        {
+            assert!(timestamp(text).is_some(), "{text}");
+        }
+        for text in [
+            "2026-07-01",
+            "2026-07-01T00:00Z",
+            "2026-07-01 00:00:00Z",
+            "2026-07-01T00:00:00",
+            "2026-07-01T00:00:00[UTC]",
+            "2026-02-29T00:00:00Z",
+            "+002026-07-01T00:00:00Z",
+        ] {
+            assert!(timestamp(text).is_none(), "{text}");
+        }
     }
 }

@@ -56,7 +56,7 @@ fn limits(plan: &Plan, names: &Names<'_>, notes: &mut Notes) {
     for (position, written) in plan.limits.iter().enumerate() {
         notes.within(position, |notes| {
             metric(&written.metric, plan, names, notes);
-            rate(written, notes);
+            rate(written, names, notes);
             let window = (&written.metric, written.rate.map(|rate| rate.per));
             if window.1.is_some() && !seen.insert(window) {
                 let message = format!("{:?} has a limit of this period already", written.metric);
@@ -74,7 +74,7 @@ fn limits(plan: &Plan, names: &Names<'_>, notes: &mut Notes) {
     }
 }
 
-fn rate(written: &PlanLimit, notes: &mut Notes) {
+fn rate(written: &PlanLimit, names: &Names<'_>, notes: &mut Notes) {
     let Some(rate) = written.rate else {
         notes.error("rate", "a limit has a rate", "write one like \"100/m\"");
         return;
@@ -86,6 +86,13 @@ fn rate(written: &PlanLimit, notes: &mut Notes) {
     } else if let Some(mistake) = limit::rate_mistake(rate, burst) {
         let key = if mistake.of_burst && written.burst.is_some() { "burst" } else { "rate" };
         notes.error(key, mistake.message, mistake.help);
+    } else if let Some(most) = names.increments.get(written.metric.as_str())
+        && u64::from(*most) > burst
+    {
+        let key = if written.burst.is_some() { "burst" } else { "rate" };
+        let message =
+            format!("a mapping rule adds {most} at once: the limit never lets it through");
+        notes.error(key, message, format!("write burst = {most} or more"));
     }
 }
 

@@ -12,7 +12,7 @@ use super::Imported;
 use super::findings::{Findings, product_name, shortened, slug};
 use super::source::{At, read};
 use crate::config::Remark;
-use crate::config::file::{Lifecycle, MappingRule, Method, Product};
+use crate::config::file::{MappingRule, Method, Product};
 use crate::limits::{
     CONFIG_MAX_NAME, IMPORT_MAX_SERVERS, PRODUCT_DESCRIPTION_MAX, PRODUCT_TITLE_MAX,
 };
@@ -33,7 +33,7 @@ pub fn from_openapi(bytes: &[u8]) -> Result<Imported, Vec<Remark>> {
     version(&top, &mut findings);
     let mut product = about(&top, &mut findings);
     let operations = operations(&top, &file, &mut findings);
-    life(&operations, &mut product, &mut findings);
+    life(&operations, &top, &mut findings);
     security::read(&top, &file, &operations, &mut product, &mut findings);
     count(operations, &mut product, &mut findings);
     let name = product_name(product.title.as_deref().unwrap_or_default());
@@ -128,10 +128,11 @@ fn bases(of: &At<'_>, findings: &mut Findings) -> Option<Vec<String>> {
     (!bases.is_empty()).then_some(bases)
 }
 
-/// Products are deprecated as a whole.
-fn life(operations: &[Operation<'_>], product: &mut Product, findings: &mut Findings) {
+/// Products are deprecated as a whole, and say since when.
+fn life(operations: &[Operation<'_>], top: &At<'_>, findings: &mut Findings) {
     if !operations.is_empty() && operations.iter().all(|operation| operation.deprecated) {
-        product.state = Lifecycle::Deprecated;
+        let help = "write state = \"deprecated\", and `deprecated_at`";
+        findings.warning(top, "all operations are deprecated, and nothing says since when", help);
         return;
     }
     for operation in operations.iter().filter(|operation| operation.deprecated) {

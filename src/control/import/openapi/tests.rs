@@ -1,5 +1,5 @@
 use super::*;
-use crate::config::file::Authentication;
+use crate::config::file::{Authentication, Lifecycle};
 use crate::config::{Severity, pointer, product_mistakes};
 
 fn said(remarks: &[Remark]) -> Vec<String> {
@@ -103,10 +103,11 @@ fn other_versions_are_refused() {
 }
 
 #[test]
-fn an_api_of_deprecated_operations_is_deprecated() {
+fn an_api_of_deprecated_operations_wants_a_date() {
     let text = "openapi: 3.0.0\npaths: { /a: { get: { deprecated: true } } }";
     let read = from_openapi(text.as_bytes()).expect("a product");
-    assert_eq!((read.name.as_str(), read.product.state), ("api", Lifecycle::Deprecated));
+    assert_eq!((read.name.as_str(), read.product.state), ("api", Lifecycle::Published));
+    assert!(said(&read.remarks)[0].contains("all operations are deprecated"));
 }
 
 #[test]
