@@ -421,3 +421,110 @@ fn secret_line(secret: &str) -> Box<[u8]> {
         secret => format!("X-Tollgate-Secret: {secret}\r\n").into_bytes().into(),
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::http::{Field, Known, Span};
+
+    /// The words of a product, with ids by the order of names.
+    pub(in crate::policy::auth) fn compiled(words: &str) -> Result<Product, Vec<Mistake>> {
+        let product: file::Product = toml::from_str(words).expect("words of a product");
+        let names = ["hits".to_owned()].into_iter();
+        let names = names.chain(product.metrics.iter().map(|metric| metric.name.clone()));
+        let names = names.chain(product.methods.iter().map(|method| method.name.clone()));
+        let metrics: BTreeMap<String, u32> = names.zip(10..).collect();
+        let plans: BTreeMap<String, u32> = product.plans.keys().cloned().zip(1..).collect();
+        let (name, product, secret) = ("shop", &product, "s3cret");
+        Product::compile(&Definition {
+            id: 5,
+            name,
+            product,
+            metrics: &metrics,
+            plans: &plans,
+            secret,
+        })
+    }
+
+    #[test]
+    fn notices_tell_since_when_and_until_when() {
+        let product = compiled(
+            "state = \"deprecated\"\ndeprecated_at = \"2026-01-01T00:00:00Z\"\n\
+             sunset = \"2027-01-01T01:00:00+01:00\"",
+        );
+        assert_eq!(
+            &*product.unwrap().notice,
+            b"Deprecation: @1767225600\r\nSunset: Fri, 01 Jan 2027 00:00:00 GMT\r\n"
+        );
+    }
+
+    #[test]
+    fn answers_tell_by_how_much_metrics_grow() {
+        let product = compiled("metrics = [{ name = \"tokens\", response_header = \"X-Tokens\" }]");
+        let product = product.unwrap();
+        let read = |value: &str| {
+            let buf = format!("x-tokens{value}");
+            let (name, value) = (Span::new(0, 8), Span::new(8, buf.len()));
+            let field = Field { name, value, known: Known::Other, hop: false };
+            let mut grown = Vec::new();
+            product.read_amounts(&[field], buf.as_bytes(), &mut grown);
+            grown
+        };
+        assert_eq!(read("42"), [(1, 42)]);
+        for nothing in ["", "0", "-1", "+1", "1.5", "x", "99999999999999999999"] {
+            assert_eq!(read(nothing), [], "{nothing}");
+        }
+        assert!(product.counted_names.has(b"X-Tokens"));
+    }
+
+    #[test]
+    fn mistakes_are_all_told_with_their_place() {
+        let words = r#"
+            state = "deprecated"
+            sunset = "tomorrow"
+            authentication = { any_of = ["password"], anonymous_plan = "none" }
+            credentials = { user_key = ["cookie:x"] }
+            metrics = [{ name = "bytes" }, { name = "bytes" }]
+            methods = [{ name = "list", metric = "nothing" }]
+            mapping_rules = [
+                { method = "GET", pattern = "orders", metric = "list" },
+                { method = "GET", pattern = "/", metric = "nothing" },
+                { method = "GET", pattern = "/", metric = "bytes", increment = 50 },
+            ]
+            [plans.p]
+            methods = ["bytes"]
+            time_zone = "Mars/Olympus"
+            limits = [{ metric = "x", rate = "1/s" }, { metric = "bytes", rate = "10/s" }, {}]
+            attributes = { X-Tollgate-Plan = "gold", Host = "a", x = "a\nb", "a b" = "" }
+            [plans.q]
+            quotas = [{ metric = "hits", period = "month" }]
+        "#;
+        let wrong = compiled(words).unwrap_err();
+        let mut places: Vec<&str> = wrong.iter().map(|mistake| mistake.at.as_str()).collect();
+        places.sort_unstable();
+        assert_eq!(
+            places,
+            [
+                "authentication.anonymous_plan",
+                "authentication.any_of[0]",
+                "credentials.user_key[0]",
+                "deprecated_at",
+                "mapping_rules[0].pattern",
+                "mapping_rules[1].metric",
+                "methods[0].metric",
+                "metrics[1].name",
+                "plans.p.attributes.Host",
+                "plans.p.attributes.X-Tollgate-Plan",
+                "plans.p.attributes.a b",
+                "plans.p.attributes.x",
+                "plans.p.limits[0].metric",
+                "plans.p.limits[1].burst",
+                "plans.p.limits[2].rate",
+                "plans.p.methods[0]",
+                "plans.p.time_zone",
+                "plans.q.quotas[0]",
+                "sunset",
+            ]
+        );
+    }
+}

@@ -16,8 +16,6 @@ pub mod places;
 pub mod present;
 pub mod product;
 mod sharded;
-#[cfg(test)]
-mod tests;
 
 pub use admit::{Admitted, Asked, Refusal, admit};
 pub use compile::{Definition, Mistake, attribute_lines};

@@ -5,7 +5,7 @@
 
 use crate::config::RateLimitFields;
 
-use super::lease::whole_seconds;
+use super::judgement::whole_seconds;
 use super::member::{number, parameter};
 use super::{Judgement, Rule, Standing};
 

@@ -1,59 +1,11 @@
 //! A worker's share of the buckets, and the judging of a request.
 
-use crate::limits::{
-    LEASE_ENTRIES, LEASE_MAX, LEASE_TICK_NS, LEASES_PER_TICK, RULES_AT_HAND, TABLE_TRIES,
-};
+use crate::limits::{LEASE_ENTRIES, LEASE_TICK_NS, LEASES_PER_TICK, RULES_AT_HAND};
 
-use super::bucket::{Bucket, Lease, Terms, nanoseconds, steps};
-use super::table::Position;
+use super::bucket::{Terms, steps};
+use super::entry::{Entry, Refusal, change};
+use super::judgement::{Judgement, admitted, is_tighter, limited};
 use super::{Charge, KeySource, Rule, Shared};
-
-/// How a client stands with the limit that leaves it least.
-#[derive(Debug, Clone, Copy)]
-pub struct Standing<'r> {
-    /// The limit.
-    pub rule: &'r Rule,
-    /// Tokens that may be had now, by what this core knows; what other cores did since it last
-    /// asked the authority is missing.
-    pub remaining: u64,
-    /// Admitted: whole seconds until the bucket is full. Refused: until there is a token. Rounded
-    /// up, so at least 1.
-    pub reset: u64,
-}
-
-/// What the limits say to a request.
-#[derive(Debug, Clone, Copy)]
-pub enum Judgement<'r> {
-    /// Every limit admitted it; `None`: it has no limits.
-    Allowed(Option<Standing<'r>>),
-    /// A limit refused it, and it took nothing from the others: 429.
-    Limited {
-        /// How it stands with that limit.
-        standing: Standing<'r>,
-        /// Until that limit has a token, ns (unless others take it).
-        retry_after_ns: u64,
-    },
-    /// All places for this limit's bucket are taken by buckets in debt. Admitting would be
-    /// uncounted, so it is refused: 503.
-    TableFull(&'r Rule),
-}
-
-impl<'r> Judgement<'r> {
-    /// Both, where the second was asked after the first had allowed.
-    pub fn and(self, second: Self) -> Self {
-        match (self, second) {
-            (Self::Allowed(Some(first)), Self::Allowed(Some(second))) => {
-                let part = |a: Standing<'_>, b: Standing<'_>| {
-                    u128::from(a.remaining) * u128::from(b.rule.burst)
-                };
-                let second_is_tighter = part(second, first) < part(first, second);
-                Self::Allowed(Some(if second_is_tighter { second } else { first }))
-            }
-            (first, Self::Allowed(None)) => first,
-            (_, second) => second,
-        }
-    }
-}
 
 /// One worker's leases and the refusals it knows of. Plain memory of a fixed size.
 ///
@@ -68,39 +20,7 @@ pub struct Local {
     share: u64,
 }
 
-/// One key's lease. A cache line.
-#[derive(Debug, Clone, Copy, Default)]
-#[repr(align(64))]
-struct Entry {
-    hash: u64,
-    /// Under which the lease was granted.
-    terms: Terms,
-    /// The bucket's level when this core last looked, its own lease included; steps.
-    level: u64,
-    /// How far its spending reaches (see [`Lease::reach`]), steps.
-    reach: u64,
-    /// When this core last looked, steps.
-    looked: u64,
-    position: Position,
-    /// Tokens that may be spent.
-    left: u16,
-    /// Tokens of the lease that were spent; not reported yet.
-    spent: u16,
-    /// Tokens to ask for next time.
-    batch: u16,
-    /// Whether it is in [`Local::held`].
-    listed: bool,
-}
-
-const _: () = assert!(size_of::<Entry>() == 64);
 const _: () = assert!(LEASE_ENTRIES.is_power_of_two() && LEASE_ENTRIES <= 1 << 16);
-
-/// Why a token was not to be had.
-enum Refusal {
-    /// None for that many steps.
-    Wait(u64),
-    Full,
-}
 
 impl Local {
     /// For one of `workers` workers that share a [`Shared`].
@@ -302,181 +222,17 @@ impl Local {
     }
 }
 
-impl Entry {
-    fn new(hash: u64, terms: Terms) -> Self {
-        Self { hash, terms, batch: 1, ..Self::default() }
-    }
-
-    /// Tokens that the authority counts as lent to this core.
-    fn lent(&self) -> u16 {
-        self.left + self.spent
-    }
-
-    /// Room in the bucket as far as this core knows, its own tokens included; steps.
-    fn room(&self, now: u64) -> u64 {
-        let own = self.terms.interval.saturating_mul(u64::from(self.left));
-        let level = self.level.max(self.reach).max(now.saturating_add(own));
-        now.saturating_add(self.terms.brim).saturating_sub(level).saturating_add(own)
-    }
-
-    /// What it reports.
-    fn lease(&self) -> Lease {
-        Lease { held: self.lent(), left: self.left, reach: self.reach }
-    }
-
-    /// Spends tokens of the lease, which has as many. Of those that go at once the first reaches
-    /// farthest, since most are held then.
-    fn spend(&mut self, now: u64, tokens: u16) {
-        let time = self.terms.interval.saturating_mul(u64::from(self.left));
-        self.reach = self.reach.max(now.saturating_add(time));
-        self.left -= tokens;
-        self.spent += tokens;
-    }
-
-    /// How many tokens to ask for: twice as many when the last were gone within a tick, half when
-    /// they lasted for several.
-    fn next_batch(&self, now: u64) -> u16 {
-        let lasted = now.saturating_sub(self.looked);
-        if self.looked == 0 || lasted > 4 * steps(LEASE_TICK_NS) {
-            (self.batch / 2).max(1)
-        } else if lasted <= steps(LEASE_TICK_NS) {
-            (self.batch * 2).min(LEASE_MAX)
-        } else {
-            self.batch
-        }
-    }
-
-    /// Reports the spent tokens and takes up to `wanted` new ones, one of which is spent.
-    fn renew(&mut self, shared: &Shared, now: u64, wanted: u16, share: u64) -> Result<(), Refusal> {
-        debug_assert_eq!(self.left, 0);
-        self.looked = now;
-        for _ in 0..TABLE_TRIES {
-            let (position, slot) = self.locate(shared, now).ok_or(Refusal::Full)?;
-            let bucket = Bucket { tat: slot.word, lent: slot.spare };
-            let grant = match bucket.grant(self.terms, now, self.lease(), wanted, share) {
-                Ok(grant) => grant,
-                Err(wait) => {
-                    let next = now.saturating_add(self.terms.brim).saturating_add(wait);
-                    self.level = next.saturating_sub(self.terms.interval);
-                    return Err(Refusal::Wait(wait));
-                }
-            };
-            let changed = slot.with(grant.bucket.lent, grant.bucket.tat);
-            if shared.buckets.exchange(position, slot, changed) {
-                self.position = position;
-                self.level = grant.bucket.tat;
-                self.left = grant.tokens - 1;
-                self.spent = 0;
-                self.reach = 0;
-                self.batch = wanted;
-                return Ok(());
-            }
-        }
-        Err(Refusal::Full)
-    }
-
-    /// Takes several tokens that are spent at once. The lease must be settled.
-    fn take_at_once(&mut self, shared: &Shared, now: u64, tokens: u32) -> Result<(), Refusal> {
-        debug_assert_eq!(self.lent(), 0);
-        self.looked = now;
-        for _ in 0..TABLE_TRIES {
-            let (position, slot) = self.locate(shared, now).ok_or(Refusal::Full)?;
-            let bucket = Bucket { tat: slot.word, lent: slot.spare };
-            match bucket.take(self.terms, now, Lease::default(), tokens) {
-                Err(wait) => {
-                    let time = self.terms.interval.saturating_mul(u64::from(tokens));
-                    let next = now.saturating_add(self.terms.brim).saturating_add(wait);
-                    self.level = next.saturating_sub(time);
-                    return Err(Refusal::Wait(wait));
-                }
-                Ok(taken) => {
-                    let changed = slot.with(taken.lent, taken.tat);
-                    if shared.buckets.exchange(position, slot, changed) {
-                        self.position = position;
-                        self.level = taken.tat;
-                        return Ok(());
-                    }
-                }
-            }
-        }
-        Err(Refusal::Full)
-    }
-
-    /// The key's slot: where it was last time, most often.
-    fn locate(&self, shared: &Shared, now: u64) -> Option<(Position, super::table::Slot)> {
-        if self.position != 0 {
-            let slot = shared.buckets.load(self.position);
-            if slot.is(self.hash) {
-                return Some((self.position, slot));
-            }
-        }
-        shared.buckets.find_or_claim(self.hash, now)
-    }
-
-    /// Reports what was spent and gives back what was not.
-    fn settle(&mut self, shared: &Shared, now: u64) {
-        if self.lent() == 0 {
-            return;
-        }
-        let (interval, own) = (self.terms.interval, self.lease());
-        change(shared, self.position, self.hash, |bucket| bucket.settle(interval, now, own));
-        if self.left > 0 {
-            self.batch = (self.spent + 1).next_power_of_two().min(self.batch);
-        }
-        self.left = 0;
-        self.spent = 0;
-        self.reach = 0;
-    }
-}
-
-/// Changes a bucket whose slot cannot have been taken by another key: one with lent tokens or in
-/// debt is not forgotten.
-fn change(shared: &Shared, position: Position, hash: u64, to: impl Fn(Bucket) -> Bucket) {
-    loop {
-        let slot = shared.buckets.load(position);
-        debug_assert!(slot.is(hash));
-        if !slot.is(hash) {
-            return;
-        }
-        let bucket = to(Bucket { tat: slot.word, lent: slot.spare });
-        if shared.buckets.exchange(position, slot, slot.with(bucket.lent, bucket.tat)) {
-            return;
-        }
-    }
-}
-
 fn index(hash: u64) -> usize {
     // Other bits than the table's home set, so that neighbours there are not neighbours here.
     (hash >> 24) as usize & (LEASE_ENTRIES - 1)
-}
-
-/// Whether `a` leaves a smaller part of its bucket than `b`.
-fn is_tighter(a: (&Rule, u64), b: (&Rule, u64)) -> bool {
-    let of = |room: u64, rule: &Rule| u128::from(room) * u128::from(rule.terms.brim);
-    of(a.1, b.0) < of(b.1, a.0)
-}
-
-fn admitted(rule: &Rule, room: u64) -> Standing<'_> {
-    let remaining = (room / rule.terms.interval).min(rule.burst);
-    let debt = rule.terms.brim.saturating_sub(room);
-    Standing { rule, remaining, reset: whole_seconds(nanoseconds(debt)) }
-}
-
-fn limited(rule: &Rule, wait: u64) -> Judgement<'_> {
-    let retry_after_ns = nanoseconds(wait);
-    let standing = Standing { rule, remaining: 0, reset: whole_seconds(retry_after_ns) };
-    Judgement::Limited { standing, retry_after_ns }
-}
-
-/// Rounded up; at least 1.
-pub(super) fn whole_seconds(ns: u64) -> u64 {
-    ns.div_ceil(1_000_000_000).max(1)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::LimitKey;
+    use crate::policy::limit::Standing;
+    use crate::policy::limit::bucket::Bucket;
     use crate::policy::limit::rule::test_limit;
 
     const MS: u64 = 1_000_000;

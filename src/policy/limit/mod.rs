@@ -59,6 +59,8 @@ pub mod fields;
 
 mod bucket;
 mod counter;
+mod entry;
+mod judgement;
 mod key;
 mod lease;
 mod member;
@@ -67,7 +69,8 @@ mod rule;
 mod shared;
 mod table;
 
+pub use judgement::{Judgement, Standing};
 pub use key::KeySource;
-pub use lease::{Judgement, Local, Standing};
+pub use lease::Local;
 pub use rule::{Charge, Rule};
 pub use shared::Shared;
