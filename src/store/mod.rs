@@ -13,7 +13,7 @@ mod acme;
 pub mod catalog;
 mod error;
 mod schema;
-mod usage;
+pub mod usage;
 
 use std::fs::{self, OpenOptions};
 use std::io;

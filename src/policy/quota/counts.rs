@@ -84,13 +84,18 @@ impl Counts {
     }
 
     /// Charges all quotas or none. One exchange on a shared cache line each; exact on any number of
-    /// cores. While one is being undone another request may find it fuller than it is.
+    /// cores. A refusal changes nothing, unless another core takes what was there in between: while
+    /// the rest is being given back, others may find it fuller than it is.
     pub fn charge<'q>(
         &self,
         holder: u64,
-        charges: impl Iterator<Item = Charge<'q>>,
+        charges: impl Iterator<Item = Charge<'q>> + Clone,
         now_s: u64,
     ) -> Charged<'q> {
+        let full = charges.clone().find_map(|charge| self.lacks(holder, charge, now_s));
+        if let Some(standing) = full {
+            return Charged::Exceeded(standing);
+        }
         match self.take_all(holder, charges, now_s, None) {
             Ok(tightest) => Charged::Taken(tightest),
             Err(Refusal::Exceeded(standing)) => Charged::Exceeded(standing),
@@ -124,6 +129,14 @@ impl Counts {
         matches!(self.change(self.hash(key), minutes(now_s), change), Change::Made(..))
     }
 
+    /// How it stands with a quota that has not so much left.
+    fn lacks<'q>(&self, holder: u64, charge: Charge<'q>, now_s: u64) -> Option<Standing<'q>> {
+        let (_, slot) = self.table.find(self.hash(charge.quota.key(holder)))?;
+        let (_, ends_at) = charge.quota.calendar.at(now_s);
+        let tally = Tally::unpack(slot.word).in_period(minutes(ends_at));
+        (!fits(charge, tally)).then(|| standing(charge.quota, tally, now_s))
+    }
+
     /// One after the other; what was taken is given back when a later one refuses.
     fn take_all<'q>(
         &self,
@@ -150,36 +163,26 @@ impl Counts {
     fn take<'q>(
         &self,
         holder: u64,
-        Charge { quota, amount }: Charge<'q>,
+        charge: Charge<'q>,
         now_s: u64,
     ) -> Result<(Standing<'q>, Taken), Refusal<'q>> {
-        let (began_at, ends_at) = quota.calendar.at(now_s);
+        let Charge { quota, amount } = charge;
+        let end = minutes(quota.calendar.at(now_s).1);
         let hash = self.hash(quota.key(holder));
-        let standing = |tally: Tally| Standing {
-            quota,
-            remaining: quota.max.saturating_sub(tally.count),
-            began_at,
-            // Of a later one, where the clock went back.
-            ends_at: tally.ends_at().max(ends_at),
-            reset: tally.ends_at().max(ends_at).saturating_sub(now_s).max(1),
-        };
         let change = |tally: Tally| {
-            let tally = tally.in_period(minutes(ends_at));
-            let fits = quota.soft || tally.count.saturating_add(amount) <= quota.max;
-            fits.then(|| added(tally, amount))
+            let tally = tally.in_period(end);
+            fits(charge, tally).then(|| added(tally, amount))
         };
-        match self.change(hash, minutes(now_s), change) {
-            Change::Made(tally) => Ok((standing(tally), Taken { hash, end: tally.end, amount })),
+        let (tally, amount) = match self.change(hash, minutes(now_s), change) {
+            Change::Made(tally) => (tally, amount),
             Change::Refused(tally) => {
-                Err(Refusal::Exceeded(standing(tally.in_period(minutes(ends_at)))))
+                return Err(Refusal::Exceeded(standing(quota, tally.in_period(end), now_s)));
             }
             // It refuses nothing; what it missed is in the usage.
-            Change::Full if quota.soft => {
-                let tally = Tally { end: minutes(ends_at), count: 0 };
-                Ok((standing(tally), Taken { hash, end: tally.end, amount: 0 }))
-            }
-            Change::Full => Err(Refusal::Full(quota)),
-        }
+            Change::Full if quota.soft => (Tally { end, count: 0 }, 0),
+            Change::Full => return Err(Refusal::Full(quota)),
+        };
+        Ok((standing(quota, tally, now_s), Taken { hash, end: tally.end, amount }))
     }
 
     /// Undoes a [`Counts::take`]; where its period has ended since, there is nothing to undo.
@@ -225,6 +228,23 @@ enum Change {
     Made(Tally),
     Refused(Tally),
     Full,
+}
+
+fn fits(Charge { quota, amount }: Charge<'_>, tally: Tally) -> bool {
+    quota.soft || tally.count.saturating_add(amount) <= quota.max
+}
+
+fn standing(quota: &Quota, tally: Tally, now_s: u64) -> Standing<'_> {
+    let (began_at, ends_at) = quota.calendar.at(now_s);
+    // Of a later period, where the clock went back.
+    let ends_at = tally.ends_at().max(ends_at);
+    Standing {
+        quota,
+        remaining: quota.max.saturating_sub(tally.count),
+        began_at,
+        ends_at,
+        reset: ends_at.saturating_sub(now_s).max(1),
+    }
 }
 
 fn added(tally: Tally, amount: u64) -> Tally {
@@ -322,7 +342,7 @@ mod tests {
             assert!(!admits(&counts, one, 1, NOON));
         }
         let other = Charge { quota: &quotas[0], amount: 1 };
-        assert!(matches!(counts.charge(8, [other].into_iter(), NOON), Charged::Taken(_)));
+        assert!(matches!(counts.charge(8, std::iter::once(other), NOON), Charged::Taken(_)));
     }
 
     #[test]
@@ -356,7 +376,9 @@ mod tests {
         assert!(matches!(counts.charge(holder, one(), ends_at + 600), Charged::Taken(_)));
         // One that refuses nothing need not be counted.
         let full = Counts::with_slots(8);
-        (0..1000).for_each(|holder| drop(full.charge(holder, one(), NOON)));
+        for holder in 0..1000 {
+            _ = full.charge(holder, one(), NOON);
+        }
         let soft = Quota { soft: true, ..quota(9, Period::Hour, 1) };
         let charge = Charge { quota: &soft, amount: 1 };
         assert!(matches!(full.charge(5000, [charge].into_iter(), NOON), Charged::Taken(_)));
