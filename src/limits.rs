@@ -2,6 +2,10 @@
 //!
 //! A bound an operator would want to move is a default here and a key in the configuration.
 
+mod products;
+
+pub use products::*;
+
 // upstream: balance, maglev, health, retry
 
 /// Targets one request may try in all, the first included. More would multiply the load of an
@@ -609,7 +613,3 @@ pub const RENEWAL_INFO_EVERY: (std::time::Duration, std::time::Duration) =
 /// When it is asked for again where it was not to be had (RFC 9773 section 4.3.3).
 pub const RENEWAL_INFO_AFTER_FAILURE: std::time::Duration =
     std::time::Duration::from_secs(6 * 3600);
-
-/// Shards of the directory of credentials. With a million of them a change copies some 250 entries,
-/// and a list of so many pointers.
-pub const DIRECTORY_SHARDS: usize = 4096;

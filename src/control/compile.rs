@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::catalog::Slots;
 use super::resolve::Addresses;
 use rustls::pki_types::ServerName;
 
@@ -28,16 +29,14 @@ use crate::upstream::{Address, Group, Target};
 
 /// What a snapshot is made of beside the settings.
 pub struct Material<'a> {
-    /// Counts up with each publication.
-    pub generation: u64,
     /// Stable ids of the names that [`Plan`] gave.
     pub ids: &'a Assignment,
     /// Sockets of each listener, in the settings' order.
     pub sockets: Vec<Arc<Vec<OwnedFd>>>,
     /// How each listener speaks TLS, in the same order.
     pub tls: InForce,
-    /// Who may call.
-    pub directory: Arc<Directory>,
+    /// Where products stand in the directory.
+    pub slots: &'a Slots,
     /// Client connections of the node.
     pub max_connections: usize,
 }
@@ -79,7 +78,7 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// Compiles everything.
+    /// Compiles everything but the directory, which is not the configuration's; nobody is in it.
     ///
     /// # Errors
     /// What the checker let pass but a compiler refuses, named by its place.
@@ -99,7 +98,7 @@ impl<'a> Plan<'a> {
             .collect::<Result<_, String>>()?;
         let targets = groups.iter().flat_map(|g| g.targets.iter().map(|t| t.id)).collect();
         Ok(Snapshot {
-            generation: material.generation,
+            generation: 1,
             listeners,
             table: Arc::new(table),
             routes: routes.into(),
@@ -115,7 +114,7 @@ impl<'a> Plan<'a> {
             max_buffer_memory: settings.server.max_buffer_memory,
             access_log: settings.access_log.format,
             acme_tokens: material.tls.acme_tokens,
-            directory: material.directory,
+            directory: Arc::new(Directory::empty([0; 32])),
             ids: Some(material.ids.hold.clone()),
         })
     }

@@ -9,12 +9,14 @@
 pub mod acme;
 pub mod admin;
 pub mod announce;
+pub mod catalog;
 pub mod compile;
 pub mod demo;
 pub mod explain;
 pub mod gateway;
 pub mod log_writer;
 pub mod process;
+mod publisher;
 mod redact;
 pub mod resolve;
 pub mod run;

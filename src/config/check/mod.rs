@@ -6,6 +6,7 @@
 mod acme;
 mod acme_names;
 mod action;
+mod address;
 mod client;
 mod forward;
 mod grpc;
@@ -13,6 +14,7 @@ mod limit;
 mod listener;
 mod matcher;
 mod process;
+mod product;
 mod reach;
 mod route;
 mod tls;
@@ -22,6 +24,8 @@ mod upstream_tls;
 mod words;
 
 use std::collections::{BTreeMap, HashMap};
+
+pub use product::mistakes as product_mistakes;
 
 use super::diagnostic::Report;
 use super::document::Place;
@@ -51,11 +55,13 @@ pub(super) fn settings(file: File, top: &Place<'_>, report: &mut Report<'_>) -> 
     listener::addresses(&listeners, admin.as_ref(), top, report);
     acme::wishes(&listeners, acme.as_ref(), top, report);
     upstream::loops(&upstreams, &listeners, top, report);
+    let products = product::products(file.products, &top.key("products"), report);
     let routes = route::routes(file.routes, &upstreams, &top.key("routes"), report);
     listener::routed(&listeners, &routes, top, report);
     reach::unreachable(&routes, &top.key("routes"), report);
     listener::unseen_fields(&listeners, &routes, &top.key("routes"), report);
     upstream::unused(&upstreams, &listeners, &routes, top, report);
+    product::routed(&products, &routes, top, report);
     let routes = routes.into_iter().map(|(_, route)| route).collect();
     let rate_limit_fields = file.rate_limit_fields;
     Settings {
@@ -70,6 +76,7 @@ pub(super) fn settings(file: File, top: &Place<'_>, report: &mut Report<'_>) -> 
         rate_limit_fields,
         listeners,
         upstreams,
+        products,
         routes,
     }
 }

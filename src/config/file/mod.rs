@@ -81,6 +81,10 @@ pub struct File {
     /// Groups of targets by name.
     #[schemars(extend("x-default" = "none"))]
     pub upstreams: BTreeMap<String, Upstream>,
+    /// Products by name: what routes with a `product` offer to applications. A name has lower-case
+    /// letters, digits, `-` and `_`. Those that stand here can only be read by way of the admin API.
+    #[schemars(extend("x-default" = "none"))]
+    pub products: BTreeMap<String, Product>,
     /// What is done with requests. A request that no route matches gets 404, or 405 where only
     /// its method differs.
     #[schemars(extend("x-default" = "none"))]
@@ -101,6 +105,7 @@ impl Default for File {
             limits: Vec::new(),
             listeners: Vec::new(),
             upstreams: BTreeMap::new(),
+            products: BTreeMap::new(),
             routes: Vec::new(),
         }
     }
