@@ -453,6 +453,34 @@ pub const MAX_INTERIM: u32 = 16;
 /// Pause after the descriptors ran out.
 pub const ACCEPT_PAUSE_MS: u64 = 100;
 
+// usage
+
+/// Sums of usage that a core holds while control is behind, some 60 bytes each: a million
+/// applications in an hour. What is more is lost, and told.
+pub const USAGE_ENTRIES: usize = 1 << 20;
+/// Ticks between a core's reports of usage: 100 milliseconds.
+pub const USAGE_TICKS: u64 = 100 / TICK_MS;
+/// Reports of all cores that wait for the ledger: a report of sums every 100 ms, and one for each
+/// request of a strict plan that is being let in.
+pub const LEDGER_REPORTS: usize = 64 * 1024;
+/// Answers on their way to a core: those that it asked for and can get in one turn.
+pub const LEDGER_ANSWERS: usize = 64 * 1024;
+/// Sums that the ledger holds while the store can't be written, some 60 bytes each. What is more is
+/// lost, and told.
+pub const LEDGER_ENTRIES: usize = 1 << 22;
+/// How long a request of a strict plan waits until what it is charged is on the disk. A commit takes
+/// milliseconds; behind this it is refused.
+pub const STRICT_WAIT: std::time::Duration = std::time::Duration::from_secs(5);
+/// Pause before a request asks again where the ledger had no place for its question, milliseconds.
+pub const STRICT_PAUSE_MS: u64 = 2;
+/// How often the ledger says in the log that the store can't be written.
+pub const LEDGER_TOLD_EVERY: std::time::Duration = std::time::Duration::from_secs(60);
+/// How often it forgets counts of periods that are long over, and turns old hours into days.
+pub const LEDGER_TIDIED_EVERY: std::time::Duration = std::time::Duration::from_secs(60);
+/// By how much the wall clock must go back for the ledger to take up again what it had of the time
+/// before, seconds.
+pub const CLOCK_WENT_BACK_S: u64 = 2;
+
 // worker
 
 /// Ticks between sweeps of pools and spare buffers: about a second.

@@ -44,4 +44,5 @@ mod tcp;
 mod through;
 mod tunnel;
 mod upgrade;
+pub mod usage;
 mod way;

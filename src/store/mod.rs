@@ -64,6 +64,13 @@ impl Store {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Lets the file grow no further, as on a disk that is full.
+    #[cfg(test)]
+    pub(crate) fn limit_pages(&self, most: Option<u32>) {
+        let most = most.unwrap_or(u32::MAX - 1);
+        self.connection().pragma_update(None, "max_page_count", most).expect("set");
+    }
+
     fn reader(&self) -> MutexGuard<'_, Connection> {
         self.reader.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -123,13 +123,20 @@ impl Store {
         Ok(hours)
     }
 
-    /// Forgets counts of quotas whose periods ended before this moment.
+    /// Forgets counts of quotas whose periods ended long before this moment: longer than any lasts.
     ///
     /// # Errors
     /// Where the store can't be written.
-    pub fn forget_counts(&self, before_s: u64) -> Result<usize, StoreError> {
-        let query = "DELETE FROM quotas WHERE ends_at < ?1";
-        Ok(self.connection().execute(query, [before_s as i64])?)
+    pub fn forget_counts(&self, now_s: u64) -> Result<usize, StoreError> {
+        let connection = self.connection();
+        let mut forget =
+            connection.prepare("DELETE FROM quotas WHERE ends_at < ?1 AND period = ?2")?;
+        let mut forgotten = 0;
+        for period in PERIODS {
+            let before = now_s.saturating_sub(longest(period)) as i64;
+            forgotten += forget.execute((before, quota::word(period)))?;
+        }
+        Ok(forgotten)
     }
 }
 
@@ -180,9 +187,11 @@ fn set_seen(change: &Connection, seen: &[Seen]) -> Result<(), StoreError> {
     Ok(())
 }
 
+const PERIODS: [Period; 6] =
+    [Period::Minute, Period::Hour, Period::Day, Period::Week, Period::Month, Period::Year];
+
 fn period(word: &str) -> Option<Period> {
-    use Period::{Day, Hour, Minute, Month, Week, Year};
-    [Minute, Hour, Day, Week, Month, Year].into_iter().find(|&period| quota::word(period) == word)
+    PERIODS.into_iter().find(|&period| quota::word(period) == word)
 }
 
 /// No period of this kind is longer, however clocks are set in it; seconds.

@@ -114,7 +114,8 @@ fn the_count_of_the_present_period_is_taken_up() {
     let last = all[4];
     bench.store.commit_usage(&Batch { counted: all, ..Batch::default() }).expect("committed");
     assert_eq!(bench.live(now), [present, last]);
-    assert_eq!(bench.store.forget_counts(NOVEMBER + DAY + 1).expect("forgotten"), 1);
+    assert_eq!(bench.store.forget_counts(NOVEMBER + 2 * DAY).expect("forgotten"), 0);
+    assert_eq!(bench.store.forget_counts(NOVEMBER + 3 * DAY).expect("forgotten"), 1);
 }
 
 #[test]
