@@ -283,13 +283,15 @@ fn permit(
         buf: asked.buf,
         query: asked.query,
         identity: None,
+        application: None,
         path_parameter: &|ix| params.value(ix, asked.path),
     };
     let concurrency = route.concurrency();
     let (permit, judgement) = judge(local, shared, &scopes, &keys, &concurrency, now_ns);
     let mut lines = Vec::new();
     if let Some(judgement) = judgement {
-        fields::append(&mut lines, snapshot.rate_limit_fields, &scopes, &judgement);
+        let rules = scopes.iter().flat_map(|rules| rules.iter());
+        fields::append(&mut lines, snapshot.rate_limit_fields, rules, &judgement);
     }
     (permit.expect("limits far above the rate"), lines)
 }
@@ -321,6 +323,7 @@ impl Way<'_, '_> {
             host: self.head.authority.of(self.buf),
             edits: self.rules.request_edits.as_ref(),
             values: self.values,
+            caller: None,
             forward: &self.rules.forward,
             hop: self.hop,
         }
@@ -350,6 +353,7 @@ impl Way<'_, '_> {
             values: self.values,
             location: &location,
             date: None,
+            hidden: None,
             forward: &self.rules.forward,
             fields,
         }

@@ -2,8 +2,10 @@
 //!
 //! A bound an operator would want to move is a default here and a key in the configuration.
 
+mod acme;
 mod products;
 
+pub use acme::*;
 pub use products::*;
 
 // upstream: balance, maglev, health, retry
@@ -455,11 +457,25 @@ pub const ACCEPT_PAUSE_MS: u64 = 100;
 
 // usage
 
+/// Between commits of usage, by default: what a crash may forget.
+pub const COMMIT_INTERVAL: std::time::Duration = std::time::Duration::from_secs(1);
+/// Shortest that may be set: a disk needs milliseconds for each.
+pub const COMMIT_INTERVAL_LEAST: std::time::Duration = std::time::Duration::from_millis(10);
+/// Longest that may be set.
+pub const COMMIT_INTERVAL_MOST: std::time::Duration = std::time::Duration::from_secs(60);
+/// How long usage is kept by the hour, by default: a month.
+pub const KEEP_HOURS: std::time::Duration = std::time::Duration::from_secs(31 * 24 * 3600);
+/// Shortest that may be set: days are whole before they are made of hours.
+pub const KEEP_HOURS_LEAST: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
+/// Longest that may be set: ten years.
+pub const KEEP_HOURS_MOST: std::time::Duration = std::time::Duration::from_secs(3660 * 24 * 3600);
 /// Sums of usage that a core holds while control is behind, some 60 bytes each: a million
 /// applications in an hour. What is more is lost, and told.
 pub const USAGE_ENTRIES: usize = 1 << 20;
 /// Ticks between a core's reports of usage: 100 milliseconds.
 pub const USAGE_TICKS: u64 = 100 / TICK_MS;
+/// Tries, a tick apart, of a core that ends to hand up what it has.
+pub const USAGE_LAST_TRIES: u32 = 100;
 /// Reports of all cores that wait for the ledger: a report of sums every 100 ms, and one for each
 /// request of a strict plan that is being let in.
 pub const LEDGER_REPORTS: usize = 64 * 1024;
@@ -473,6 +489,8 @@ pub const LEDGER_ENTRIES: usize = 1 << 22;
 pub const STRICT_WAIT: std::time::Duration = std::time::Duration::from_secs(5);
 /// Pause before a request asks again where the ledger had no place for its question, milliseconds.
 pub const STRICT_PAUSE_MS: u64 = 2;
+/// How long the last commit of a gateway that ends may take.
+pub const LEDGER_LAST: std::time::Duration = std::time::Duration::from_secs(5);
 /// How often the ledger says in the log that the store can't be written.
 pub const LEDGER_TOLD_EVERY: std::time::Duration = std::time::Duration::from_secs(60);
 /// How often it forgets counts of periods that are long over, and turns old hours into days.
@@ -608,36 +626,3 @@ pub const STORE_PAGE_MAX: usize = 1_000;
 /// Live credentials of one application: keys in rotation, and one or two of every kind. Each is found
 /// by its own digest, so this bounds memory, not time.
 pub const APPLICATION_CREDENTIALS_MAX: u64 = 100;
-
-// acme
-
-/// The directory that is asked by default: Let's Encrypt.
-pub const ACME_DIRECTORY: &str = "https://acme-v02.api.letsencrypt.org/directory";
-/// Names that certificates are asked for. One is asked for after another, some seconds each, and
-/// servers limit orders (Let's Encrypt: 300 in 3 hours of one account).
-pub const ACME_MAX_NAMES: usize = 1_000;
-/// How long one answer of an ACME server may take: some queue requests for seconds.
-pub const ACME_REQUEST: std::time::Duration = std::time::Duration::from_secs(30);
-/// Bytes of an ACME server's answer. Chains of certificates take some ten thousand.
-pub const ACME_ANSWER_MAX: usize = 1 << 20;
-/// How long a server may look for the proof of a name, and again make the certificate, before it is
-/// given up: from several places, with tries of its own.
-pub const ACME_POLLING: std::time::Duration = std::time::Duration::from_secs(120);
-/// How long one order may take in all; other names wait for it.
-pub const ACME_ORDER: std::time::Duration = std::time::Duration::from_secs(300);
-/// The pause after a first failure, which doubles with each further one. Let's Encrypt allows five
-/// failed proofs of a name in an hour.
-pub const ACME_RETRY: std::time::Duration = std::time::Duration::from_secs(300);
-/// The longest pause, whatever the server asks for: certificates may live for a few days only.
-pub const ACME_LONGEST_PAUSE: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
-/// The longest sleep between looks at what is due, since a machine's clock may be set meanwhile.
-pub const ACME_LONGEST_SLEEP: std::time::Duration = std::time::Duration::from_secs(3600);
-/// Seconds that a new certificate is left alone, whatever the server suggests.
-pub const ACME_RENEWAL_REST: i64 = 3600;
-/// How often renewal information is asked for, at most and at least (RFC 9773 section 4.3.2: the
-/// client bounds what the server says).
-pub const RENEWAL_INFO_EVERY: (std::time::Duration, std::time::Duration) =
-    (std::time::Duration::from_secs(60), std::time::Duration::from_secs(24 * 3600));
-/// When it is asked for again where it was not to be had (RFC 9773 section 4.3.3).
-pub const RENEWAL_INFO_AFTER_FAILURE: std::time::Duration =
-    std::time::Duration::from_secs(6 * 3600);

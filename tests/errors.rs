@@ -26,7 +26,17 @@ fn failures() -> Vec<Failure> {
         F::Misdirected,
         F::NoRoute,
         F::MethodNotAllowed,
+        F::AddressDenied,
+        F::NoCredential,
+        F::BadCredential,
+        F::ApplicationSuspended,
+        F::ApplicationExpired,
+        F::MethodNotInPlan,
+        F::NoMappingRule,
+        F::ProductRetired,
         F::RateLimited,
+        F::QuotaExceeded,
+        F::LedgerUnavailable,
         F::ClientConcurrency,
         F::RouteConcurrency,
         F::LimitState,
@@ -56,6 +66,10 @@ fn failures() -> Vec<Failure> {
             F::BodyTooLarge | F::ClientGone | F::ConnectMethod | F::NoRoute => {}
             F::TraceMethod | F::PlainHttp | F::Misdirected => {}
             F::BadCertificate | F::NoTls | F::NoHttp2 | F::NoTunnel => {}
+            F::AddressDenied | F::NoCredential | F::BadCredential => {}
+            F::ApplicationSuspended | F::ApplicationExpired | F::MethodNotInPlan => {}
+            F::NoMappingRule | F::ProductRetired => {}
+            F::QuotaExceeded | F::LedgerUnavailable => {}
             F::MethodNotAllowed | F::RateLimited | F::ClientConcurrency => {}
             F::RouteConcurrency | F::LimitState | F::Overloaded | F::BadRewrite => {}
             F::NoTarget | F::ConnectFailed | F::ConnectTimeout | F::NoDescriptors => {}

@@ -108,6 +108,10 @@ pub struct Admin {
 pub struct Store {
     /// The file; relative names are beside the configuration file.
     pub path: PathBuf,
+    /// How long usage and counts of quotas wait for a commit, at most.
+    pub commit_interval: Duration,
+    /// How long usage is kept by the hour.
+    pub keep_hours: Duration,
 }
 
 /// Access log settings.
@@ -328,6 +332,9 @@ pub enum LimitKey {
     PathParameter(String),
     /// What the client's certificate says: its fingerprint or its subject.
     ClientCertificate(ClientAttribute),
+    /// The application that calls (the client address where none does); of routes only, and asked
+    /// after authentication.
+    Application,
     /// One bucket for the whole scope (route, listener or gateway).
     Route,
 }

@@ -21,7 +21,7 @@ use crate::policy::limit::Rule;
 use crate::policy::transform::{Edits, Forward as ForwardFields, Names, PathRewrite, Redirect};
 use crate::route::Table;
 use crate::snapshot::{
-    Action, Fixed, Forward, ForwardTo, Forwards, Listener, Route, RouteRules, Snapshot,
+    Access, Action, Fixed, Forward, ForwardTo, Forwards, Listener, Route, RouteRules, Snapshot,
 };
 use crate::stats::{self, Assignment, UpstreamEntry};
 use crate::upstream::balance::{self, Member};
@@ -86,7 +86,7 @@ impl<'a> Plan<'a> {
         let settings = self.settings;
         let table = Table::build(&settings.routes).map_err(|e| format!("routes: {e}"))?;
         let groups = self.groups(material.ids, &material.tls.targets)?;
-        let routes = Routes::new(settings, &table).compile(material.ids)?;
+        let routes = Routes::new(settings, &table, material.slots).compile(material.ids)?;
         let listeners = (settings.listeners.iter())
             .zip(&material.ids.directory.listeners)
             .zip(material.sockets)
@@ -297,17 +297,18 @@ struct Routes<'a> {
     shared: HashMap<String, Arc<Forward>>,
     settings: &'a Settings,
     table: &'a Table,
+    slots: &'a Slots,
     groups: HashMap<&'a str, usize>,
     forward: Arc<ForwardFields>,
 }
 
 impl<'a> Routes<'a> {
-    fn new(settings: &'a Settings, table: &'a Table) -> Self {
+    fn new(settings: &'a Settings, table: &'a Table, slots: &'a Slots) -> Self {
         let groups = settings.upstreams.keys().enumerate().map(|(i, n)| (n.as_str(), i)).collect();
         let name = &settings.server.name;
         let forward =
             Arc::new(ForwardFields::compile(&settings.forwarding, name, &Edits::default()));
-        Self { settings, table, groups, forward, shared: HashMap::new() }
+        Self { settings, table, slots, groups, forward, shared: HashMap::new() }
     }
 
     fn compile(mut self, ids: &Assignment) -> Result<Vec<Route>, String> {
@@ -333,17 +334,21 @@ impl<'a> Routes<'a> {
             names[..names.len() - usize::from(catch_all)].iter().map(String::as_str).collect();
         let names = Names { parameters: &parameters, catch_all };
         let scope = format!("route {}", route.name);
-        let limits = route.limits.iter().map(|limit| {
+        let rule = |limit: &config::Limit| {
             let parameter = match &limit.key {
                 LimitKey::PathParameter(name) => self.table.parameter_index(index, name),
                 _ => None,
             };
             Rule::new(&scope, limit, parameter)
-        });
+        };
+        let (of_applications, limits): (Vec<_>, Vec<_>) =
+            route.limits.iter().partition(|limit| limit.key == LimitKey::Application);
         let edits = Edits::compile(&route.response_headers, names)
             .map_err(|e| format!("response_headers: {e:?}"))?;
         let rules = RouteRules {
-            limits: limits.collect(),
+            access: self.access(route),
+            limits: limits.into_iter().map(rule).collect(),
+            application_limits: of_applications.into_iter().map(rule).collect(),
             max_concurrent: route.max_concurrent,
             max_concurrent_per_client: route.max_concurrent_per_client,
             response_edits: (!edits.is_empty()).then_some(edits),
@@ -354,6 +359,15 @@ impl<'a> Routes<'a> {
             action: self.action(route, names)?,
             rules: (!rules.is_empty()).then(|| Box::new(rules)),
             max_body: route.max_body.unwrap_or(u64::MAX),
+        })
+    }
+
+    fn access(&self, route: &config::Route) -> Option<Access> {
+        let open = route.product.is_none() && route.allow.is_empty() && route.deny.is_empty();
+        (!open).then(|| Access {
+            product: route.product.as_ref().map(|name| self.slots.of(name)),
+            allow: route.allow.clone(),
+            deny: route.deny.clone(),
         })
     }
 

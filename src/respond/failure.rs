@@ -4,6 +4,7 @@
 use crate::http::Bad;
 use crate::http::grpc::Code;
 use crate::policy::Denied;
+use crate::policy::auth::Refusal;
 use crate::upstream::ConnectError;
 
 /// Why a request failed. One variant per row of the table in docs/ERRORS.md.
@@ -33,8 +34,28 @@ pub enum Failure {
     NoRoute,
     /// Routes match but for the method.
     MethodNotAllowed,
+    /// The client's address is not among those that may call the route.
+    AddressDenied,
+    /// The route needs a credential.
+    NoCredential,
+    /// The credential is not known, or no longer, or not for this product.
+    BadCredential,
+    /// The application or its account may not call, for now or not yet.
+    ApplicationSuspended,
+    /// The application's time is over.
+    ApplicationExpired,
+    /// The plan does not have the method.
+    MethodNotInPlan,
+    /// No mapping rule says what the request counts as.
+    NoMappingRule,
+    /// The product is no longer to be called.
+    ProductRetired,
     /// A rate limit refused it.
     RateLimited,
+    /// A quota has not so much left.
+    QuotaExceeded,
+    /// What a strict plan's request is charged can't be written to the store.
+    LedgerUnavailable,
     /// Too many requests in flight for this client.
     ClientConcurrency,
     /// Too many requests in flight on this route.
@@ -88,6 +109,19 @@ impl From<Denied> for Failure {
             Denied::StateFull => Self::LimitState,
             Denied::RouteFull => Self::RouteConcurrency,
             Denied::ClientFull => Self::ClientConcurrency,
+        }
+    }
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::NoCredential => Self::NoCredential,
+            Refusal::BadCredential => Self::BadCredential,
+            Refusal::Suspended => Self::ApplicationSuspended,
+            Refusal::Expired => Self::ApplicationExpired,
+            Refusal::NoMappingRule => Self::NoMappingRule,
+            Refusal::MethodOff => Self::MethodNotInPlan,
         }
     }
 }
@@ -149,7 +183,17 @@ impl Failure {
         "misdirected",
         "no_route",
         "method_not_allowed",
+        "address_denied",
+        "no_credential",
+        "bad_credential",
+        "application_suspended",
+        "application_expired",
+        "method_not_in_plan",
+        "no_mapping_rule",
+        "product_retired",
         "rate_limited",
+        "quota_exceeded",
+        "ledger_unavailable",
         "client_concurrency",
         "route_concurrency",
         "limit_state_full",
@@ -276,9 +320,36 @@ impl Failure {
                 Client,
                 false,
             ),
+            Self::AddressDenied
+            | Self::NoCredential
+            | Self::BadCredential
+            | Self::ApplicationSuspended
+            | Self::ApplicationExpired
+            | Self::MethodNotInPlan
+            | Self::NoMappingRule
+            | Self::ProductRetired => {
+                let (status, name, title) = self.of_access();
+                m(status, name, title, "http_request_denied", Client, false)
+            }
             Self::RateLimited => {
                 m(429, "rate_limited", "Too many requests", "http_request_denied", Client, false)
             }
+            Self::QuotaExceeded => m(
+                429,
+                "quota_exceeded",
+                "The quota is used up",
+                "http_request_denied",
+                Client,
+                false,
+            ),
+            Self::LedgerUnavailable => m(
+                503,
+                "ledger_unavailable",
+                "The request can't be accounted for",
+                "proxy_internal_response",
+                Gateway,
+                false,
+            ),
             Self::ClientConcurrency => m(
                 429,
                 "client_concurrency",
@@ -456,6 +527,24 @@ impl Failure {
                 Client,
                 true,
             ),
+        }
+    }
+
+    /// Status, name and title of those that say that somebody may not call.
+    fn of_access(self) -> (u16, &'static str, &'static str) {
+        match self {
+            Self::AddressDenied => (403, "address_denied", "Your address may not call this"),
+            Self::NoCredential => (401, "no_credential", "A credential is needed"),
+            Self::BadCredential => (401, "bad_credential", "The credential is not valid"),
+            Self::ApplicationSuspended => {
+                (403, "application_suspended", "The application may not call now")
+            }
+            Self::ApplicationExpired => {
+                (403, "application_expired", "The application's time is over")
+            }
+            Self::MethodNotInPlan => (403, "method_not_in_plan", "The plan does not include this"),
+            Self::ProductRetired => (410, "product_retired", "This is no longer offered"),
+            _ => (404, "no_mapping_rule", "No such resource"),
         }
     }
 

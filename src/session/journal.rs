@@ -8,6 +8,7 @@ use crate::respond::access_log::{Record, write_combined, write_json};
 use crate::respond::failure::{Blame, Failure};
 use crate::stats::Finished;
 
+use super::accounting;
 use super::scratch::Scratch;
 use super::task::Request;
 
@@ -34,6 +35,7 @@ pub(super) fn finish(r: &Request<'_>, s: &Scratch) {
             ..finished
         },
     });
+    accounting::count(r, now);
     if let Some(failure) = account.failure {
         count_failure(r, failure);
         tell(r, s, failure);
@@ -87,6 +89,8 @@ fn record(r: &Request<'_>, s: &Scratch, now: u64, lasted_ns: u64) {
     let field = |known| first(&s.head.fields, known).map_or(&[][..], |f| f.value.of(buf));
     let group = account.target.map(|(group, _)| &r.snapshot.groups[group]);
     let proxy = r.connection.introduction.as_ref().map(|i| AddressText::of(i.proxy.ip()));
+    let admitted = r.admitted.as_ref();
+    let application = admitted.and_then(|admitted| admitted.application);
     let record = Record {
         client: r.client_text.as_bytes(),
         peer: proxy.as_ref().unwrap_or(&r.connection.peer_text).as_bytes(),
@@ -95,7 +99,7 @@ fn record(r: &Request<'_>, s: &Scratch, now: u64, lasted_ns: u64) {
         identity: r.connection.identity.as_deref(),
         host: s.head.host.of(buf),
         path: s.head.path.of(buf),
-        query: s.head.query.map(|q| q.of(buf)),
+        query: r.query_for_logs(&s.head, buf, &s.words.query),
         version: s.head.version,
         status: account.status,
         grpc_status: account.grpc_status,
@@ -109,6 +113,9 @@ fn record(r: &Request<'_>, s: &Scratch, now: u64, lasted_ns: u64) {
         request_id: &s.words.request_id,
         user_agent: field(Known::UserAgent),
         referer: field(Known::Referer),
+        product: r.product.map_or(&[][..], |(_, product)| product.name.as_bytes()),
+        plan: admitted.map_or(&[][..], |admitted| admitted.plan.name.as_bytes()),
+        application: application.map_or(&[][..], |application| application.app_id.as_bytes()),
         failure: account.failure.map_or(&[][..], |f| f.meaning().name.as_bytes()),
         retries: account.retries,
         reused: r.connection.requests.get() > 1,

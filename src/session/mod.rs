@@ -14,6 +14,7 @@
 //!   [`downstream::Downstream`], what carries it a [`crate::upstream::Carrier`].
 
 mod account;
+mod accounting;
 mod answers;
 mod arrival;
 mod client;
@@ -30,6 +31,7 @@ mod handshake;
 mod hello;
 mod introduce;
 mod journal;
+mod judging;
 mod outcome;
 mod passage;
 mod piece;

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use crate::http::RequestHead;
 use crate::http::grpc::{Call, Dialect};
 use crate::io::clock;
+use crate::policy::auth::{Admitted, Presented, Product};
 use crate::policy::client;
 use crate::policy::transform::{AddressText, Hop, Parameters, RequestId, Trust, Values};
 use crate::route::Params;
@@ -44,8 +45,18 @@ pub(super) struct Request<'a> {
     /// The gRPC call that it is. One of gRPC-Web is none unless its route says so.
     pub(super) grpc: Option<Call>,
     pub(super) account: Account,
-    /// Field lines that the limits add to the answer.
-    pub(super) limit_fields: Vec<u8>,
+    /// The product that its route is part of, and the slot that this has.
+    pub(super) product: Option<(u32, &'a Product)>,
+    /// Who calls, and what it counts as; of requests to a product that its plan let in.
+    pub(super) admitted: Option<Admitted<'a>>,
+    /// Whether the words hold what its query is without credentials.
+    pub(super) query_cleaned: bool,
+    /// What its quotas are charged to; an application's id, or what stands for an address.
+    pub(super) holder: u64,
+    /// The limit that refused it, and seconds until that has a token.
+    pub(super) limited_by: Option<(Box<str>, u64)>,
+    /// Field lines that the rules add to the answer.
+    pub(super) answer_fields: Vec<u8>,
 }
 
 impl<'a> Request<'a> {
@@ -84,11 +95,44 @@ impl<'a> Request<'a> {
         self.client.addr
     }
 
+    /// Its query as it is for logs: without credentials. `cleaned` is what the words hold.
+    pub(super) fn query_for_logs<'v>(
+        &self,
+        head: &RequestHead,
+        buf: &'v [u8],
+        cleaned: &'v [u8],
+    ) -> Option<&'v [u8]> {
+        match self.query_cleaned {
+            true => Some(cleaned).filter(|query| !query.is_empty()),
+            false => head.query.map(|q| q.of(buf)),
+        }
+    }
+
+    /// And for upstreams, which a product may let see credentials.
+    pub(super) fn query_for_upstreams<'v>(
+        &self,
+        head: &RequestHead,
+        buf: &'v [u8],
+        cleaned: &'v [u8],
+    ) -> Option<&'v [u8]> {
+        match self.product {
+            Some((_, product)) if product.forward => head.query.map(|q| q.of(buf)),
+            _ => self.query_for_logs(head, buf, cleaned),
+        }
+    }
+
+    /// Who calls, as upstreams are told.
+    pub(super) fn presented(&self) -> Option<Presented<'_>> {
+        let admitted = self.admitted.as_ref()?;
+        Some(Presented { admitted, directory: &self.snapshot.directory })
+    }
+
     /// What templates may name.
     pub(super) fn values<'v>(
         &'v self,
         head: &'v RequestHead,
         buf: &'v [u8],
+        query: Option<&'v [u8]>,
         request_id: &'v [u8],
         parameters: &'v PathParameters<'v>,
     ) -> Values<'v> {
@@ -97,7 +141,7 @@ impl<'a> Request<'a> {
             host: head.host.of(buf),
             method: head.method_span.of(buf),
             path: head.path.of(buf),
-            query: head.query.map(|q| q.of(buf)),
+            query,
             request_id,
             route: self.route().name.as_bytes(),
             scheme: self.connection.scheme().as_bytes(),
@@ -173,6 +217,11 @@ pub(super) fn begin<'a>(
         upgrade: None,
         grpc: Call::of(&s.head, buf).filter(|call| call.asked == Dialect::Plain),
         account: Account { began_ns, head_in, ..Account::default() },
-        limit_fields: Vec::new(),
+        product: None,
+        admitted: None,
+        query_cleaned: false,
+        holder: 0,
+        limited_by: None,
+        answer_fields: Vec::new(),
     }
 }

@@ -7,7 +7,6 @@
 
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
-use std::time::Duration;
 
 use crate::io::{self, Mailer, Questions};
 use crate::limits::{STRICT_PAUSE_MS, STRICT_WAIT, USAGE_ENTRIES};
@@ -35,6 +34,8 @@ pub struct Sheet {
     pub charged: HashSet<Key>,
     /// When credentials were used last, seconds since 1970.
     pub seen: HashMap<u64, u64>,
+    /// Entries that found no place.
+    pub lost: u64,
 }
 
 impl Sheet {
@@ -48,52 +49,38 @@ impl Sheet {
         self.used.len() + self.charged.len() + self.seen.len()
     }
 
-    /// Adds another sheet's sums. Beyond `most` entries no new ones are made; returns how many were
-    /// wanted.
-    pub fn merge(&mut self, other: Self, most: usize) -> u64 {
-        let mut lost = 0;
-        for (unit, count) in other.used {
-            lost += u64::from(!self.add(unit, count, most));
-        }
-        for key in other.charged {
-            lost += u64::from(!self.charge(key, most));
-        }
-        for (credential, at) in other.seen {
-            lost += u64::from(!self.see(credential, at, most));
-        }
-        lost
+    /// Adds another sheet's sums. Beyond `most` entries no new ones are made; they are lost.
+    pub fn merge(&mut self, other: Self, most: usize) {
+        self.lost += other.lost;
+        other.used.into_iter().for_each(|(unit, count)| self.add(unit, count, most));
+        other.charged.into_iter().for_each(|key| self.charge(key, most));
+        other.seen.into_iter().for_each(|(credential, at)| self.see(credential, at, most));
     }
 
-    fn add(&mut self, unit: Unit, count: u64, most: usize) -> bool {
-        if let Some(sum) = self.used.get_mut(&unit) {
-            *sum += count;
-            return true;
-        }
+    fn add(&mut self, unit: Unit, count: u64, most: usize) {
         let fits = self.len() < most;
-        if fits {
-            self.used.insert(unit, count);
+        match self.used.get_mut(&unit) {
+            Some(sum) => *sum += count,
+            None if fits => drop(self.used.insert(unit, count)),
+            None => self.lost += 1,
         }
-        fits
     }
 
-    fn charge(&mut self, key: Key, most: usize) -> bool {
-        let fits = self.len() < most || self.charged.contains(&key);
-        if fits {
+    fn charge(&mut self, key: Key, most: usize) {
+        if self.len() < most || self.charged.contains(&key) {
             self.charged.insert(key);
+        } else {
+            self.lost += 1;
         }
-        fits
     }
 
-    fn see(&mut self, credential: u64, at: u64, most: usize) -> bool {
-        if let Some(last) = self.seen.get_mut(&credential) {
-            *last = at.max(*last);
-            return true;
-        }
+    fn see(&mut self, credential: u64, at: u64, most: usize) {
         let fits = self.len() < most;
-        if fits {
-            self.seen.insert(credential, at);
+        match self.seen.get_mut(&credential) {
+            Some(last) => *last = at.max(*last),
+            None if fits => drop(self.seen.insert(credential, at)),
+            None => self.lost += 1,
         }
-        fits
     }
 }
 
@@ -122,33 +109,27 @@ pub struct Usage {
     ledger: Mailer<Report>,
     worker: usize,
     questions: Rc<Questions<bool>>,
-    lost: u64,
 }
 
 impl Usage {
     /// Sums of this worker.
     pub fn new(worker: usize, ledger: Mailer<Report>) -> Self {
-        Self { sheet: Sheet::default(), ledger, worker, questions: Rc::default(), lost: 0 }
+        Self { sheet: Sheet::default(), ledger, worker, questions: Rc::default() }
     }
 
     /// Counts what a request used.
     pub fn add(&mut self, unit: Unit, count: u64) {
-        self.lost += u64::from(!self.sheet.add(unit, count, USAGE_ENTRIES));
+        self.sheet.add(unit, count, USAGE_ENTRIES);
     }
 
     /// Notes that a quota was charged.
     pub fn charged(&mut self, key: Key) {
-        self.lost += u64::from(!self.sheet.charge(key, USAGE_ENTRIES));
+        self.sheet.charge(key, USAGE_ENTRIES);
     }
 
     /// Notes that a credential was used.
     pub fn seen(&mut self, credential: u64, now_s: u64) {
-        self.lost += u64::from(!self.sheet.see(credential, now_s, USAGE_ENTRIES));
-    }
-
-    /// Entries that found no place since this was asked last.
-    pub fn take_lost(&mut self) -> u64 {
-        std::mem::take(&mut self.lost)
+        self.sheet.see(credential, now_s, USAGE_ENTRIES);
     }
 
     /// Entries that wait here.
@@ -194,9 +175,6 @@ impl Usage {
     }
 }
 
-/// How long a worker that ends tries to hand up what it has.
-pub const LAST_TRIES: (u32, Duration) = (200, Duration::from_millis(10));
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -234,20 +212,28 @@ mod tests {
     #[test]
     fn a_sheet_is_bounded_and_says_what_it_could_not_hold() {
         let mut sheet = Sheet::default();
-        assert!(sheet.add(unit(1), 1, 2) && sheet.charge(key(1), 2));
-        assert!(!sheet.add(unit(2), 1, 2) && !sheet.charge(key(2), 2) && !sheet.see(1, 1, 2));
-        assert!(sheet.add(unit(1), 1, 2) && sheet.charge(key(1), 2));
+        sheet.add(unit(1), 1, 2);
+        sheet.charge(key(1), 2);
+        assert_eq!(sheet.lost, 0);
+        sheet.add(unit(2), 1, 2);
+        sheet.charge(key(2), 2);
+        sheet.see(1, 1, 2);
+        assert_eq!(sheet.lost, 3);
+        sheet.add(unit(1), 1, 2);
+        sheet.charge(key(1), 2);
         let mut other = Sheet::default();
-        assert!(other.add(unit(1), 10, 9) && other.add(unit(3), 10, 9) && other.see(4, 1, 9));
-        assert_eq!(sheet.merge(other, 2), 2);
-        assert_eq!((sheet.used[&unit(1)], sheet.len()), (12, 2));
+        other.add(unit(1), 10, 9);
+        other.add(unit(3), 10, 9);
+        other.see(4, 1, 9);
+        sheet.merge(other, 2);
+        assert_eq!((sheet.used[&unit(1)], sheet.len(), sheet.lost), (12, 2, 5));
     }
 
     #[test]
     fn the_latest_use_of_a_credential_stands() {
         let mut sheet = Sheet::default();
         for at in [5, 9, 7] {
-            assert!(sheet.see(1, at, 9));
+            sheet.see(1, at, 9);
         }
         assert_eq!(sheet.seen[&1], 9);
     }

@@ -123,11 +123,11 @@ fn key(
     report: &mut Report<'_>,
 ) -> Option<LimitKey> {
     const HELP: &str = "write \"client_ip\", \"header:NAME\", \"query:NAME\", \"path:NAME\", \
-                        \"client_certificate\" or \"route\"";
+                        \"client_certificate\", \"application\" or \"route\"";
     match words::selector(text) {
         ("client_ip", None) => Some(LimitKey::ClientIp),
         ("route", None) => Some(LimitKey::Route),
-        ("header" | "query" | "path" | "client_certificate", _) if scope.unread => {
+        ("header" | "query" | "path" | "client_certificate" | "application", _) if scope.unread => {
             let message = format!("{text:?} is unknown of connections that are passed on unread");
             let help = "write \"client_ip\" or \"route\"; limits of routes may have other keys";
             report.error(&place.trail, message, help);
@@ -138,6 +138,12 @@ fn key(
         }
         ("client_certificate", Some("subject")) => {
             Some(LimitKey::ClientCertificate(ClientAttribute::Subject))
+        }
+        ("application", None) if scope.is_route => Some(LimitKey::Application),
+        ("application", None) => {
+            let message = "only a route knows which application calls";
+            report.error(&place.trail, message, "move the limit to a route with a `product`");
+            None
         }
         ("header", Some(name)) => {
             Some(LimitKey::Header(words::field_name(name, &place.trail, report)))
@@ -150,8 +156,10 @@ fn key(
                 "global" | "listener" | "all" => Some("route"),
                 "fingerprint" | "client_cert" | "certificate" => Some("client_certificate"),
                 "subject" => Some("client_certificate:subject"),
+                "app" | "app_id" | "user_key" => Some("application"),
                 kind => {
-                    suggest::nearest(kind, ["client_ip", "route", "client_certificate"].into_iter())
+                    let known = ["client_ip", "route", "client_certificate", "application"];
+                    suggest::nearest(kind, known.into_iter())
                 }
             };
             let help = near.map_or(HELP.to_owned(), |near| format!("write {near:?}"));

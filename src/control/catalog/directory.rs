@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use super::slots::Slots;
 use crate::config::file;
-use crate::policy::auth::{Application, Credential, Digest, Directory, Product};
+use crate::policy::auth::{
+    Application, Credential, Definition, Digest, Directory, Mistake, Product, attribute_lines,
+};
 use crate::store::catalog::{
-    CredentialFilter, LiveApplication, LiveCredential, NewAudit, Origin, Page, ProductRow, Records,
-    Whose,
+    Attributes, CredentialFilter, LiveApplication, LiveCredential, NewAudit, Origin, Page,
+    ProductRow, Records, Whose,
 };
 use crate::store::{ErrorKind, Store, StoreError};
 
@@ -112,7 +114,7 @@ pub(super) fn whole(store: &Store, slots: &Slots, now: i64) -> Result<Directory,
         for row in each_product(records, None)? {
             let slot = slots.of(&row.name);
             products.insert(row.id, slot);
-            directory.set_product(slot, Some(compile(&row, now)?));
+            directory.set_product(slot, compile(&row, now));
         }
         let mut changes = Vec::new();
         records.live(Whose::All, now, &mut |application, credentials| {
@@ -138,7 +140,7 @@ pub(super) fn after(
             match touched {
                 Touched::Product(id, name) => {
                     let row = records.product(id)?;
-                    let product = row.map(|row| compile(&row, now)).transpose()?;
+                    let product = row.and_then(|row| compile(&row, now));
                     directory.set_product(slots.of(&name), product);
                 }
                 Touched::Account(id) => {
@@ -213,12 +215,13 @@ fn entries(
     let Some(&slot) = products.get(&application.product) else { return Vec::new() };
     let application = Arc::new(Application {
         id: application.id,
+        account: application.account,
         product: slot,
         plan: application.plan,
         app_id: application.app_id.into(),
         suspended: !application.may_call,
         ends_at: moment(application.ends_at),
-        lines: Box::default(),
+        lines: lines(&application.attributes),
     });
     credentials
         .into_iter()
@@ -239,15 +242,31 @@ fn moment(at: Option<i64>) -> u64 {
     at.map_or(u64::MAX, |at| u64::try_from(at).unwrap_or(0))
 }
 
-fn compile(row: &ProductRow, _now: i64) -> Result<Arc<Product>, StoreError> {
-    Ok(Arc::new(Product {
+/// A product for requests. One with mistakes, which nobody let in, is as if it were not there.
+fn compile(row: &ProductRow, now: i64) -> Option<Arc<Product>> {
+    let compiled = Product::compile(&Definition {
         id: row.id,
-        name: row.name.as_str().into(),
-        state: row.definition.state,
-        notice: Box::default(),
-        metrics: Vec::new(),
-        plans: HashMap::new(),
-        anonymous_plan: None,
-        secret_line: Box::default(),
-    }))
+        name: &row.name,
+        product: &row.definition,
+        metrics: &row.metrics,
+        plans: &row.plans,
+        secret: row.secret_at(now),
+    });
+    let told = |mistakes: &Vec<Mistake>| {
+        let mistakes: Vec<_> = mistakes.iter().map(Mistake::to_string).collect();
+        tracing::error!(product = row.name, "left out: {}", mistakes.join("; "));
+    };
+    compiled.inspect_err(told).ok().map(Arc::new)
+}
+
+/// What upstreams get of an application's attributes. Those that no field can hold are left out.
+fn lines(attributes: &Attributes) -> Box<[u8]> {
+    attribute_lines(attributes).unwrap_or_else(|_| {
+        let held = attributes.iter().filter(|(name, value)| {
+            let one = Attributes::from([((*name).clone(), (*value).clone())]);
+            attribute_lines(&one).is_ok()
+        });
+        let held = held.map(|(name, value)| (name.clone(), value.clone())).collect();
+        attribute_lines(&held).unwrap_or_default()
+    })
 }

@@ -84,10 +84,9 @@ impl Writer {
     }
 
     fn take_reports(&mut self) {
-        let mut lost = 0;
         while let Some(report) = self.reports.next() {
             match report {
-                Report::Used(sheet) => lost += self.sheet.merge(sheet, LEDGER_ENTRIES),
+                Report::Used(sheet) => self.sheet.merge(sheet, LEDGER_ENTRIES),
                 Report::Strict { worker, number, keys } => {
                     self.asked.push((worker, number));
                     // Of these none may be missing: they are few, and each is waited for.
@@ -98,10 +97,11 @@ impl Writer {
         if self.since.is_none() && !self.sheet.is_empty() {
             self.since = Some(Instant::now());
         }
-        self.tell(lost);
+        self.tell();
     }
 
-    fn tell(&self, lost: u64) {
+    fn tell(&mut self) {
+        let lost = std::mem::take(&mut self.sheet.lost);
         let told = &self.common.told;
         told.waiting.store(self.sheet.len() as u64, Relaxed);
         told.set_since(self.since);
@@ -123,7 +123,7 @@ impl Writer {
                 self.since = None;
             }
             self.answer(written);
-            self.tell(0);
+            self.tell();
         }
     }
 

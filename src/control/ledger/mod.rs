@@ -155,7 +155,7 @@ impl Common {
 }
 
 /// The wall clock, seconds since 1970.
-fn now_s() -> u64 {
+pub(super) fn now_s() -> u64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     since.unwrap_or_default().as_secs()
 }

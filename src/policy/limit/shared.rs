@@ -60,7 +60,7 @@ impl Default for Shared {
 }
 
 /// The client's address as a number: IPv4 as IPv4-mapped, IPv6 cut to its prefix.
-pub(super) fn client_bits(client: IpAddr, ipv6_prefix: u8) -> u128 {
+pub(in crate::policy) fn client_bits(client: IpAddr, ipv6_prefix: u8) -> u128 {
     match client.to_canonical() {
         IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
         IpAddr::V6(v6) => {

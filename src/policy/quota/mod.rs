@@ -32,9 +32,12 @@ mod tally;
 pub use calendar::Calendar;
 pub use counts::{Charge, Charged, Counts, Standing};
 
+use std::net::IpAddr;
+
 use jiff::tz::TimeZone;
 
 use super::limit::member::{parameter, quoted};
+use super::limit::shared::client_bits;
 use crate::config::file::Period;
 
 /// What a count stands under.
@@ -112,8 +115,9 @@ pub fn word(period: Period) -> &'static str {
 }
 
 /// The holder that stands for a client address within a product (for requests without
-/// credentials); the same in every process, and never an application's id.
-pub fn address_holder(product: u64, address: u128) -> u64 {
+/// credentials), IPv6 by its prefix; the same in every process, and never an application's id.
+pub fn address_holder(product: u64, client: IpAddr, ipv6_prefix: u8) -> u64 {
+    let address = client_bits(client, ipv6_prefix);
     let mut hasher = blake3::Hasher::new();
     hasher.update(&product.to_le_bytes());
     hasher.update(&address.to_le_bytes());

@@ -92,7 +92,7 @@ fn batches_add_up_and_counts_never_fall() {
 #[test]
 fn addresses_are_holders_too() {
     let bench = bench();
-    let holder = crate::policy::quota::address_holder(1, 7);
+    let holder = crate::policy::quota::address_holder(1, [192, 0, 2, 7].into(), 64);
     let batch = Batch { counted: vec![counted(holder, Period::Day, DAY, 1)], ..Batch::default() };
     bench.store.commit_usage(&batch).expect("committed");
     assert_eq!(bench.live(1), batch.counted);
