@@ -4,9 +4,11 @@
 
 mod acme;
 mod products;
+mod store;
 
 pub use acme::*;
 pub use products::*;
+pub use store::*;
 
 // upstream: balance, maglev, health, retry
 
@@ -611,18 +613,3 @@ pub const H2_LAST_WORDS_NS: u64 = 1_000_000_000;
 /// Bytes that a ClientHello may take, its records' heads included. Usual ones have some 500; with
 /// post-quantum key shares 2 KiB. One record holds as much.
 pub const CLIENT_HELLO_MAX: usize = 16 << 10;
-// store
-
-/// Where the store is by default: where programs keep what must outlive them.
-pub const STORE_PATH: &str = "/var/lib/tollgate/store.db";
-
-/// How long the store waits for another process that writes to it (the old one during an upgrade, a
-/// backup): commits take milliseconds, and control waits with it.
-pub const STORE_BUSY: std::time::Duration = std::time::Duration::from_secs(2);
-
-/// Rows of one page of a list: an answer stays below some MiB.
-pub const STORE_PAGE_MAX: usize = 1_000;
-
-/// Live credentials of one application: keys in rotation, and one or two of every kind. Each is found
-/// by its own digest, so this bounds memory, not time.
-pub const APPLICATION_CREDENTIALS_MAX: u64 = 100;

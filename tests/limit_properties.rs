@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 use tollgate::config::{Limit, LimitKey};
-use tollgate::policy::limit::{Judgement, KeySource, Local, Rule, Shared};
+use tollgate::policy::limit::{Charge, Judgement, KeySource, Local, Rule, Shared};
 
 const SECOND: u64 = 1_000_000_000;
 const TICK: u64 = 10_000_000;
@@ -138,6 +138,43 @@ proptest! {
             }
         }
         admitted.sort_unstable();
+        prop_assert_eq!(over_admitted(&limit, &admitted), None);
+    }
+
+    /// Requests that take one token and such that take several, of one bucket.
+    #[test]
+    fn no_window_admits_too_much_of_any_weight(
+        limit in any_limit(),
+        workers in 1..9usize,
+        steps in steps(4),
+        weights in prop::collection::vec(prop_oneof![1..3u32, 1..50u32, 1..6000u32], 1..20),
+    ) {
+        let shared = Shared::with_slots(64, 8);
+        let rule = Rule::new("route", &limit, None);
+        let mut cores: Vec<Local> = (0..4).map(|_| Local::new(workers)).collect();
+        let mut weights = weights.iter().cycle();
+        let mut now = START;
+        let mut admitted = Vec::new();
+        for step in steps {
+            match step {
+                Step::Requests(core, count) => {
+                    for _ in 0..count {
+                        let amount = *weights.next().expect("a cycle");
+                        let charges = [Charge { rule: &rule, amount }];
+                        let charges = charges.iter().copied();
+                        let judgement =
+                            cores[core].charge(&shared, charges, &source(&|_| b""), now);
+                        if matches!(judgement, Judgement::Allowed(_)) {
+                            admitted.extend((0..amount).map(|_| now));
+                        }
+                    }
+                }
+                Step::Tick(core) => cores[core].tick(&shared, now),
+                Step::Surrender(core) => cores[core].surrender(&shared, now),
+                Step::Wait(time) => now += time,
+                Step::Lag(..) => {}
+            }
+        }
         prop_assert_eq!(over_admitted(&limit, &admitted), None);
     }
 

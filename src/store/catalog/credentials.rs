@@ -7,6 +7,7 @@ use super::rows::{CredentialRow, NewCredential};
 use super::sqlite::{Sqlite, key, number};
 use crate::config::file::CredentialKind;
 use crate::limits::APPLICATION_CREDENTIALS_MAX;
+use crate::policy::auth::Digest;
 use crate::store::{ErrorKind, StoreError};
 
 /// Which credentials; what is `None` is not asked for.
@@ -37,8 +38,8 @@ pub trait Credentials {
     /// Makes a credential.
     ///
     /// # Errors
-    /// `NotFound` where the application is not there; `Duplicate` where one with this digest is not
-    /// revoked; `TooMany` where it has [`APPLICATION_CREDENTIALS_MAX`] that live.
+    /// `NotFound` where the application is not there; `Duplicate` where one with this digest is
+    /// neither revoked nor over; `TooMany` where it has [`APPLICATION_CREDENTIALS_MAX`] that live.
     fn insert_credential(&self, new: &NewCredential, now: i64)
     -> Result<CredentialRow, StoreError>;
 
@@ -99,6 +100,7 @@ impl Credentials for Sqlite<'_> {
     ) -> Result<CredentialRow, StoreError> {
         self.known_application(new.application)?;
         self.room_for_one(new.application, now)?;
+        self.free_digest(&new.digest, now)?;
         let query = "INSERT INTO credentials
                          (application, kind, digest, hint, password, label, created_at, ends_at)
                      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) RETURNING *";
@@ -162,6 +164,14 @@ impl Credentials for Sqlite<'_> {
 impl Sqlite<'_> {
     fn known_credential(&self, id: u64) -> Result<CredentialRow, StoreError> {
         self.credential(id)?.ok_or_else(|| StoreError::not_found("the credential"))
+    }
+
+    /// One that is over keeps nobody from having its digest, such as a certificate's, again.
+    fn free_digest(&self, digest: &Digest, now: i64) -> Result<(), StoreError> {
+        let query = "UPDATE credentials SET revoked_at = ends_at
+                     WHERE digest = ?1 AND revoked_at IS NULL AND ends_at <= ?2";
+        self.connection.execute(query, params![digest, now])?;
+        Ok(())
     }
 
     fn room_for_one(&self, application: u64, now: i64) -> Result<(), StoreError> {

@@ -164,7 +164,7 @@ pub struct CredentialRow {
     pub application: u64,
     /// What it is.
     pub kind: CredentialKind,
-    /// What it is known by, keyed and hashed; no two that are not revoked have the same.
+    /// What it is known by, keyed and hashed; no two live ones have the same.
     pub digest: Digest,
     /// The first characters, by which its owner knows it.
     pub hint: String,

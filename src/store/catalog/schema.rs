@@ -66,7 +66,9 @@ pub(in crate::store) const SCHEMA: &str = "
          updated_at INTEGER NOT NULL
      ) STRICT;
      CREATE INDEX applications_by_account ON applications (account);
-     CREATE INDEX applications_by_product ON applications (product, plan);
+     -- Each alone: a list by one of them then comes by id, and nothing is sorted.
+     CREATE INDEX applications_by_product ON applications (product);
+     CREATE INDEX applications_by_plan ON applications (plan);
      CREATE TABLE credentials (
          id INTEGER PRIMARY KEY AUTOINCREMENT,
          application INTEGER NOT NULL REFERENCES applications ON DELETE CASCADE,

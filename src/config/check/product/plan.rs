@@ -148,7 +148,7 @@ fn attributes(plan: &Plan, notes: &mut Notes) {
     let mut seen = HashSet::new();
     notes.within("attributes", |notes| {
         for (name, value) in &plan.attributes {
-            if let Some((message, help)) = fields::attribute_refusal(name) {
+            if let Some((message, help)) = fields::free_refusal(name) {
                 notes.error(name, message, help);
             } else if !seen.insert(name.to_ascii_lowercase()) {
                 let message = format!("{name:?} is there in another case: names have no case");

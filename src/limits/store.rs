@@ -1,0 +1,15 @@
+//! Bounds of the store.
+
+/// Where the store is by default: where programs keep what must outlive them.
+pub const STORE_PATH: &str = "/var/lib/tollgate/store.db";
+
+/// How long the store waits for another process that writes to it (the old one during an upgrade, a
+/// backup): commits take milliseconds, and control waits with it.
+pub const STORE_BUSY: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// Rows of one page of a list: an answer stays below some MiB.
+pub const STORE_PAGE_MAX: usize = 1_000;
+
+/// Live credentials of one application: keys in rotation, and one or two of every kind. Each is found
+/// by its own digest, so this bounds memory, not time.
+pub const APPLICATION_CREDENTIALS_MAX: u64 = 100;
