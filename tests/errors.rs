@@ -35,6 +35,8 @@ fn failures() -> Vec<Failure> {
         F::NoMappingRule,
         F::ProductRetired,
         F::RateLimited,
+        F::QuotaExceeded,
+        F::LedgerUnavailable,
         F::ClientConcurrency,
         F::RouteConcurrency,
         F::LimitState,
@@ -67,6 +69,7 @@ fn failures() -> Vec<Failure> {
             F::AddressDenied | F::NoCredential | F::BadCredential => {}
             F::ApplicationSuspended | F::ApplicationExpired | F::MethodNotInPlan => {}
             F::NoMappingRule | F::ProductRetired => {}
+            F::QuotaExceeded | F::LedgerUnavailable => {}
             F::MethodNotAllowed | F::RateLimited | F::ClientConcurrency => {}
             F::RouteConcurrency | F::LimitState | F::Overloaded | F::BadRewrite => {}
             F::NoTarget | F::ConnectFailed | F::ConnectTimeout | F::NoDescriptors => {}

@@ -108,6 +108,10 @@ pub struct Admin {
 pub struct Store {
     /// The file; relative names are beside the configuration file.
     pub path: PathBuf,
+    /// How long usage and counts of quotas wait for a commit, at most.
+    pub commit_interval: Duration,
+    /// How long usage is kept by the hour.
+    pub keep_hours: Duration,
 }
 
 /// Access log settings.

@@ -13,6 +13,7 @@ use super::admin::{self, AdminState, KindNames};
 use super::announce::{self, say};
 use super::catalog::{Catalog, Slots};
 use super::compile::{Material, Plan};
+use super::ledger::{self, Ledger, Rhythm};
 use super::log_writer::{LogCounts, LogDestination, LogWriter};
 use super::publisher::Publisher;
 use super::redact::redacted;
@@ -25,11 +26,12 @@ use super::watch::Seen;
 use crate::accept::Admission;
 use crate::config::{Settings, TargetAddress};
 use crate::http::Bad;
-use crate::io::{Driver, clock};
+use crate::io::{Driver, Inbox, clock};
 use crate::limits::DESCRIPTORS_RESERVED;
-use crate::policy::{auth, limit};
+use crate::policy::{auth, limit, quota};
 use crate::respond::failure::Failure;
 use crate::session::core::Shared;
+use crate::session::usage::Written;
 use crate::snapshot::Snapshot;
 use crate::stats::{Directory, Registry, WorkerStats};
 
@@ -54,6 +56,8 @@ pub struct Face {
     driver_reason: String,
     snapshot: Arc<ArcSwap<Snapshot>>,
     limits: Arc<limit::Shared>,
+    quotas: Arc<quota::Counts>,
+    ledger: Box<dyn Fn() -> ledger::Facts + Send + Sync>,
     log_counts: Box<dyn Fn() -> LogCounts + Send + Sync>,
     resolutions: Box<dyn Fn() -> Vec<Resolution> + Send + Sync>,
     acme: AcmeTold,
@@ -77,6 +81,10 @@ pub struct Gateway {
     resolver: Resolver,
     /// The access log.
     pub log: LogWriter,
+    /// What was used, on its way to the store.
+    pub ledger: Ledger,
+    /// Where the ledger's answers come in, of each worker; until they start.
+    pub answers: Vec<Inbox<Written>>,
     /// Tells workers to drain.
     pub drain: Arc<AtomicBool>,
     /// The admin listener.
@@ -152,6 +160,10 @@ impl Gateway {
         let tls = InForce { listeners, targets: start.source.target_tls, acme_tokens };
         let catalog = Arc::new(Catalog::default());
         let declared = catalog.declare(&settings, &mut store).await?;
+        let quotas = Arc::new(quota::Counts::new());
+        let (ledger, answers) = Ledger::start(quotas.clone(), rhythm(&settings), start.workers)
+            .map_err(|e| format!("the ledger can't start: {e}"))?;
+        open_ledger(&ledger, &catalog)?;
         let material = (tls.clone(), catalog.slots());
         let (snapshot, directory) =
             publishable(&settings, &resolver, &mut bound, &mut registry, &workers, material)?;
@@ -161,6 +173,7 @@ impl Gateway {
             snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
             admission: Admission::new(limits.clone()),
             limits: limits.clone(),
+            quotas: quotas.clone(),
         });
         let publisher = Arc::new(Publisher::new(shared.snapshot.clone(), workers.clone()));
         catalog.publish_by(publisher.clone());
@@ -182,6 +195,8 @@ impl Gateway {
             driver_reason: start.driver.1,
             snapshot: shared.snapshot.clone(),
             limits,
+            quotas,
+            ledger: Box::new(ledger.facts()),
             log_counts: Box::new(log.counter()),
             resolutions: Box::new(resolver.resolutions()),
             acme: acme.told(),
@@ -196,6 +211,8 @@ impl Gateway {
             workers,
             resolver,
             log,
+            ledger,
+            answers,
             drain: Arc::default(),
             admin: admin::Server::new(state),
             set_log_level: start.set_log_level,
@@ -262,6 +279,7 @@ impl Gateway {
         let settings = Arc::new(settings);
         let catalog = self.catalog.clone();
         let declared = catalog.declare(&settings, &mut self.store).await.map_err(|e| vec![e])?;
+        open_ledger(&self.ledger, &self.catalog).map_err(|e| vec![e])?;
         let directory = declared.directory.clone();
         let result = self.publish(&settings, &tls, Some(directory)).await;
         let result = result.map_err(|mistake| vec![mistake]);
@@ -269,6 +287,7 @@ impl Gateway {
             Ok(_) => {
                 declared.in_force();
                 self.tell_what_waits_for_a_restart(&settings);
+                self.ledger.change(rhythm(&settings));
                 self.log.change(destination(&settings), settings.access_log.queue);
                 self.change_log_level(&settings.log.level);
                 if let Some(address) = admin.address() {
@@ -489,6 +508,17 @@ fn wanted(settings: &Settings) -> Vec<Wanted> {
         .collect()
 }
 
+fn rhythm(settings: &Settings) -> Rhythm {
+    let store = &settings.store;
+    Rhythm { commit_interval: store.commit_interval, keep_hours: store.keep_hours }
+}
+
+/// The ledger writes to the store, where there is one.
+fn open_ledger(ledger: &Ledger, catalog: &Catalog) -> Result<(), String> {
+    let opened = catalog.store().map_or(Ok(()), |store| ledger.open(store));
+    opened.map_err(|why| format!("store.path: {why}"))
+}
+
 fn destination(settings: &Settings) -> LogDestination {
     match &settings.access_log.path {
         Some(path) => LogDestination::File(path.clone()),
@@ -521,6 +551,8 @@ impl admin::Control for Face {
             driver_reason: self.driver_reason.clone(),
             draining: told.draining,
             limit_tables: self.limits.used(clock::now_ns()),
+            quota_table: self.quotas.used(ledger::now_s()),
+            ledger: (self.ledger)(),
         }
     }
 

@@ -1,5 +1,6 @@
 //! From a configuration to a running gateway, and to its end.
 
+use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use super::source::Source;
 use super::watch::{self, Content, Seen};
 use crate::config::DriverChoice;
 use crate::io::{Driver, driver};
+use crate::limits::LEDGER_LAST;
 use crate::session::records::Sink;
 use crate::stats::WorkerState;
 use crate::worker::{self, Plan, cores};
@@ -92,7 +94,7 @@ async fn serve(
     };
     let mut gateway = Gateway::new(start).await?;
     let admin = gateway.admin.prepare(gateway.settings().admin.as_ref()).await?;
-    let workers = start_workers(&gateway, &pins, driver)?;
+    let workers = start_workers(&mut gateway, &pins, driver)?;
     await_workers(&gateway, &workers).await?;
     let lines = addresses(&gateway, &admin);
     gateway.admin.apply(admin);
@@ -125,6 +127,7 @@ async fn serve(
     notify(&[NotifyState::Stopping]);
     drain(&gateway, workers, &mut signals).await;
     gateway.admin.stop(Duration::from_secs(1)).await;
+    gateway.ledger.finish(LEDGER_LAST);
     gateway.log.finish(Duration::from_secs(2));
     Ok(())
 }
@@ -145,14 +148,16 @@ fn notify(states: &[NotifyState<'_>]) {
     let _ = sd_notify::notify(states);
 }
 
-fn start_workers(gateway: &Gateway, pins: &[usize], driver: Driver) -> Result<Workers, String> {
+fn start_workers(gateway: &mut Gateway, pins: &[usize], driver: Driver) -> Result<Workers, String> {
     let stop = Arc::new(AtomicBool::new(false));
+    let mut answers = std::mem::take(&mut gateway.answers).into_iter();
     let threads = pins
         .iter()
         .zip(&gateway.workers)
         .enumerate()
         .map(|(index, (&core, stats))| {
             let sink = gateway.log.sink();
+            let answers = answers.next().ok_or_else(|| io::Error::other("no inbox"))?;
             worker::start(Plan {
                 index,
                 workers: pins.len(),
@@ -160,6 +165,8 @@ fn start_workers(gateway: &Gateway, pins: &[usize], driver: Driver) -> Result<Wo
                 driver,
                 shared: gateway.shared.clone(),
                 stats: stats.clone(),
+                ledger: gateway.ledger.reports(),
+                answers,
                 sink: Box::new(move || -> Sink {
                     Box::new(move |bytes, records| sink.offer(bytes, records))
                 }),

@@ -11,11 +11,13 @@ pub mod buffer;
 pub mod clock;
 pub mod deadline;
 pub mod driver;
+pub mod inbox;
 pub mod join;
 pub mod listener;
 pub mod memory;
 pub mod multiplexed;
 pub mod polled;
+pub mod questions;
 mod raw;
 mod socket;
 pub mod splice;
@@ -25,7 +27,9 @@ pub mod tls;
 pub use buffer::Buffer;
 pub use deadline::{Expiry, Guard, Partner, Watch};
 pub use driver::Driver;
+pub use inbox::{Inbox, Mailer, WorkerInbox};
 pub use listener::Listener;
+pub use questions::{Answer, Questions};
 pub use stream::Stream;
 
 /// Starts a task on this core.

@@ -53,6 +53,14 @@ impl RawStream {
         Ok(Self::tcp(TcpStream::from_std(stream)?))
     }
 
+    /// Takes over a connected Unix socket, whose mode was set.
+    ///
+    /// # Errors
+    /// What registering it with the driver says.
+    pub(super) fn from_unix(stream: std::os::unix::net::UnixStream) -> io::Result<Self> {
+        Ok(Self::new(stream.as_raw_fd(), Kind::Unix(UnixStream::from_std(stream)?)))
+    }
+
     // The streams' own operations take `&mut self` but use only their descriptor, which is why
     // monoio's split halves share a stream in the same way.
     #[allow(clippy::mut_from_ref)]

@@ -52,6 +52,10 @@ pub enum Failure {
     ProductRetired,
     /// A rate limit refused it.
     RateLimited,
+    /// A quota has not so much left.
+    QuotaExceeded,
+    /// What a strict plan's request is charged can't be written to the store.
+    LedgerUnavailable,
     /// Too many requests in flight for this client.
     ClientConcurrency,
     /// Too many requests in flight on this route.
@@ -188,6 +192,8 @@ impl Failure {
         "no_mapping_rule",
         "product_retired",
         "rate_limited",
+        "quota_exceeded",
+        "ledger_unavailable",
         "client_concurrency",
         "route_concurrency",
         "limit_state_full",
@@ -328,6 +334,22 @@ impl Failure {
             Self::RateLimited => {
                 m(429, "rate_limited", "Too many requests", "http_request_denied", Client, false)
             }
+            Self::QuotaExceeded => m(
+                429,
+                "quota_exceeded",
+                "The quota is used up",
+                "http_request_denied",
+                Client,
+                false,
+            ),
+            Self::LedgerUnavailable => m(
+                503,
+                "ledger_unavailable",
+                "The request can't be accounted for",
+                "proxy_internal_response",
+                Gateway,
+                false,
+            ),
             Self::ClientConcurrency => m(
                 429,
                 "client_concurrency",

@@ -32,6 +32,8 @@ pub(super) struct Account {
     /// By how much metrics of the product grow beside what the request counts as, since its answer
     /// said so: their indices, with amounts.
     pub(super) grown: Vec<(u16, u64)>,
+    /// Whether what it counts as was charged, and is usage.
+    pub(super) counted: bool,
     /// What went wrong.
     pub(super) failure: Option<Failure>,
     /// The tunnel that it became.

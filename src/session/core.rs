@@ -11,7 +11,7 @@ use arc_swap::cache::Cache;
 use crate::accept::Admission;
 use crate::io::Watch;
 use crate::limits::{FAILURES_TOLD, SCRATCH_POOLED};
-use crate::policy::limit;
+use crate::policy::{limit, quota};
 use crate::respond::access_log::Clock;
 use crate::respond::date::Date;
 use crate::snapshot::{Listener, Snapshot};
@@ -20,6 +20,7 @@ use crate::upstream::Upstreams;
 
 use super::records::Journal;
 use super::scratch::Scratch;
+use super::usage::Usage;
 
 /// What the process shares with every core.
 pub struct Shared {
@@ -27,6 +28,8 @@ pub struct Shared {
     pub snapshot: Arc<ArcSwap<Snapshot>>,
     /// Limits' authoritative state.
     pub limits: Arc<limit::Shared>,
+    /// Counts of quotas.
+    pub quotas: Arc<quota::Counts>,
     /// Connections of the node.
     pub admission: Arc<Admission>,
 }
@@ -50,6 +53,8 @@ pub struct Core {
     pub limits: RefCell<limit::Local>,
     /// Counters.
     pub stats: stats::Writer,
+    /// What requests used.
+    pub usage: RefCell<Usage>,
     /// Access log records on their way out.
     pub journal: RefCell<Journal>,
     /// Wall time, and its forms in logs and fields.
@@ -104,6 +109,7 @@ impl Core {
         shared: Arc<Shared>,
         stats: stats::Writer,
         journal: Journal,
+        usage: Usage,
         workers: usize,
     ) -> Self {
         let current = RefCell::new(Rc::new(shared.snapshot.load_full()));
@@ -115,6 +121,7 @@ impl Core {
             upstreams: Upstreams::new(watch),
             limits: RefCell::new(limit::Local::new(workers)),
             stats,
+            usage: RefCell::new(usage),
             journal: RefCell::new(journal),
             wall: Wall::default(),
             random: RefCell::new(fastrand::Rng::new()),

@@ -8,6 +8,7 @@ use crate::respond::access_log::{Record, write_combined, write_json};
 use crate::respond::failure::{Blame, Failure};
 use crate::stats::Finished;
 
+use super::accounting;
 use super::scratch::Scratch;
 use super::task::Request;
 
@@ -34,6 +35,7 @@ pub(super) fn finish(r: &Request<'_>, s: &Scratch) {
             ..finished
         },
     });
+    accounting::count(r, now);
     if let Some(failure) = account.failure {
         count_failure(r, failure);
         tell(r, s, failure);

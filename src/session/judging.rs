@@ -5,9 +5,11 @@
 use crate::config::file::Lifecycle;
 use crate::policy::auth::{Admitted, Asked, Carrier, Refusal, admit};
 use crate::policy::limit::{self, Charge, Judgement, KeySource, Rule};
+use crate::policy::quota::Charged;
 use crate::policy::{Denied, Passed, Permit, enter, judge_rates};
 use crate::respond::failure::Failure;
 
+use super::accounting;
 use super::scratch::Scratch;
 use super::task::Request;
 
@@ -39,6 +41,8 @@ pub(super) fn judge(r: &mut Request<'_>, s: &mut Scratch) -> Result<Permit, Fail
 #[derive(Default)]
 struct Rates<'a> {
     judgement: Option<Judgement<'a>>,
+    /// What the quotas said.
+    charged: Option<Charged<'a>>,
     /// Which of all limits refused.
     denied: Option<Denied>,
 }
@@ -83,7 +87,10 @@ fn ask<'a>(
         None if r.route().application_limits().is_empty() => passed,
         _ => {
             r.admitted = authenticate(r, s)?;
-            ask_application(r, keys, rates)?
+            let passed = ask_application(r, keys, rates)?;
+            rates.charged = accounting::charge(r);
+            accounting::refused(rates.charged.as_ref())?;
+            passed
         }
     };
     let shared = &r.connection.core.shared.limits;
@@ -166,6 +173,13 @@ fn of_application<'s, 'a>(
 
 /// Tells the client how it stands.
 fn tell(r: &mut Request<'_>, rates: &Rates<'_>) {
+    tell_rates(r, rates);
+    if let Some(charged) = &rates.charged {
+        accounting::tell(r, charged, rates.judgement.is_none());
+    }
+}
+
+fn tell_rates(r: &mut Request<'_>, rates: &Rates<'_>) {
     let Some(judgement) = rates.judgement else { return };
     let mut fields = std::mem::take(&mut r.answer_fields);
     let rules = addressed(r).into_iter().flatten();

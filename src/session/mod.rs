@@ -14,6 +14,7 @@
 //!   [`downstream::Downstream`], what carries it a [`crate::upstream::Carrier`].
 
 mod account;
+mod accounting;
 mod answers;
 mod arrival;
 mod client;
@@ -45,4 +46,5 @@ mod tcp;
 mod through;
 mod tunnel;
 mod upgrade;
+pub mod usage;
 mod way;

@@ -51,6 +51,8 @@ pub(super) struct Request<'a> {
     pub(super) admitted: Option<Admitted<'a>>,
     /// Whether the words hold what its query is without credentials.
     pub(super) query_cleaned: bool,
+    /// What its quotas are charged to; an application's id, or what stands for an address.
+    pub(super) holder: u64,
     /// The limit that refused it, and seconds until that has a token.
     pub(super) limited_by: Option<(Box<str>, u64)>,
     /// Field lines that the rules add to the answer.
@@ -218,6 +220,7 @@ pub(super) fn begin<'a>(
         product: None,
         admitted: None,
         query_cleaned: false,
+        holder: 0,
         limited_by: None,
         answer_fields: Vec::new(),
     }

@@ -130,7 +130,13 @@ metrics! {
     WORKER_ACCEPT_PAUSES Counter "worker_accept_pauses_total" ["worker" "core"] "Times accepting was paused for want of descriptors."
     WORKER_GENERATION Gauge "worker_config_generation" ["worker" "core"] "Generation of the configuration that new requests get."
 
-    LIMIT_TABLE_USED Gauge "limit_table_used_ratio" ["table"] "Share of the limits' tables that holds state, by table (buckets, counters); an estimate from a sample."
+    LIMIT_TABLE_USED Gauge "limit_table_used_ratio" ["table"] "Share of the limits' tables that holds state, by table (buckets, counters, quotas); an estimate from a sample."
+
+    LEDGER_COMMITS Counter "ledger_commits_total" ["result"] "Commits of usage to the store, by result (ok, failed: what they held is kept)."
+    LEDGER_WAITING Gauge "ledger_waiting" [] "Sums of usage, and changed counts of quotas, that wait for a commit."
+    LEDGER_LAG Gauge "ledger_lag_seconds" [] "How long the oldest of them has waited."
+    LEDGER_STRICT Counter "ledger_strict_total" ["result"] "Requests of strict plans whose charges were to be on the disk first, by result (ok, refused)."
+    LEDGER_LOST Counter "ledger_lost_total" [] "Sums of usage that were lost: the store could not be written, and memory was full."
 
     LOG_WRITTEN Counter "access_log_records_written_total" [] "Access-log records written."
     LOG_DROPPED Counter "access_log_records_dropped_total" ["reason"] "Access-log records lost, by reason (queue_full, write_error)."

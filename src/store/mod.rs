@@ -16,7 +16,7 @@ pub mod catalog;
 mod error;
 mod lock;
 mod schema;
-mod usage;
+pub mod usage;
 
 use std::fs::{self, OpenOptions};
 use std::io;
@@ -67,6 +67,13 @@ impl Store {
     fn connection(&self) -> MutexGuard<'_, Connection> {
         // A panic in the middle of a transaction rolled it back.
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets the file grow no further, as on a disk that is full.
+    #[cfg(test)]
+    pub(crate) fn limit_pages(&self, most: Option<u32>) {
+        let most = most.unwrap_or(u32::MAX - 1);
+        self.connection().pragma_update(None, "max_page_count", most).expect("set");
     }
 
     fn reader(&self) -> MutexGuard<'_, Connection> {

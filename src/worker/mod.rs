@@ -10,10 +10,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
-use crate::io::{Driver, buffer, clock, driver, memory, sleep_ms};
-use crate::limits::{DRAIN_POLL_TICKS, FREED_AT_ONCE, SWEEP_TICKS, TICK_MS};
+use crate::io::{Driver, Inbox, Mailer, Questions, buffer, clock, driver, memory, sleep_ms, spawn};
+use crate::limits::{
+    DRAIN_POLL_TICKS, FREED_AT_ONCE, SWEEP_TICKS, TICK_MS, USAGE_LAST_TRIES, USAGE_TICKS,
+};
 use crate::session::core::{Core, Shared};
 use crate::session::records::{Journal, Sink};
+use crate::session::usage::{Report, Usage, Written};
 use crate::stats::{WorkerState, WorkerStats};
 
 use listeners::Listeners;
@@ -32,6 +35,10 @@ pub struct Plan {
     pub shared: Arc<Shared>,
     /// Its counters.
     pub stats: Arc<WorkerStats>,
+    /// Where it reports what requests used.
+    pub ledger: Mailer<Report>,
+    /// Where the ledger's answers come in.
+    pub answers: Inbox<Written>,
     /// Makes the way out for its access records, on its own thread.
     pub sink: Box<dyn FnOnce() -> Sink + Send>,
     /// Set when the worker is to stop: it drains until it has no connection left.
@@ -66,7 +73,9 @@ async fn work(plan: Plan, pinned: Option<usize>) {
     let Some(writer) = plan.stats.writer() else { return };
     writer.booted(pinned, plan.driver.name());
     let journal = Journal::new((plan.sink)());
-    let core = Rc::new(Core::new(plan.shared, writer, journal, plan.workers));
+    let usage = Usage::new(plan.index, plan.ledger);
+    follow_ledger(plan.answers, usage.questions());
+    let core = Rc::new(Core::new(plan.shared, writer, journal, usage, plan.workers));
     core.upstreams.begin_at(plan.index);
     let mut listeners = Listeners::new(plan.index, plan.driver == Driver::Epoll);
     listeners.follow(&core);
@@ -97,6 +106,34 @@ async fn work(plan: Plan, pinned: Option<usize>) {
     }
     core.limits.borrow_mut().surrender(&core.shared.limits, clock::now_ns());
     core.journal.borrow_mut().flush();
+    hand_up_all(&core).await;
+}
+
+/// Wakes those who wait for the ledger.
+fn follow_ledger(answers: Inbox<Written>, questions: Rc<Questions<bool>>) {
+    let mut answers = match answers.on_worker() {
+        Ok(answers) => answers,
+        Err(error) => return tracing::error!(%error, "answers of the ledger can't be heard"),
+    };
+    spawn(async move {
+        while answers.wait().await {
+            while let Some((number, written)) = answers.next() {
+                questions.answer(number, written);
+            }
+        }
+    });
+}
+
+/// Hands up what is left, and waits for a while where control is behind.
+async fn hand_up_all(core: &Core) {
+    for _ in 0..USAGE_LAST_TRIES {
+        if core.usage.borrow_mut().hand_up() {
+            return;
+        }
+        sleep_ms(TICK_MS).await;
+    }
+    let lost = core.usage.borrow().waiting();
+    tracing::error!(lost, "usage is lost: the ledger takes no more");
 }
 
 /// What is done every tick, bounded.
@@ -114,6 +151,9 @@ fn keep_house(core: &Core, ticks: u64) {
         limits.tick(&core.shared.limits, now);
     }
     core.journal.borrow_mut().flush();
+    if ticks.is_multiple_of(USAGE_TICKS) {
+        core.usage.borrow_mut().hand_up();
+    }
     if ticks.is_multiple_of(SWEEP_TICKS) {
         core.upstreams.sweep(now, &core.stats);
         let freed = buffer::trim();

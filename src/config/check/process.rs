@@ -10,7 +10,10 @@ use crate::config::file;
 use crate::config::settings::{AccessLog, Admin, Forwarding, Log, Server, Store};
 use crate::config::suggest;
 use crate::config::units::Size;
-use crate::limits::{MAX_BUFFER_MEMORY_LEAST, MAX_CORE};
+use crate::limits::{
+    COMMIT_INTERVAL_LEAST, COMMIT_INTERVAL_MOST, KEEP_HOURS_LEAST, KEEP_HOURS_MOST,
+    MAX_BUFFER_MEMORY_LEAST, MAX_CORE,
+};
 
 pub(super) fn server(written: file::Server, place: &Place<'_>, report: &mut Report<'_>) -> Server {
     cores(&written, place, report);
@@ -134,7 +137,21 @@ pub(super) fn log(written: file::Log, place: &Place<'_>, report: &mut Report<'_>
 }
 
 pub(super) fn store(written: file::Store, place: &Place<'_>, report: &mut Report<'_>) -> Store {
-    Store { path: path(Some(written.path), &place.key("path"), "file", report) }
+    let interval = place.key("commit_interval");
+    if !(COMMIT_INTERVAL_LEAST..=COMMIT_INTERVAL_MOST).contains(&written.commit_interval.0) {
+        let message = format!("{} is no time between commits", written.commit_interval);
+        report.error(&interval.trail, message, "write a time from 10ms to 1m");
+    }
+    if !(KEEP_HOURS_LEAST..=KEEP_HOURS_MOST).contains(&written.keep_hours.0) {
+        let message = format!("{} is no time to keep hours for", written.keep_hours);
+        let help = "write a time from 1d to 3660d";
+        report.error(&place.key("keep_hours").trail, message, help);
+    }
+    Store {
+        path: path(Some(written.path), &place.key("path"), "file", report),
+        commit_interval: written.commit_interval.0,
+        keep_hours: written.keep_hours.0,
+    }
 }
 
 pub(super) fn forwarding(written: &file::Forwarding) -> Forwarding {

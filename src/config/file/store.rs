@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::config::units::HumanDuration;
 use crate::limits;
 
 /// The store: one SQLite file with what must outlive the process: accounts and certificates of
@@ -16,10 +17,19 @@ pub struct Store {
     /// made readable for its owner only, and refused where others may read it. Changes with a
     /// restart only.
     pub path: String,
+    /// How long usage and counts of quotas wait for a commit, at most: what a crash may forget of them,
+    /// but for plans that are `strict`. 10ms to 1m.
+    pub commit_interval: HumanDuration,
+    /// How long usage is kept by the hour; after that it is by the day. 1d or more.
+    pub keep_hours: HumanDuration,
 }
 
 impl Default for Store {
     fn default() -> Self {
-        Self { path: limits::STORE_PATH.to_owned() }
+        Self {
+            path: limits::STORE_PATH.to_owned(),
+            commit_interval: HumanDuration(limits::COMMIT_INTERVAL),
+            keep_hours: HumanDuration(limits::KEEP_HOURS),
+        }
     }
 }

@@ -34,6 +34,8 @@ pub(super) fn render(shown: &Shown<'_>, recent: &Recent) -> String {
         "process": process(shown),
         "gateway": gateway(shown, recent, &mut hdr),
         "limit_tables_used": shown.facts.limit_tables.into_iter().collect::<BTreeMap<_, _>>(),
+        "quota_table_used": shown.facts.quota_table,
+        "ledger": ledger(shown),
         "access_log": access_log(shown),
         "workers": workers,
         "listeners": listeners,
@@ -100,6 +102,20 @@ fn gateway(shown: &Shown<'_>, recent: &Recent, hdr: &mut Hdr<u64>) -> Value {
             "cpu_seconds_per_request": recent.cpu_per_request(),
             "latency_seconds": Percentiles::of(&recent.latency, hdr),
         },
+    })
+}
+
+fn ledger(shown: &Shown<'_>) -> Value {
+    let ledger = &shown.facts.ledger;
+    json!({
+        "commits": ledger.commits,
+        "failures": ledger.failures,
+        "last_error": ledger.error,
+        "waiting": ledger.waiting,
+        "lag_seconds": ledger.lag_ms as f64 / 1000.0,
+        "strict": ledger.strict,
+        "strict_refused": ledger.strict_refused,
+        "lost": ledger.lost,
     })
 }
 

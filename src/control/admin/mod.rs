@@ -25,6 +25,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::control::acme::NameTold;
+use crate::control::ledger;
 use crate::control::log_writer::LogCounts;
 use crate::control::resolve::Resolution;
 use crate::control::tls::ListenerCertificates;
@@ -61,6 +62,10 @@ pub trait Control: Send + Sync + 'static {
 /// Facts about the process as a whole.
 #[derive(Debug, Clone)]
 pub struct Facts {
+    /// The share of the table of quotas that holds counts, 0 to 1.
+    pub quota_table: f64,
+    /// How usage gets to the store.
+    pub ledger: ledger::Facts,
     /// `server.name`: what it calls itself.
     pub name: String,
     /// Generation of the configuration in force.

@@ -23,6 +23,7 @@ pub(super) fn render(shown: &Shown<'_>) -> String {
     targets(&mut text, shown);
     workers(&mut text, shown);
     limit_tables(&mut text, shown);
+    ledger(&mut text, shown);
     access_log(&mut text, shown);
     own_process(&mut text, shown);
     text.0
@@ -363,6 +364,20 @@ fn limit_tables(text: &mut Text, shown: &Shown<'_>) {
     for (table, used) in shown.facts.limit_tables {
         text.sample(&n::LIMIT_TABLE_USED, &[&table], used);
     }
+    text.sample(&n::LIMIT_TABLE_USED, &[&"quotas"], shown.facts.quota_table);
+}
+
+fn ledger(text: &mut Text, shown: &Shown<'_>) {
+    let ledger = &shown.facts.ledger;
+    text.head(&n::LEDGER_COMMITS);
+    text.sample(&n::LEDGER_COMMITS, &[&"ok"], ledger.commits);
+    text.sample(&n::LEDGER_COMMITS, &[&"failed"], ledger.failures);
+    text.single(&n::LEDGER_WAITING, ledger.waiting);
+    text.single(&n::LEDGER_LAG, ledger.lag_ms as f64 / 1000.0);
+    text.head(&n::LEDGER_STRICT);
+    text.sample(&n::LEDGER_STRICT, &[&"ok"], ledger.strict - ledger.strict_refused);
+    text.sample(&n::LEDGER_STRICT, &[&"refused"], ledger.strict_refused);
+    text.single(&n::LEDGER_LOST, ledger.lost);
 }
 
 fn access_log(text: &mut Text, shown: &Shown<'_>) {

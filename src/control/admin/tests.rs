@@ -10,6 +10,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 use super::*;
+use crate::control::ledger;
 use crate::control::tls::{Validities, Validity};
 use crate::stats::{Assignment, Finished, Names, Registry, Writer};
 
@@ -38,6 +39,8 @@ impl Control for Fake {
             driver_reason: "the kernel allows it".into(),
             draining: self.draining.load(SeqCst),
             limit_tables: [("buckets", 0.25), ("counters", 0.0)],
+            quota_table: 0.5,
+            ledger: ledger::Facts { commits: 40, waiting: 3, lag_ms: 250, ..Default::default() },
         }
     }
 

@@ -9,6 +9,7 @@ use crate::config::ClientAttribute;
 use crate::config::file::CredentialKind;
 use crate::http::Identity;
 use crate::policy::limit::Charge;
+use crate::policy::quota;
 
 /// What a request shows of who calls, and what it asks for.
 #[derive(Clone, Copy)]
@@ -41,6 +42,15 @@ pub struct Admitted<'d> {
 }
 
 impl<'d> Admitted<'d> {
+    /// What its plan's quotas are charged.
+    pub fn quota_charges(&self) -> impl Iterator<Item = quota::Charge<'d>> + Clone + use<'_, 'd> {
+        let plan = self.plan;
+        self.hits.as_slice().iter().flat_map(move |hit| {
+            let amount = u64::from(hit.amount);
+            plan.quotas(hit.metric).iter().map(move |quota| quota::Charge { quota, amount })
+        })
+    }
+
     /// What its plan's rate limits are charged.
     pub fn charges(&self) -> impl Iterator<Item = Charge<'d>> + Clone + use<'_, 'd> {
         let plan = self.plan;

@@ -9,11 +9,12 @@ use super::challenge::challenges;
 use super::mapping::{self, Mapping};
 use super::places::{Place, Secrets};
 use super::present::is_ours;
-use super::product::{Metric, Places, Plan, Product, Quota, Terms, Way};
+use super::product::{Metric, Places, Plan, Product, Terms, Way};
 use crate::config::file::{self, Lifecycle};
 use crate::config::units::HumanDuration;
 use crate::config::{Limit, LimitKey};
 use crate::policy::limit::Rule;
+use crate::policy::quota::Quota;
 use crate::policy::transform::FieldNames;
 use crate::policy::transform::alphabet::is_token_byte;
 use crate::policy::transform::edits::is_reserved;
@@ -334,7 +335,7 @@ impl<'a> Compiler<'a> {
                 None => self.wrong(format!("{at}.rate"), "there is none"),
             }
         }
-        self.quotas(&mut terms, plan, at);
+        self.quotas(&mut terms, plan, metrics, at);
         let mut lines = format!("X-Tollgate-Plan: {name}\r\n").into_bytes();
         match attribute_lines(&plan.attributes) {
             Ok(attributes) => lines.extend_from_slice(&attributes),
@@ -388,7 +389,7 @@ impl<'a> Compiler<'a> {
         Some(Rule::new(&format!("product {product} plan {plan}"), &limit, None))
     }
 
-    fn quotas(&mut self, terms: &mut [Terms], plan: &file::Plan, at: &str) {
+    fn quotas(&mut self, terms: &mut [Terms], plan: &file::Plan, metrics: &[Metric], at: &str) {
         let zone = plan.time_zone.as_deref().unwrap_or("UTC");
         let Ok(time_zone) = jiff::tz::TimeZone::get(zone) else {
             return self
@@ -403,14 +404,9 @@ impl<'a> Compiler<'a> {
                 self.wrong(at, "a quota has a `period` and a `max`");
                 continue;
             };
-            let name = format!("{}-{period:?}", quota.metric).to_ascii_lowercase();
-            terms[usize::from(metric)].quotas.push(Quota {
-                name: name.into(),
-                period,
-                time_zone: time_zone.clone(),
-                max,
-                soft: quota.soft,
-            });
+            let (zone, id) = (time_zone.clone(), metrics[usize::from(metric)].id);
+            let compiled = Quota::new(&quota.metric, id, period, zone, max, quota.soft);
+            terms[usize::from(metric)].quotas.push(compiled);
         }
     }
 }

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use super::mapping::Mapping;
 use super::places::{Place, Secrets};
-use crate::config::file::{Lifecycle, Period};
+use crate::config::file::Lifecycle;
 use crate::http::head::{Field, values};
 use crate::policy::limit::Rule;
+use crate::policy::quota::Quota;
 use crate::policy::transform::FieldNames;
 
 /// A product.
@@ -112,6 +113,13 @@ pub struct Plan {
     pub lines: Box<[u8]>,
 }
 
+impl Plan {
+    /// Quotas of a metric, by its index.
+    pub fn quotas(&self, metric: u16) -> &[Quota] {
+        self.metrics.get(usize::from(metric)).map_or(&[], |terms| &terms.quotas)
+    }
+}
+
 /// What a plan says of a metric.
 #[derive(Debug, Default)]
 pub struct Terms {
@@ -121,19 +129,4 @@ pub struct Terms {
     pub limits: Vec<Rule>,
     /// Quotas.
     pub quotas: Vec<Quota>,
-}
-
-/// A quota of a metric.
-#[derive(Debug)]
-pub struct Quota {
-    /// Name in fields and problems: `hits-month`.
-    pub name: Box<str>,
-    /// Its period.
-    pub period: Period,
-    /// In which its periods begin.
-    pub time_zone: jiff::tz::TimeZone,
-    /// How much.
-    pub max: u64,
-    /// Whether requests go on beyond it.
-    pub soft: bool,
 }

@@ -4,7 +4,7 @@ use crate::limits::{LEASE_MAX, LEASE_TICK_NS, TABLE_TRIES};
 
 use super::Shared;
 use super::bucket::{Bucket, Lease, Terms, steps};
-use super::table::{Position, Slot};
+use crate::policy::table::{Position, Slot};
 
 /// One key's lease. A cache line.
 #[derive(Debug, Clone, Copy, Default)]

@@ -63,11 +63,9 @@ mod entry;
 mod judgement;
 mod key;
 mod lease;
-mod member;
-mod pages;
+pub(super) mod member;
 mod rule;
-mod shared;
-mod table;
+pub(super) mod shared;
 
 pub use judgement::{Judgement, Standing};
 pub use key::KeySource;

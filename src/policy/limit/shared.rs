@@ -5,8 +5,8 @@ use std::net::IpAddr;
 
 use super::bucket::Buckets;
 use super::counter::Counters;
-use super::table::Table;
 use crate::limits::{BUCKET_SLOTS, COUNTER_SLOTS};
+use crate::policy::table::Table;
 
 /// What all workers share: the authority over every bucket and counter. Lock-free; fixed size.
 pub struct Shared {
@@ -60,7 +60,7 @@ impl Default for Shared {
 }
 
 /// The client's address as a number: IPv4 as IPv4-mapped, IPv6 cut to its prefix.
-pub(super) fn client_bits(client: IpAddr, ipv6_prefix: u8) -> u128 {
+pub(in crate::policy) fn client_bits(client: IpAddr, ipv6_prefix: u8) -> u128 {
     match client.to_canonical() {
         IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
         IpAddr::V6(v6) => {

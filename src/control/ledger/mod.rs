@@ -1,0 +1,164 @@
+//! The ledger: what workers count, on its way to the store.
+//!
+//! A thread of its own, since the store waits for a disk. It adds up what workers report and commits it
+//! in groups, with the counts of the quotas that changed, `store.commit_interval` apart at most; what
+//! requests of strict plans wait for is committed at once, in as large groups as come meanwhile.
+//!
+//! Invariants:
+//! - What a commit that failed held is still here, and goes with the next one. Traffic goes on by the
+//!   counts in memory; only requests of strict plans are refused, since theirs must be on the disk.
+//! - Counts that the store has are taken up before the first request is charged, so that a crash gives
+//!   no quota back.
+
+mod group;
+mod told;
+
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crate::io::inbox::inbox;
+use crate::io::{Inbox, Mailer};
+use crate::limits::{LEDGER_ANSWERS, LEDGER_REPORTS};
+use crate::policy::quota::Counts;
+use crate::session::usage::{Report, Written};
+use crate::store::{Store, StoreError};
+
+use group::Writer;
+pub use told::Facts;
+use told::Told;
+
+/// The owner's end of the ledger's thread.
+pub struct Ledger {
+    reports: Mailer<Report>,
+    common: Arc<Common>,
+    thread: JoinHandle<()>,
+}
+
+/// What the thread, its owner and those who look at it share.
+struct Common {
+    counts: Arc<Counts>,
+    store: OnceLock<Arc<Store>>,
+    /// Milliseconds between commits.
+    interval: AtomicU64,
+    /// Seconds for which hours are kept.
+    keep: AtomicU64,
+    stop: AtomicBool,
+    done: AtomicBool,
+    told: Told,
+}
+
+/// When the ledger writes, and how long it keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rhythm {
+    /// Between commits, at most.
+    pub commit_interval: Duration,
+    /// How long usage is kept by the hour.
+    pub keep_hours: Duration,
+}
+
+impl Ledger {
+    /// Starts the thread. The inboxes are those of the workers, in their order.
+    ///
+    /// # Errors
+    /// Where no thread or socket can be had.
+    pub fn start(
+        counts: Arc<Counts>,
+        rhythm: Rhythm,
+        workers: usize,
+    ) -> io::Result<(Self, Vec<Inbox<Written>>)> {
+        let (reports, received) = inbox(LEDGER_REPORTS)?;
+        let mails = (0..workers).map(|_| inbox(LEDGER_ANSWERS)).collect::<io::Result<Vec<_>>>()?;
+        let (answers, inboxes) = mails.into_iter().unzip();
+        let common = Arc::new(Common {
+            counts,
+            store: OnceLock::new(),
+            interval: AtomicU64::new(0),
+            keep: AtomicU64::new(0),
+            stop: AtomicBool::new(false),
+            done: AtomicBool::new(false),
+            told: Told::default(),
+        });
+        let writer = Writer::new(common.clone(), received, answers);
+        let thread =
+            std::thread::Builder::new().name("ledger".into()).spawn(move || writer.run())?;
+        let ledger = Self { reports, common, thread };
+        ledger.change(rhythm);
+        Ok((ledger, inboxes))
+    }
+
+    /// Where workers report to.
+    pub fn reports(&self) -> Mailer<Report> {
+        self.reports.clone()
+    }
+
+    /// Takes over settings that a reload changed.
+    pub fn change(&self, rhythm: Rhythm) {
+        let millis = rhythm.commit_interval.as_millis() as u64;
+        self.common.interval.store(millis, Ordering::Relaxed);
+        self.common.keep.store(rhythm.keep_hours.as_secs(), Ordering::Relaxed);
+    }
+
+    /// Writes to this store from now on, and takes up the counts that it has. Once: there is one store.
+    ///
+    /// # Errors
+    /// Where the store can't be read, or has more counts than the table has places.
+    pub fn open(&self, store: &Arc<Store>) -> Result<(), StoreError> {
+        if self.common.store.get().is_none() {
+            self.common.restore(store)?;
+            let _ = self.common.store.set(store.clone());
+        }
+        Ok(())
+    }
+
+    /// For who looks at it.
+    pub fn facts(&self) -> impl Fn() -> Facts + Send + Sync + use<> {
+        let common = self.common.clone();
+        move || common.told.facts()
+    }
+
+    /// Commits what is there and ends the thread. `false`: that took longer, or could not be written.
+    pub fn finish(self, within: Duration) -> bool {
+        self.common.stop.store(true, Ordering::Release);
+        let until = Instant::now() + within;
+        while !self.common.done.load(Ordering::Acquire) {
+            if Instant::now() >= until {
+                tracing::error!("usage that was not committed is lost: the store takes too long");
+                return false;
+            }
+            std::thread::park_timeout(Duration::from_millis(1));
+        }
+        self.thread.join().is_ok() && self.common.told.facts().waiting == 0
+    }
+}
+
+impl Common {
+    /// Takes up the counts that the store has.
+    fn restore(&self, store: &Store) -> Result<(), StoreError> {
+        let now_s = now_s();
+        let (mut taken, mut left) = (0u64, 0u64);
+        store.live_counts(now_s, |counted| {
+            let fits = self.counts.restore(counted.key, counted.ends_at, counted.count, now_s);
+            *(if fits { &mut taken } else { &mut left }) += 1;
+        })?;
+        if left > 0 {
+            let text = format!("{left} counts of quotas found no place in memory");
+            return Err(StoreError::new(crate::store::ErrorKind::TooMany, text));
+        }
+        if taken > 0 {
+            tracing::info!(taken, "counts of quotas were taken up");
+        }
+        Ok(())
+    }
+}
+
+/// The wall clock, seconds since 1970.
+pub(super) fn now_s() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.unwrap_or_default().as_secs()
+}
+
+#[cfg(test)]
+mod tests;

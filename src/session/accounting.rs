@@ -1,0 +1,116 @@
+//! What a request is charged and what it used: quotas before it goes upstream, usage when it is over.
+
+use crate::policy::auth::{Admitted, Plan};
+use crate::policy::quota::{self, Charge, Charged, Quota, address_holder};
+use crate::respond::failure::Failure;
+
+use super::task::Request;
+use super::usage::Unit;
+
+/// Charges the quotas of a request that its plan lets in; `None`: there are none.
+pub(super) fn charge<'a>(r: &mut Request<'a>) -> Option<Charged<'a>> {
+    r.holder = holder(r);
+    let admitted = r.admitted.as_ref()?;
+    let mut charges = admitted.quota_charges().peekable();
+    if charges.peek().is_none() {
+        r.account.counted = true;
+        return None;
+    }
+    let core = &r.connection.core;
+    let charged = core.shared.quotas.charge(r.holder, charges, now_s(r));
+    if let Charged::Taken(_) = charged {
+        let mut usage = core.usage.borrow_mut();
+        admitted.quota_charges().for_each(|charge| usage.charged(charge.quota.key(r.holder)));
+        r.account.counted = true;
+    }
+    Some(charged)
+}
+
+/// What it is refused for.
+pub(super) fn refused(charged: Option<&Charged<'_>>) -> Result<(), Failure> {
+    match charged {
+        None | Some(Charged::Taken(_)) => Ok(()),
+        Some(Charged::Exceeded(_)) => Err(Failure::QuotaExceeded),
+        Some(Charged::TableFull(_)) => Err(Failure::LimitState),
+    }
+}
+
+/// Tells the client how it stands; `alone`: no rate limit has.
+pub(super) fn tell(r: &mut Request<'_>, charged: &Charged<'_>, alone: bool) {
+    let mut fields = std::mem::take(&mut r.answer_fields);
+    let quotas = r.admitted.iter().flat_map(Admitted::quota_charges).map(|charge| charge.quota);
+    let which = r.snapshot.rate_limit_fields;
+    quota::fields::append(&mut fields, which, quotas, charged, now_s(r), alone);
+    r.answer_fields = fields;
+    if let Charged::Exceeded(standing) = charged {
+        r.limited_by = Some((standing.quota.name.clone(), standing.reset));
+    }
+}
+
+/// Waits until what a strict plan's request was charged is on the disk.
+pub(super) async fn write(r: &Request<'_>) -> Result<(), Failure> {
+    match &r.admitted {
+        Some(admitted) if admitted.plan.strict => {
+            let keys: Vec<_> =
+                admitted.quota_charges().map(|charge| charge.quota.key(r.holder)).collect();
+            if keys.is_empty() {
+                return Ok(());
+            }
+            let written = r.connection.core.usage.borrow().written(keys);
+            // Few plans are strict: others have no room for this in their sessions.
+            match Box::pin(written).await {
+                true => Ok(()),
+                false => Err(Failure::LedgerUnavailable),
+            }
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Counts what a request used.
+pub(super) fn count(r: &Request<'_>, now_ns: u64) {
+    let Some(admitted) = r.admitted.as_ref().filter(|_| r.account.counted) else { return };
+    let core = &r.connection.core;
+    let now_s = core.wall.of(now_ns) / 1_000_000_000;
+    let application = admitted.application.map_or(0, |application| application.id);
+    let class = (r.account.status / 100) as u8;
+    let hour = now_s - now_s % 3600;
+    let mut usage = core.usage.borrow_mut();
+    let mut add = |metric: u16, amount: u64| {
+        if let Some(metric) = admitted.product.metrics.get(usize::from(metric)) {
+            usage.add(Unit { application, metric: metric.id, class, hour }, amount);
+        }
+    };
+    admitted.hits.as_slice().iter().for_each(|hit| add(hit.metric, hit.amount.into()));
+    r.account.grown.iter().for_each(|&(metric, amount)| add(metric, amount));
+    for charge in grown(admitted.plan, &r.account.grown) {
+        core.shared.quotas.add(r.holder, charge, now_s);
+        usage.charged(charge.quota.key(r.holder));
+    }
+    if let Some(credential) = admitted.credential {
+        usage.seen(credential, now_s);
+    }
+}
+
+/// What quotas are charged by an answer.
+fn grown<'p>(plan: &'p Plan, by: &[(u16, u64)]) -> impl Iterator<Item = Charge<'p>> {
+    by.iter().flat_map(move |&(metric, amount)| {
+        let charge = move |quota: &'p Quota| Charge { quota, amount };
+        plan.quotas(metric).iter().map(charge)
+    })
+}
+
+/// Whom quotas are kept for.
+fn holder(r: &Request<'_>) -> u64 {
+    match &r.admitted {
+        Some(Admitted { application: Some(application), .. }) => application.id,
+        Some(admitted) => {
+            address_holder(admitted.product.id, r.client.addr, r.snapshot.ipv6_prefix)
+        }
+        None => 0,
+    }
+}
+
+fn now_s(r: &Request<'_>) -> u64 {
+    r.connection.core.wall.of(r.account.began_ns) / 1_000_000_000
+}
