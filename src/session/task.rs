@@ -123,8 +123,8 @@ impl<'a> Request<'a> {
 
     /// Who calls, as upstreams are told.
     pub(super) fn presented(&self) -> Option<Presented<'_>> {
-        let admitted = self.admitted.as_ref()?;
-        Some(Presented { admitted, directory: &self.snapshot.directory })
+        let &Admitted { product, application, plan, .. } = self.admitted.as_ref()?;
+        Some(Presented { product, application, plan, directory: &self.snapshot.directory })
     }
 
     /// What templates may name.

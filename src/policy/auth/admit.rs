@@ -431,7 +431,9 @@ limits = [{ rate = "1000/m" }, { metric = "create", rate = "10/s", burst = 20 }]
         let directory = directory(&[("k1", application(1, 2), u64::MAX), ("k2", tagged, u64::MAX)]);
         let call = Call::with(&[("x-api-key", "k1")]);
         let admitted = call.admitted(&directory, &product, ("GET", "/orders", None)).unwrap();
-        let presented = Presented { admitted: &admitted, directory: &directory };
+        let Admitted { application, plan, .. } = admitted;
+        let (product, directory) = (&product, &directory);
+        let presented = Presented { product, application, plan, directory };
         let mut out = Vec::new();
         presented.append(&mut out);
         assert_eq!(

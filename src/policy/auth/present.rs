@@ -1,7 +1,7 @@
 //! What upstreams are told of who calls, and what they are not.
 
-use super::admit::Admitted;
-use super::directory::Directory;
+use super::directory::{Application, Directory};
+use super::product::{Plan, Product};
 
 /// What the fields begin with by which the gateway tells upstreams who calls.
 const OURS: &[u8] = b"x-tollgate-";
@@ -16,8 +16,12 @@ pub fn is_ours(name: &[u8]) -> bool {
 /// A request's caller as upstreams are told.
 #[derive(Clone, Copy)]
 pub struct Presented<'a> {
-    /// Who calls.
-    pub admitted: &'a Admitted<'a>,
+    /// The product.
+    pub product: &'a Product,
+    /// Which application calls; `None`: nobody in particular.
+    pub application: Option<&'a Application>,
+    /// Its plan.
+    pub plan: &'a Plan,
     /// Who else might have.
     pub directory: &'a Directory,
 }
@@ -26,7 +30,7 @@ impl Presented<'_> {
     /// Whether a client's field of this name stays here: a credential, or one by which upstreams are
     /// told something of callers, whether of this one or of another.
     pub fn withholds(&self, name: &[u8]) -> bool {
-        let product = self.admitted.product;
+        let product = self.product;
         product.attributes.has(name)
             || self.directory.attributes.has(name)
             || !product.forward && product.secrets.fields.has(name)
@@ -34,7 +38,7 @@ impl Presented<'_> {
 
     /// Appends the gateway's lines, each with its line end.
     pub fn append(&self, out: &mut Vec<u8>) {
-        let Admitted { product, application, plan, .. } = self.admitted;
+        let Self { product, application, plan, .. } = self;
         out.extend_from_slice(&product.secret_line);
         if let Some(application) = application {
             out.extend_from_slice(b"X-Tollgate-Application: ");
