@@ -5,10 +5,12 @@
 mod acme;
 mod products;
 mod store;
+mod usage;
 
 pub use acme::*;
 pub use products::*;
 pub use store::*;
+pub use usage::*;
 
 // upstream: balance, maglev, health, retry
 
@@ -284,17 +286,6 @@ pub const LEASES_PER_TICK: usize = 256;
 /// Rules of one request whose keys are hashed once; any beyond are hashed again where needed.
 pub const RULES_AT_HAND: usize = 16;
 
-// Room policy/quota.
-
-/// Slots of the table that holds the counts of quotas, 16 bytes each (so 64 MiB of address space;
-/// pages that no count has touched cost no memory): three quotas for each of a million applications.
-/// One slot in eight is a set's header. A power of two.
-pub const QUOTA_SLOTS: usize = 1 << 22;
-
-/// How long a count is kept after its period's end, minutes: longer than the cores' clocks may lie
-/// apart, so that none of them still charges it.
-pub const QUOTA_KEPT_MIN: u64 = 5;
-
 // Room policy/client.
 
 /// Addresses that are read from X-Forwarded-For or Forwarded, from the right.
@@ -456,50 +447,6 @@ pub const MAX_INTERIM: u32 = 16;
 
 /// Pause after the descriptors ran out.
 pub const ACCEPT_PAUSE_MS: u64 = 100;
-
-// usage
-
-/// Between commits of usage, by default: what a crash may forget.
-pub const COMMIT_INTERVAL: std::time::Duration = std::time::Duration::from_secs(1);
-/// Shortest that may be set: a disk needs milliseconds for each.
-pub const COMMIT_INTERVAL_LEAST: std::time::Duration = std::time::Duration::from_millis(10);
-/// Longest that may be set.
-pub const COMMIT_INTERVAL_MOST: std::time::Duration = std::time::Duration::from_secs(60);
-/// How long usage is kept by the hour, by default: a month.
-pub const KEEP_HOURS: std::time::Duration = std::time::Duration::from_secs(31 * 24 * 3600);
-/// Shortest that may be set: days are whole before they are made of hours.
-pub const KEEP_HOURS_LEAST: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
-/// Longest that may be set: ten years.
-pub const KEEP_HOURS_MOST: std::time::Duration = std::time::Duration::from_secs(3660 * 24 * 3600);
-/// Sums of usage that a core holds while control is behind, some 60 bytes each: a million
-/// applications in an hour. What is more is lost, and told.
-pub const USAGE_ENTRIES: usize = 1 << 20;
-/// Ticks between a core's reports of usage: 100 milliseconds.
-pub const USAGE_TICKS: u64 = 100 / TICK_MS;
-/// Tries, a tick apart, of a core that ends to hand up what it has.
-pub const USAGE_LAST_TRIES: u32 = 100;
-/// Reports of all cores that wait for the ledger: a report of sums every 100 ms, and one for each
-/// request of a strict plan that is being let in.
-pub const LEDGER_REPORTS: usize = 64 * 1024;
-/// Answers on their way to a core: those that it asked for and can get in one turn.
-pub const LEDGER_ANSWERS: usize = 64 * 1024;
-/// Sums that the ledger holds while the store can't be written, some 60 bytes each. What is more is
-/// lost, and told.
-pub const LEDGER_ENTRIES: usize = 1 << 22;
-/// How long a request of a strict plan waits until what it is charged is on the disk. A commit takes
-/// milliseconds; behind this it is refused.
-pub const STRICT_WAIT: std::time::Duration = std::time::Duration::from_secs(5);
-/// Pause before a request asks again where the ledger had no place for its question, milliseconds.
-pub const STRICT_PAUSE_MS: u64 = 2;
-/// How long the last commit of a gateway that ends may take.
-pub const LEDGER_LAST: std::time::Duration = std::time::Duration::from_secs(5);
-/// How often the ledger says in the log that the store can't be written.
-pub const LEDGER_TOLD_EVERY: std::time::Duration = std::time::Duration::from_secs(60);
-/// How often it forgets counts of periods that are long over, and turns old hours into days.
-pub const LEDGER_TIDIED_EVERY: std::time::Duration = std::time::Duration::from_secs(60);
-/// By how much the wall clock must go back for the ledger to take up again what it had of the time
-/// before, seconds.
-pub const CLOCK_WENT_BACK_S: u64 = 2;
 
 // worker
 

@@ -31,7 +31,7 @@ attributes = { "X-Tier" = "gold" }
 "#;
 
 /// An application with one key.
-struct App {
+pub struct App {
     key: &'static str,
     plan: &'static str,
     state: State,
@@ -39,12 +39,12 @@ struct App {
     region: Option<&'static str>,
 }
 
-const BRONZE: App =
+pub const BRONZE: App =
     App { key: "tg_bronze", plan: "bronze", state: State::Live, ends_at: None, region: None };
 const GOLD: App = App { key: "tg_gold", plan: "gold", region: Some("eu"), ..BRONZE };
 
 /// Puts the product `shop` and its applications into a new store.
-fn seed(folder: &Path, words: &str, apps: &[App]) {
+pub fn seed(folder: &Path, words: &str, apps: &[App]) {
     let store = Store::open(&folder.join("store.db")).expect("a store");
     let definition: file::Product = toml::from_str(words).expect("a product");
     let secret = *store.secret();

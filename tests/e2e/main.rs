@@ -55,3 +55,4 @@ mod tunnel_pairs;
 mod upgrade;
 mod upstream_strict;
 mod upstreams;
+mod usage;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::time::{Duration, Instant};
 
-use super::{Common, now_s};
+use super::shared::{Shared, now_s};
 use crate::io::{Inbox, Mailer};
 use crate::limits::{CLOCK_WENT_BACK_S, LEDGER_ENTRIES, LEDGER_TIDIED_EVERY, LEDGER_TOLD_EVERY};
 use crate::session::usage::{Report, Sheet, Written};
@@ -16,7 +16,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// The thread's state.
 pub(super) struct Writer {
-    common: Arc<Common>,
+    shared: Arc<Shared>,
     reports: Inbox<Report>,
     answers: Vec<Mailer<Written>>,
     /// What is not committed yet.
@@ -35,12 +35,12 @@ pub(super) struct Writer {
 
 impl Writer {
     pub(super) fn new(
-        common: Arc<Common>,
+        shared: Arc<Shared>,
         reports: Inbox<Report>,
         answers: Vec<Mailer<Written>>,
     ) -> Self {
         Self {
-            common,
+            shared,
             reports,
             answers,
             sheet: Sheet::default(),
@@ -57,7 +57,7 @@ impl Writer {
         loop {
             self.reports.wait(self.pause());
             // Before the reports are taken, so that those are seen that came before the stop.
-            let stop = self.common.stop.load(Acquire);
+            let stop = self.shared.stop.load(Acquire);
             self.take_reports();
             if stop || !self.asked.is_empty() || self.is_due() {
                 self.commit();
@@ -68,11 +68,11 @@ impl Writer {
                 break;
             }
         }
-        self.common.done.store(true, Release);
+        self.shared.done.store(true, Release);
     }
 
     fn interval(&self) -> Duration {
-        Duration::from_millis(self.common.interval.load(Relaxed))
+        Duration::from_millis(self.shared.interval.load(Relaxed))
     }
 
     fn is_due(&self) -> bool {
@@ -102,7 +102,7 @@ impl Writer {
 
     fn tell(&mut self) {
         let lost = std::mem::take(&mut self.sheet.lost);
-        let told = &self.common.told;
+        let told = &self.shared.told;
         told.waiting.store(self.sheet.len() as u64, Relaxed);
         told.set_since(self.since);
         if lost > 0 && told.lost.fetch_add(lost, Relaxed) == 0 {
@@ -128,7 +128,7 @@ impl Writer {
     }
 
     fn try_commit(&self) -> Result<(), StoreError> {
-        let store = self.common.store.get().ok_or_else(|| {
+        let store = self.shared.store.get().ok_or_else(|| {
             StoreError::new(crate::store::ErrorKind::NotFound, "there is no store")
         })?;
         store.commit_usage(&self.batch())
@@ -137,7 +137,7 @@ impl Writer {
     fn batch(&self) -> Batch {
         let counted = self.sheet.charged.iter().filter_map(|&key| {
             // One that is gone was over long ago.
-            let (ends_at, count) = self.common.counts.count(key)?;
+            let (ends_at, count) = self.shared.counts.count(key)?;
             Some(Counted { key, ends_at, count })
         });
         let used = self.sheet.used.iter().map(|(unit, &count)| Used {
@@ -152,7 +152,7 @@ impl Writer {
     }
 
     fn answer(&mut self, written: bool) {
-        let told = &self.common.told;
+        let told = &self.shared.told;
         let asked = self.asked.len() as u64;
         told.strict.fetch_add(asked, Relaxed);
         if !written {
@@ -165,7 +165,7 @@ impl Writer {
     }
 
     fn note(&mut self, result: &Result<(), StoreError>) {
-        let told = &self.common.told;
+        let told = &self.shared.told;
         match result {
             Ok(()) => {
                 told.commits.fetch_add(1, Relaxed);
@@ -192,8 +192,8 @@ impl Writer {
         let expected = wall + self.clocks.0.duration_since(then).as_secs();
         if self.clocks.1 + CLOCK_WENT_BACK_S < expected {
             tracing::warn!("the wall clock went back by {} s", expected - self.clocks.1);
-            let Some(store) = self.common.store.get() else { return };
-            if let Err(why) = self.common.restore(store) {
+            let Some(store) = self.shared.store.get() else { return };
+            if let Err(why) = self.shared.restore(store) {
                 tracing::error!("counts of quotas can't be taken up again: {why}");
             }
         }
@@ -201,14 +201,14 @@ impl Writer {
 
     /// Forgets what is over, and turns old hours into days.
     fn tidy(&mut self) {
-        let Some(store) = self.common.store.get() else { return };
+        let Some(store) = self.shared.store.get() else { return };
         let is_due = self.tidied.is_none_or(|tidied| tidied.elapsed() >= LEDGER_TIDIED_EVERY);
         // Where commits fail, this does too.
         if !is_due || self.told.is_some() {
             return;
         }
         self.tidied = Some(Instant::now());
-        let (now_s, keep) = (now_s(), self.common.keep.load(Relaxed));
+        let (now_s, keep) = (now_s(), self.shared.keep.load(Relaxed));
         let tidied =
             store.forget_counts(now_s).and_then(|_| store.roll_up(now_s.saturating_sub(keep)));
         if let Err(why) = tidied {

@@ -11,11 +11,12 @@
 //!   no quota back.
 
 mod group;
+mod shared;
 mod told;
 
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -27,27 +28,15 @@ use crate::session::usage::{Report, Written};
 use crate::store::{Store, StoreError};
 
 use group::Writer;
+use shared::Shared;
+pub(super) use shared::now_s;
 pub use told::Facts;
-use told::Told;
 
 /// The owner's end of the ledger's thread.
 pub struct Ledger {
     reports: Mailer<Report>,
-    common: Arc<Common>,
+    shared: Arc<Shared>,
     thread: JoinHandle<()>,
-}
-
-/// What the thread, its owner and those who look at it share.
-struct Common {
-    counts: Arc<Counts>,
-    store: OnceLock<Arc<Store>>,
-    /// Milliseconds between commits.
-    interval: AtomicU64,
-    /// Seconds for which hours are kept.
-    keep: AtomicU64,
-    stop: AtomicBool,
-    done: AtomicBool,
-    told: Told,
 }
 
 /// When the ledger writes, and how long it keeps.
@@ -72,19 +61,11 @@ impl Ledger {
         let (reports, received) = inbox(LEDGER_REPORTS)?;
         let mails = (0..workers).map(|_| inbox(LEDGER_ANSWERS)).collect::<io::Result<Vec<_>>>()?;
         let (answers, inboxes) = mails.into_iter().unzip();
-        let common = Arc::new(Common {
-            counts,
-            store: OnceLock::new(),
-            interval: AtomicU64::new(0),
-            keep: AtomicU64::new(0),
-            stop: AtomicBool::new(false),
-            done: AtomicBool::new(false),
-            told: Told::default(),
-        });
-        let writer = Writer::new(common.clone(), received, answers);
+        let shared = Arc::new(Shared::new(counts));
+        let writer = Writer::new(shared.clone(), received, answers);
         let thread =
             std::thread::Builder::new().name("ledger".into()).spawn(move || writer.run())?;
-        let ledger = Self { reports, common, thread };
+        let ledger = Self { reports, shared, thread };
         ledger.change(rhythm);
         Ok((ledger, inboxes))
     }
@@ -97,8 +78,8 @@ impl Ledger {
     /// Takes over settings that a reload changed.
     pub fn change(&self, rhythm: Rhythm) {
         let millis = rhythm.commit_interval.as_millis() as u64;
-        self.common.interval.store(millis, Ordering::Relaxed);
-        self.common.keep.store(rhythm.keep_hours.as_secs(), Ordering::Relaxed);
+        self.shared.interval.store(millis, Ordering::Relaxed);
+        self.shared.keep.store(rhythm.keep_hours.as_secs(), Ordering::Relaxed);
     }
 
     /// Writes to this store from now on, and takes up the counts that it has. Once: there is one store.
@@ -106,58 +87,32 @@ impl Ledger {
     /// # Errors
     /// Where the store can't be read, or has more counts than the table has places.
     pub fn open(&self, store: &Arc<Store>) -> Result<(), StoreError> {
-        if self.common.store.get().is_none() {
-            self.common.restore(store)?;
-            let _ = self.common.store.set(store.clone());
+        if self.shared.store.get().is_none() {
+            self.shared.restore(store)?;
+            let _ = self.shared.store.set(store.clone());
         }
         Ok(())
     }
 
     /// For who looks at it.
     pub fn facts(&self) -> impl Fn() -> Facts + Send + Sync + use<> {
-        let common = self.common.clone();
-        move || common.told.facts()
+        let shared = self.shared.clone();
+        move || shared.told.facts()
     }
 
     /// Commits what is there and ends the thread. `false`: that took longer, or could not be written.
     pub fn finish(self, within: Duration) -> bool {
-        self.common.stop.store(true, Ordering::Release);
+        self.shared.stop.store(true, Ordering::Release);
         let until = Instant::now() + within;
-        while !self.common.done.load(Ordering::Acquire) {
+        while !self.shared.done.load(Ordering::Acquire) {
             if Instant::now() >= until {
                 tracing::error!("usage that was not committed is lost: the store takes too long");
                 return false;
             }
             std::thread::park_timeout(Duration::from_millis(1));
         }
-        self.thread.join().is_ok() && self.common.told.facts().waiting == 0
+        self.thread.join().is_ok() && self.shared.told.facts().waiting == 0
     }
-}
-
-impl Common {
-    /// Takes up the counts that the store has.
-    fn restore(&self, store: &Store) -> Result<(), StoreError> {
-        let now_s = now_s();
-        let (mut taken, mut left) = (0u64, 0u64);
-        store.live_counts(now_s, |counted| {
-            let fits = self.counts.restore(counted.key, counted.ends_at, counted.count, now_s);
-            *(if fits { &mut taken } else { &mut left }) += 1;
-        })?;
-        if left > 0 {
-            let text = format!("{left} counts of quotas found no place in memory");
-            return Err(StoreError::new(crate::store::ErrorKind::TooMany, text));
-        }
-        if taken > 0 {
-            tracing::info!(taken, "counts of quotas were taken up");
-        }
-        Ok(())
-    }
-}
-
-/// The wall clock, seconds since 1970.
-pub(super) fn now_s() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.unwrap_or_default().as_secs()
 }
 
 #[cfg(test)]

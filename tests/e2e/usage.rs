@@ -1,0 +1,168 @@
+//! Quotas and usage: what is refused, what is counted, and what outlives a killed gateway.
+
+use std::path::Path;
+
+use serde_json::Value;
+use tollgate::store::Store;
+use tollgate::store::usage::{Group, UsageQuery, UsageRow};
+
+use crate::applications::{BRONZE, seed};
+use crate::harness::{Driver, Gateway, Response, Upstream};
+
+/// A gateway in front of the product `shop`, with its store in a folder that outlives it.
+fn start(driver: Driver, upstream: &Upstream, folder: &Path, interval: &str) -> Gateway {
+    let (path, target) = (folder.join("store.db"), &upstream.address);
+    Gateway::start(
+        driver,
+        format!(
+            "[store]\npath = {path:?}\ncommit_interval = \"{interval}\"\n\
+             [upstreams.app]\ntargets = [\"{target}\"]\n\
+             [[routes]]\nname = \"orders\"\npath = \"/*\"\nproduct = \"shop\"\nupstream = \"app\"\n"
+        ),
+    )
+}
+
+fn folder(words: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    seed(folder.path(), words, &[BRONZE]);
+    folder
+}
+
+fn ask(gateway: &Gateway) -> Response {
+    gateway.once("GET /a HTTP/1.1\r\nHost: test.example\r\nX-API-Key: tg_bronze\r\n\r\n")
+}
+
+fn ask_often(gateway: &Gateway, times: usize) -> Vec<u16> {
+    (0..times).map(|_| ask(gateway).status).collect()
+}
+
+fn kill(mut gateway: Gateway) {
+    gateway.signal(libc::SIGKILL);
+    gateway.wait_exit();
+}
+
+fn stop(mut gateway: Gateway) {
+    gateway.signal(libc::SIGTERM);
+    gateway.wait_exit();
+}
+
+fn usage(folder: &Path, by: Vec<Group>) -> Vec<UsageRow> {
+    let store = Store::open(&folder.join("store.db")).expect("the store");
+    let query = UsageQuery { to: u64::MAX >> 1, limit: 100, by, ..UsageQuery::default() };
+    store.usage(&query).expect("an answer")
+}
+
+both_drivers!(
+    a_quota_refuses_and_names_itself,
+    a_soft_quota_tells_and_lets_pass,
+    what_an_answer_says_it_cost_counts,
+    usage_is_committed_before_the_gateway_ends,
+    what_was_committed_counts_after_a_kill,
+    a_strict_plan_forgets_nothing,
+    a_store_that_is_held_refuses_strict_plans_only,
+);
+
+fn a_quota_refuses_and_names_itself(driver: Driver) {
+    let upstream = Upstream::saying("ok");
+    let folder = folder("[plans.bronze]\nquotas = [{ period = \"year\", max = 2 }]");
+    let gateway = start(driver, &upstream, folder.path(), "1s");
+    let first = ask(&gateway).expect(200);
+    assert!(first.value("ratelimit").expect("a field").starts_with("\"hits-year\";r=1;t="));
+    assert!(
+        first.value("ratelimit-policy").expect("a field").starts_with("\"hits-year\";q=2;w=31")
+    );
+    ask(&gateway).expect(200);
+    let refused = ask(&gateway).expect(429);
+    let problem: Value = serde_json::from_slice(&refused.body).expect("problem details");
+    assert_eq!(problem["type"], "urn:tollgate:quota_exceeded");
+    assert_eq!(problem["limit"], "hits-year");
+    let resets_in = problem["resets_in"].as_u64().expect("seconds");
+    let retry_after: u64 = refused.value("retry-after").expect("a field").parse().expect("seconds");
+    assert!(resets_in <= 366 * 86_400 && retry_after.abs_diff(resets_in) <= 1);
+    assert_eq!(upstream.count(), 2);
+}
+
+fn a_soft_quota_tells_and_lets_pass(driver: Driver) {
+    let upstream = Upstream::saying("ok");
+    let folder = folder("[plans.bronze]\nquotas = [{ period = \"year\", max = 1, soft = true }]");
+    let gateway = start(driver, &upstream, folder.path(), "1s");
+    assert_eq!(ask_often(&gateway, 3), [200; 3]);
+    let beyond = ask(&gateway).expect(200);
+    assert!(beyond.value("ratelimit").expect("a field").starts_with("\"hits-year\";r=0;t="));
+}
+
+fn what_an_answer_says_it_cost_counts(driver: Driver) {
+    let answer = "HTTP/1.1 200 OK\r\nX-Tokens: 42\r\nContent-Length: 0\r\n\r\n";
+    let upstream = Upstream::answering(answer);
+    let folder = folder(
+        "metrics = [{ name = \"tokens\", response_header = \"X-Tokens\" }]\n\
+         mapping_rules = [{ method = \"*\", pattern = \"/\" },\n\
+         { method = \"*\", pattern = \"/\", metric = \"tokens\" }]\n\
+         [plans.bronze]\nquotas = [{ metric = \"tokens\", period = \"year\", max = 80 }]",
+    );
+    let gateway = start(driver, &upstream, folder.path(), "20ms");
+    // One each for the request, and 42 for the answer, counted when that is over.
+    let used = |metric: &str| {
+        let rows = usage(folder.path(), vec![Group::Metric]);
+        rows.iter().find(|row| row.metric.as_deref() == Some(metric)).map_or(0, |row| row.count)
+    };
+    for tokens in [43, 86] {
+        ask(&gateway).expect(200);
+        crate::harness::eventually("it is counted", || used("tokens") == tokens);
+    }
+    ask(&gateway).expect(429);
+    assert_eq!(used("hits"), 2);
+}
+
+fn usage_is_committed_before_the_gateway_ends(driver: Driver) {
+    let upstream = Upstream::saying("ok");
+    let folder = folder("[plans.bronze]");
+    let gateway = start(driver, &upstream, folder.path(), "1m");
+    assert_eq!(ask_often(&gateway, 7), [200; 7]);
+    stop(gateway);
+    let rows = usage(folder.path(), vec![Group::Application, Group::Class]);
+    assert_eq!(rows.iter().map(|row| (row.class, row.count)).collect::<Vec<_>>(), [(Some(2), 7)]);
+}
+
+fn what_was_committed_counts_after_a_kill(driver: Driver) {
+    let upstream = Upstream::saying("ok");
+    let folder = folder("[plans.bronze]\nquotas = [{ period = \"year\", max = 10 }]");
+    let gateway = start(driver, &upstream, folder.path(), "20ms");
+    assert_eq!(ask_often(&gateway, 6), [200; 6]);
+    let committed = || usage(folder.path(), vec![]).first().map_or(0, |row| row.count);
+    crate::harness::eventually("usage is committed", || committed() == 6);
+    kill(gateway);
+    let gateway = start(driver, &upstream, folder.path(), "20ms");
+    assert_eq!(ask_often(&gateway, 5), [200, 200, 200, 200, 429]);
+}
+
+fn a_strict_plan_forgets_nothing(driver: Driver) {
+    let upstream = Upstream::saying("ok");
+    let folder = folder("[plans.bronze]\nstrict = true\nquotas = [{ period = \"year\", max = 5 }]");
+    for _ in 0..5 {
+        // The commit that all others wait for is a minute away.
+        let gateway = start(driver, &upstream, folder.path(), "1m");
+        ask(&gateway).expect(200);
+        kill(gateway);
+    }
+    let gateway = start(driver, &upstream, folder.path(), "1m");
+    ask(&gateway).expect(429);
+    assert_eq!(upstream.count(), 5);
+}
+
+fn a_store_that_is_held_refuses_strict_plans_only(driver: Driver) {
+    for (strict, status) in [(true, 503), (false, 200)] {
+        let upstream = Upstream::saying("ok");
+        let words = "quotas = [{ period = \"year\", max = 5 }]";
+        let folder = folder(&format!("[plans.bronze]\nstrict = {strict}\n{words}"));
+        let gateway = start(driver, &upstream, folder.path(), "20ms");
+        ask(&gateway).expect(200);
+        let other = rusqlite::Connection::open(folder.path().join("store.db")).expect("the store");
+        other.execute_batch("BEGIN IMMEDIATE").expect("held");
+        ask(&gateway).expect(status);
+        gateway.wait_log("the failure is told", |log| log.contains("usage can't be committed"));
+        other.execute_batch("ROLLBACK").expect("let go");
+        gateway.wait_log("its end too", |log| log.contains("usage is committed again"));
+        ask(&gateway).expect(200);
+    }
+}
