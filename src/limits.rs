@@ -595,3 +595,16 @@ pub const RENEWAL_INFO_AFTER_FAILURE: std::time::Duration =
 /// Shards of the directory of credentials. With a million of them a change copies some 250 entries,
 /// and a list of so many pointers.
 pub const DIRECTORY_SHARDS: usize = 4096;
+
+// JSON web tokens
+
+/// Bytes of a token. Those with hundreds of groups or roles in them have 5 KiB; most servers take no
+/// longer field than 8.
+pub const JWT_MAX: usize = 16 * 1024;
+/// Bytes of a set of keys. A key with its certificate chain has 5 KiB, large issuers show a dozen.
+pub const JWKS_MAX: usize = 256 * 1024;
+/// Keys of a set: issuers show two to ten.
+pub const JWKS_MAX_KEYS: usize = 100;
+/// Bits of an RSA modulus at least (RFC 7518 section 3.3); one of 8192 is the longest that is known
+/// by the library.
+pub const JWT_RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;

@@ -5,6 +5,7 @@
 //! arguments; what needs the network comes back as a question.
 
 pub mod directory;
+pub mod jwt;
 pub mod product;
 mod sharded;
 
