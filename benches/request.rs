@@ -11,6 +11,7 @@ use tollgate::control::compile::{Material, Plan};
 use tollgate::control::tls::{InForce, Targets};
 use tollgate::http::h1::{Scan, parse_request, parse_response};
 use tollgate::http::{Known, RequestHead, ResponseHead, first};
+use tollgate::policy::auth::Directory;
 use tollgate::policy::client::client_address;
 use tollgate::policy::limit::{KeySource, Local, Rule, Shared, fields};
 use tollgate::policy::transform::{
@@ -119,7 +120,8 @@ fn snapshot(text: &str) -> Snapshot {
         targets: Targets::default(),
         acme_tokens: Arc::default(),
     };
-    plan.compile(Material { generation: 1, ids: &ids, sockets, tls, max_connections: 1 })
+    let directory = Arc::new(Directory::empty([0; 32]));
+    plan.compile(Material { generation: 1, ids: &ids, sockets, tls, directory, max_connections: 1 })
         .expect("a snapshot")
 }
 

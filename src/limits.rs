@@ -559,6 +559,13 @@ pub const STORE_PATH: &str = "/var/lib/tollgate/store.db";
 /// backup): commits take milliseconds, and control waits with it.
 pub const STORE_BUSY: std::time::Duration = std::time::Duration::from_secs(2);
 
+/// Rows of one page of a list: an answer stays below some MiB.
+pub const STORE_PAGE_MAX: usize = 1_000;
+
+/// Live credentials of one application: keys in rotation, and one or two of every kind. Each is found
+/// by its own digest, so this bounds memory, not time.
+pub const APPLICATION_CREDENTIALS_MAX: u64 = 100;
+
 // acme
 
 /// The directory that is asked by default: Let's Encrypt.

@@ -15,6 +15,7 @@ use crate::config::{
     self, Balance, HostMatch, HttpProtocol, LimitKey, PathMatch, Settings, TargetAddress,
 };
 use crate::policy::Concurrency;
+use crate::policy::auth::Directory;
 use crate::policy::limit::Rule;
 use crate::policy::transform::{Edits, Forward as ForwardFields, Names, PathRewrite, Redirect};
 use crate::route::Table;
@@ -35,6 +36,8 @@ pub struct Material<'a> {
     pub sockets: Vec<Arc<Vec<OwnedFd>>>,
     /// How each listener speaks TLS, in the same order.
     pub tls: InForce,
+    /// Who may call.
+    pub directory: Arc<Directory>,
     /// Client connections of the node.
     pub max_connections: usize,
 }
@@ -98,11 +101,11 @@ impl<'a> Plan<'a> {
         Ok(Snapshot {
             generation: material.generation,
             listeners,
-            table,
-            routes,
+            table: Arc::new(table),
+            routes: routes.into(),
             route_ids: material.ids.directory.routes.iter().map(|entry| entry.id).collect(),
-            groups,
-            targets,
+            groups: groups.into(),
+            targets: Arc::new(targets),
             limits: settings.limits.iter().map(|l| Rule::new("gateway", l, None)).collect(),
             rate_limit_fields: settings.rate_limit_fields,
             name: settings.server.name.as_str().into(),
@@ -112,6 +115,7 @@ impl<'a> Plan<'a> {
             max_buffer_memory: settings.server.max_buffer_memory,
             access_log: settings.access_log.format,
             acme_tokens: material.tls.acme_tokens,
+            directory: material.directory,
             ids: Some(material.ids.hold.clone()),
         })
     }

@@ -17,6 +17,7 @@ use super::redact::redacted;
 use super::resolve::{Resolution, Resolver, Wanted};
 use super::sockets::Bound;
 use super::source::Source;
+use super::store_file::StoreFile;
 use super::tls::{Files, InForce, Issued, ListenerCertificates, Loaded, Resumption, Targets};
 use super::watch::Seen;
 use crate::accept::Admission;
@@ -24,7 +25,7 @@ use crate::config::{Settings, TargetAddress};
 use crate::http::Bad;
 use crate::io::{Driver, clock};
 use crate::limits::{DESCRIPTORS_RESERVED, RELOAD_DEADLINE_MS};
-use crate::policy::limit;
+use crate::policy::{auth, limit};
 use crate::respond::failure::Failure;
 use crate::session::core::Shared;
 use crate::snapshot::Snapshot;
@@ -88,8 +89,12 @@ pub struct Gateway {
     tls: InForce,
     /// What that was made of.
     loaded: Vec<Option<Arc<Loaded>>>,
+    /// What must outlive the process.
+    store: StoreFile,
     /// Certificates that are asked for.
     acme: Acme,
+    /// Who may call.
+    applications: Arc<auth::Directory>,
     /// Tells the watcher which files the configuration names.
     named_files: watch::Sender<Vec<Seen>>,
     /// What is in force, without its routes.
@@ -135,14 +140,16 @@ impl Gateway {
         let mut bound = Bound::default();
         let mut registry = Registry::default();
         let mut resumption = Resumption::default();
-        let mut acme = Acme::start(start.file.as_deref(), start.acme_wishes);
-        let names = acme.want(&settings, start.source.acme_tls)?;
+        let mut store = StoreFile::beside(start.file.as_deref());
+        let acme = Acme::start(start.acme_wishes);
+        let names = acme.want(&settings, &mut store, start.source.acme_tls)?;
         let issued = acme.issued(names.as_ref());
         let loaded = start.source.tls;
         let listeners = resumption.configs(&settings.listeners, &loaded, &issued)?;
         let acme_tokens = acme.proofs().tokens.clone();
         let tls = InForce { listeners, targets: start.source.target_tls, acme_tokens };
-        let material = (tls.clone(), 1);
+        let applications = Arc::new(auth::Directory::empty([0; 32]));
+        let material = (tls.clone(), applications.clone(), 1);
         let (snapshot, directory) =
             publishable(&settings, &resolver, &mut bound, &mut registry, &workers, material)?;
         let limits = Arc::new(limit::Shared::new());
@@ -191,7 +198,9 @@ impl Gateway {
             resumption,
             tls,
             loaded,
+            store,
             acme,
+            applications,
             named_files: start.named_files,
             settings: lean(settings),
             generation: 1,
@@ -236,7 +245,8 @@ impl Gateway {
         for warning in source.warnings {
             tracing::warn!("{warning}");
         }
-        let names = self.acme.want(&settings, source.acme_tls).map_err(|e| vec![e])?;
+        let names =
+            self.acme.want(&settings, &mut self.store, source.acme_tls).map_err(|e| vec![e])?;
         let issued = self.acme.issued(names.as_ref());
         let targets = source.target_tls.keeping(&self.tls.targets);
         let tls = self.with_tls(&settings, &source.tls, &issued, targets).map_err(|e| vec![e])?;
@@ -343,30 +353,40 @@ impl Gateway {
             &mut self.bound,
             &mut self.registry,
             &self.workers,
-            (tls.clone(), generation),
+            (tls.clone(), self.applications.clone(), generation),
         )?;
-        self.generation = generation;
-        // What was before may hold a hundred thousand routes; it is freed by whoever lets go of
-        // it last, which this makes control.
-        let before = self.shared.snapshot.swap(Arc::new(snapshot));
-        {
-            let mut told = self.face.told();
-            told.generation = generation;
-            told.directory = directory;
-        }
+        self.face.told().directory = directory;
+        let before = self.put_in_force(snapshot).await;
         let new = announce::listening(&self.shared.snapshot.load(), Some(&before));
-        self.until_all_follow(generation).await;
-        drop(before);
         new.iter().for_each(|line| say(&format!("{line}\n")));
         Ok(generation)
     }
 
+    /// Puts another directory of applications in force, and leaves all else as it is.
+    pub async fn applications_changed(&mut self, applications: Arc<auth::Directory>) {
+        self.applications = applications.clone();
+        let generation = self.generation + 1;
+        let before = Snapshot::clone(&self.shared.snapshot.load());
+        self.put_in_force(Snapshot { generation, directory: applications, ..before }).await;
+    }
+
+    /// Swaps, and waits until no worker begins a request under what was before. That may hold a
+    /// hundred thousand routes; it is freed by whoever lets go of it last, which this makes control.
+    async fn put_in_force(&mut self, snapshot: Snapshot) -> Arc<Snapshot> {
+        let generation = snapshot.generation;
+        self.generation = generation;
+        let before = self.shared.snapshot.swap(Arc::new(snapshot));
+        self.face.told().generation = generation;
+        self.until_all_follow(generation).await;
+        before
+    }
+
     async fn until_all_follow(&self, generation: u64) {
-        for _ in 0..RELOAD_DEADLINE_MS / 5 {
+        for _ in 0..RELOAD_DEADLINE_MS {
             if self.workers.iter().all(|w| w.generation.value() >= generation) {
                 return;
             }
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
         tracing::warn!(generation, "not every worker has taken up the new configuration yet");
     }
@@ -404,14 +424,20 @@ fn publishable(
     bound: &mut Bound,
     registry: &mut Registry,
     workers: &[Arc<WorkerStats>],
-    (tls, generation): (InForce, u64),
+    (tls, applications, generation): (InForce, Arc<auth::Directory>, u64),
 ) -> Result<(Snapshot, Arc<Directory>), String> {
     let sockets = bound.sockets(&settings.listeners, workers.len())?;
     let plan = Plan::new(settings, &resolver.addresses());
     let ids = registry.assign(&plan.names(), workers).map_err(|full| full.to_string())?;
     let max_connections = max_connections(settings);
-    let material =
-        Material { generation, ids: &ids, sockets: sockets.clone(), tls, max_connections };
+    let material = Material {
+        generation,
+        ids: &ids,
+        sockets: sockets.clone(),
+        tls,
+        directory: applications,
+        max_connections,
+    };
     let snapshot = plan.compile(material)?;
     bound.keep(&settings.listeners, &sockets)?;
     Ok((snapshot, ids.directory.clone()))

@@ -20,5 +20,6 @@ pub mod resolve;
 pub mod run;
 mod sockets;
 pub mod source;
+mod store_file;
 pub mod tls;
 pub mod watch;

@@ -124,6 +124,7 @@ impl Core {
             scratch: RefCell::new(Vec::new()),
             shared,
         };
+        core.stats.generation.set(core.current.borrow().generation);
         core.wall.tick(crate::io::clock::now_ns());
         core
     }
@@ -136,6 +137,8 @@ impl Core {
         let mut current = self.current.borrow_mut();
         if !Arc::ptr_eq(newest, &current) {
             *current = Rc::new(Arc::clone(newest));
+            // From here on no request of this core begins under another: control waits for that.
+            self.stats.generation.set(newest.generation);
             // Ids that it no longer has may come to stand for something else.
             self.upstreams.retain(|target| newest.targets.contains(&target));
         }

@@ -1,5 +1,5 @@
-//! What control publishes and workers load: the configuration compiled for requests. Immutable;
-//! a request takes one and keeps it to its log line.
+//! What control publishes and workers load: the configuration compiled for requests, and who may
+//! call. Immutable; a request takes one and keeps it to its log line.
 
 mod forwards;
 
@@ -16,30 +16,33 @@ use crate::config::{
     ListenerMode, RateLimitFields,
 };
 use crate::policy::Concurrency;
+use crate::policy::auth::Directory;
 use crate::policy::limit::Rule;
 use crate::policy::transform::{Edits, Forward as ForwardFields, PathRewrite, Redirect};
 use crate::route;
 use crate::stats::Hold;
 use crate::upstream::Group;
 
-/// Everything a request needs to know.
+/// Everything a request needs to know. A copy shares nearly all of it: a new directory, say, does not
+/// cost what a hundred thousand routes do.
+#[derive(Clone)]
 pub struct Snapshot {
     /// Counts up with each publication, from 1.
     pub generation: u64,
     /// Listeners, each with its sockets.
     pub listeners: Vec<Arc<Listener>>,
     /// Which route a request takes; its indices are those of `routes`.
-    pub table: route::Table,
+    pub table: Arc<route::Table>,
     /// Routes.
-    pub routes: Vec<Route>,
+    pub routes: Arc<[Route]>,
     /// Their stable ids; apart, so that a route's counters can be fetched while it itself is.
-    pub route_ids: Vec<u32>,
+    pub route_ids: Arc<[u32]>,
     /// Upstreams.
-    pub groups: Vec<Group>,
+    pub groups: Arc<[Group]>,
     /// Stable ids of all targets in `groups`.
-    pub targets: HashSet<u32>,
+    pub targets: Arc<HashSet<u32>>,
     /// Limits of the whole gateway.
-    pub limits: Vec<Rule>,
+    pub limits: Arc<[Rule]>,
     /// Which rate-limit fields are sent.
     pub rate_limit_fields: RateLimitFields,
     /// Name in Via and Proxy-Status.
@@ -56,6 +59,8 @@ pub struct Snapshot {
     pub access_log: crate::config::AccessLogFormat,
     /// What an ACME server is answered, by its tokens (RFC 8555 section 8.3); empty while none asks.
     pub acme_tokens: Arc<HashMap<Box<str>, Box<str>>>,
+    /// Products, and applications by their credentials.
+    pub directory: Arc<Directory>,
     /// Keeps the stable ids used here from being given to other names.
     pub ids: Option<Arc<Hold>>,
 }

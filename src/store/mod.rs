@@ -10,51 +10,32 @@
 //! - A file of another program, or of a newer Tollgate, is left as it is.
 
 mod acme;
-mod catalog;
+pub mod catalog;
+mod error;
 mod schema;
 mod usage;
 
-use std::fmt;
 use std::fs::{self, OpenOptions};
 use std::io;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, OpenFlags};
 
 use crate::limits::STORE_BUSY;
+use crate::policy::auth::Digest;
 
 pub use acme::{Account, Certificate};
+pub use error::{ErrorKind, StoreError};
 
 /// An open store.
 pub struct Store {
     path: PathBuf,
+    secret: Digest,
     connection: Mutex<Connection>,
-}
-
-/// Why a store can't be used.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoreError(String);
-
-impl fmt::Display for StoreError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for StoreError {}
-
-impl From<rusqlite::Error> for StoreError {
-    fn from(error: rusqlite::Error) -> Self {
-        Self(match error.sqlite_error_code() {
-            Some(ErrorCode::NotADatabase) => "this is no store: not an SQLite file".into(),
-            Some(ErrorCode::ReadOnly) => "the store can't be written to".into(),
-            Some(ErrorCode::DatabaseBusy) => "another process holds the store".into(),
-            Some(ErrorCode::DiskFull) => "the disk is full".into(),
-            _ => error.to_string(),
-        })
-    }
+    /// Readers wait neither for a commit's disk nor for those who write.
+    reader: Mutex<Connection>,
 }
 
 impl Store {
@@ -64,9 +45,7 @@ impl Store {
     /// Where it can't be read and written, others may read it, or it is not a store that this
     /// version knows; nothing has been changed then.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let named = |StoreError(why)| StoreError(format!("{}: {why}", path.display()));
-        let connection = open(path).map_err(named)?;
-        Ok(Self { path: path.to_owned(), connection: Mutex::new(connection) })
+        open(path).map_err(|error| error.of(path))
     }
 
     /// The file.
@@ -74,28 +53,56 @@ impl Store {
         &self.path
     }
 
+    /// What digests of keys and tokens are keyed with: made once, with the store.
+    pub fn secret(&self) -> &Digest {
+        &self.secret
+    }
+
+    /// Of the one who writes. A second call on the same thread would wait for ever.
     fn connection(&self) -> MutexGuard<'_, Connection> {
         // A panic in the middle of a transaction rolled it back.
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn reader(&self) -> MutexGuard<'_, Connection> {
+        self.reader.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-fn open(path: &Path) -> Result<Connection, StoreError> {
+fn open(path: &Path) -> Result<Store, StoreError> {
     claim(path).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => StoreError("there is no such folder".into()),
-        _ => StoreError(error.to_string()),
+        io::ErrorKind::NotFound => StoreError::refused("there is no such folder"),
+        _ => StoreError::refused(error.to_string()),
     })?;
+    let mut connection = connect(path)?;
+    prepare(&mut connection)?;
+    let secret = catalog::secret(&connection)?;
+    let reader = connect(path)?;
+    reader.pragma_update(None, "query_only", true)?;
+    Ok(Store {
+        path: path.to_owned(),
+        secret,
+        connection: Mutex::new(connection),
+        reader: Mutex::new(reader),
+    })
+}
+
+fn connect(path: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let mut connection = Connection::open_with_flags(path, flags)?;
+    let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(STORE_BUSY)?;
-    schema::check(&connection)?;
+    Ok(connection)
+}
+
+/// Brings a file to how it must be; leaves it as it is where it is no store.
+fn prepare(connection: &mut Connection) -> Result<(), StoreError> {
+    schema::check(connection)?;
     connection.pragma_update(None, "journal_mode", "wal")?;
     connection.pragma_update(None, "synchronous", "full")?;
     // A key that was replaced is not to be found in the file's free pages.
     connection.pragma_update(None, "secure_delete", true)?;
     connection.pragma_update(None, "foreign_keys", true)?;
-    schema::update(&mut connection)?;
-    Ok(connection)
+    schema::update(connection)
 }
 
 /// Makes the file where it is missing, for its owner only; SQLite gives the files beside it the same

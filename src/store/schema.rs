@@ -34,12 +34,12 @@ pub(super) fn check(connection: &Connection) -> Result<(), StoreError> {
         connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     let is_empty = version == 0 && owner == 0 && tables == 0;
     if owner != OURS && !is_empty {
-        return Err(StoreError("this is no store: another program's database".into()));
+        return Err(StoreError::refused("this is no store: another program's database"));
     }
     if version > STEPS.len() {
         let known = STEPS.len();
         let message = format!("its schema {version} is newer than {known}, the newest known here");
-        return Err(StoreError(message));
+        return Err(StoreError::refused(message));
     }
     Ok(())
 }

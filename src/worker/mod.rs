@@ -105,7 +105,8 @@ fn keep_house(core: &Core, ticks: u64) {
     core.watch.tick(now);
     core.wall.tick(now);
     core.stats.turns.up();
-    core.stats.generation.set(core.snapshot().generation);
+    // Follows what was published, also where no request comes.
+    drop(core.snapshot());
     core.stats.buffer_bytes.set(buffer::held() as u64);
     core.stats.pool_idle.set(core.upstreams.pool.borrow().len() as u64);
     let mut limits = core.limits.borrow_mut();

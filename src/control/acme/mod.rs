@@ -22,7 +22,6 @@ mod renewal;
 mod told;
 
 use std::collections::{BTreeSet, HashMap};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::ClientConfig;
@@ -30,6 +29,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::tls::{Given, Issued};
 use crate::config::{self, Settings};
+use crate::control::store_file::StoreFile;
 use crate::store::Store;
 
 pub use proof::Proofs;
@@ -49,23 +49,18 @@ pub struct Wanted {
 
 /// The gateway's side.
 pub struct Acme {
-    /// Where relative names of files are.
-    folder: PathBuf,
-    store: Option<Arc<Store>>,
     wanted: watch::Sender<Option<Wanted>>,
     proofs: Proofs,
     told: Told,
 }
 
 impl Acme {
-    /// Starts the task that looks after certificates; its wishes come by `wishes`. `file` is the
-    /// configuration's.
-    pub fn start(file: Option<&Path>, wishes: mpsc::Sender<Wish>) -> Self {
+    /// Starts the task that looks after certificates; its wishes come by `wishes`.
+    pub fn start(wishes: mpsc::Sender<Wish>) -> Self {
         let (wanted, changes) = watch::channel(None);
         let told = Told::default();
         tokio::spawn(keeper::keep(changes, wishes, told.clone()));
-        let folder = file.and_then(Path::parent).unwrap_or(Path::new("")).to_owned();
-        Self { folder, store: None, wanted, proofs: Proofs::default(), told }
+        Self { wanted, proofs: Proofs::default(), told }
     }
 
     /// What these settings want; `None`: nothing. Opens the store where it is needed first.
@@ -73,8 +68,9 @@ impl Acme {
     /// # Errors
     /// Where the store can't be used.
     pub fn want(
-        &mut self,
+        &self,
         settings: &Settings,
+        store: &mut StoreFile,
         tls: Option<Arc<ClientConfig>>,
     ) -> Result<Option<Wanted>, String> {
         let listeners = settings.listeners.iter().filter_map(|listener| listener.tls.as_ref());
@@ -83,20 +79,8 @@ impl Acme {
         if names.is_empty() {
             return Ok(None);
         }
-        let store = self.open(&settings.store.path)?;
+        let store = store.open(&settings.store.path)?;
         Ok(Some(Wanted { settings: acme.clone(), names, tls, store }))
-    }
-
-    fn open(&mut self, path: &Path) -> Result<Arc<Store>, String> {
-        let path = self.folder.join(path);
-        if let Some(store) = &self.store {
-            if store.path() != path {
-                tracing::warn!("store.path changes with a restart only");
-            }
-            return Ok(store.clone());
-        }
-        let opened = Store::open(&path).map_err(|why| format!("store.path: {why}"))?;
-        Ok(self.store.insert(Arc::new(opened)).clone())
     }
 
     /// What listeners show beside files: what the store has, and what proves names at the moment.

@@ -189,7 +189,9 @@ fn both_contents_at_once(driver: Driver, versions: Versions) {
     }
     client.talk().end(&[]).expect("the gateway takes the end");
     assert_eq!(client.talk().piece(), Ok(Piece::End(trailers())));
-    connect(versions, &gateway).begin(&Ask::get("/"));
+    let mut next = connect(versions, &gateway);
+    next.begin(&Ask::get("/"));
+    next.response().expect("an answer on another connection").expect(200);
     comes_to_rest(&gateway);
 }
 

@@ -7,6 +7,7 @@ use libfuzzer_sys::fuzz_target;
 use tollgate::config::{self, Settings, Severity};
 use tollgate::control::compile::{Material, Plan};
 use tollgate::control::tls::{InForce, Targets};
+use tollgate::policy::auth::Directory;
 use tollgate::stats::Registry;
 
 /// Compiles settings as a reload does, without sockets or addresses of DNS names.
@@ -19,7 +20,8 @@ fn compile(settings: &Settings) {
         targets: Targets::default(),
         acme_tokens: Arc::default(),
     };
-    let material = Material { generation: 1, ids: &ids, sockets, tls, max_connections: 1 };
+    let directory = Arc::new(Directory::empty([0; 32]));
+    let material = Material { generation: 1, ids: &ids, sockets, tls, directory, max_connections: 1 };
     if let Ok(snapshot) = plan.compile(material) {
         assert_eq!(snapshot.routes.len(), settings.routes.len());
         assert_eq!(snapshot.listeners.len(), settings.listeners.len());

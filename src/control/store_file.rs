@@ -1,0 +1,48 @@
+//! The store's file: opened once, where something needs it, and kept until the end.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::store::Store;
+
+/// The store, be it open or not.
+pub struct StoreFile {
+    /// Where relative names of files are.
+    folder: PathBuf,
+    opened: Option<Arc<Store>>,
+}
+
+impl StoreFile {
+    /// Not open yet. `config` is the configuration's file.
+    pub fn beside(config: Option<&Path>) -> Self {
+        let folder = config.and_then(Path::parent).unwrap_or(Path::new("")).to_owned();
+        Self { folder, opened: None }
+    }
+
+    /// The open store; made where there is none.
+    ///
+    /// # Errors
+    /// Where it can't be used.
+    pub fn open(&mut self, path: &Path) -> Result<Arc<Store>, String> {
+        let path = self.folder.join(path);
+        if let Some(store) = &self.opened {
+            if store.path() != path {
+                tracing::warn!("store.path changes with a restart only");
+            }
+            return Ok(store.clone());
+        }
+        let opened = Store::open(&path).map_err(|why| format!("store.path: {why}"))?;
+        Ok(self.opened.insert(Arc::new(opened)).clone())
+    }
+
+    /// The open store, where the file is there already.
+    ///
+    /// # Errors
+    /// Where it is there and can't be used.
+    pub fn open_existing(&mut self, path: &Path) -> Result<Option<Arc<Store>>, String> {
+        match self.opened.is_some() || self.folder.join(path).exists() {
+            true => self.open(path).map(Some),
+            false => Ok(None),
+        }
+    }
+}

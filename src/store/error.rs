@@ -1,0 +1,136 @@
+//! Why the store did not do what it was asked.
+
+use std::fmt;
+use std::path::Path;
+
+use rusqlite::{ErrorCode, ffi};
+
+/// Why the store did not do what it was asked. Nothing has been changed then.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreError {
+    kind: ErrorKind,
+    text: String,
+}
+
+/// What kind of thing went wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// The disk is full.
+    Full,
+    /// The file or its disk can't be written to.
+    ReadOnly,
+    /// The file is damaged.
+    Corrupt,
+    /// Another process holds it.
+    Busy,
+    /// The disk failed, or the file is gone.
+    Disk,
+    /// A file that is not taken for a store: another program's, a newer Tollgate's, one that others
+    /// may read.
+    Refused,
+    /// Somebody else changed it meanwhile: its version is not the expected one.
+    Changed,
+    /// It is not there.
+    NotFound,
+    /// There is such a one already.
+    Duplicate,
+    /// Others still refer to it.
+    Referenced,
+    /// It is declared in the configuration, and changed there only.
+    Declared,
+    /// No more of these.
+    TooMany,
+    /// A mistake of ours.
+    Other,
+}
+
+impl StoreError {
+    /// An error of a kind; the text is for people.
+    pub fn new(kind: ErrorKind, text: impl Into<String>) -> Self {
+        Self { kind, text: text.into() }
+    }
+
+    /// What kind of thing went wrong.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    pub(super) fn refused(text: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Refused, text)
+    }
+
+    /// `what` as in "the account".
+    pub(super) fn not_found(what: &str) -> Self {
+        Self::new(ErrorKind::NotFound, format!("{what} is not there"))
+    }
+
+    /// With the file's name.
+    pub(super) fn of(self, path: &Path) -> Self {
+        Self { text: format!("{}: {}", path.display(), self.text), ..self }
+    }
+
+    /// Says what it is that is there already, where that is what went wrong.
+    pub(super) fn taken(self, what: &str) -> Self {
+        match self.kind {
+            ErrorKind::Duplicate => Self { text: format!("{what} is there already"), ..self },
+            _ => self,
+        }
+    }
+
+    /// Says what it is that others refer to, where that is what went wrong.
+    pub(super) fn referenced(self, what: &str) -> Self {
+        match self.kind {
+            ErrorKind::Referenced => Self { text: format!("{what} has applications"), ..self },
+            _ => self,
+        }
+    }
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl std::error::Error for StoreError {}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        use ErrorKind::{Busy, Corrupt, Disk, Full, Other, ReadOnly};
+        if let rusqlite::Error::FromSqlConversionFailure(..)
+        | rusqlite::Error::IntegralValueOutOfRange(..)
+        | rusqlite::Error::InvalidColumnType(..) = error
+        {
+            return Self::new(Corrupt, format!("the store is damaged: {error}"));
+        }
+        let said = |kind, text: &str| Self::new(kind, text);
+        match error.sqlite_error_code() {
+            Some(ErrorCode::NotADatabase) => Self::refused("this is no store: not an SQLite file"),
+            Some(ErrorCode::ReadOnly) => said(ReadOnly, "the store can't be written to"),
+            Some(ErrorCode::DatabaseBusy) => said(Busy, "another process holds the store"),
+            Some(ErrorCode::DiskFull) => said(Full, "the disk is full"),
+            Some(ErrorCode::DatabaseCorrupt) => {
+                said(Corrupt, "the store is damaged: restore a backup")
+            }
+            Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen) => {
+                Self::new(Disk, format!("the disk failed: {error}"))
+            }
+            Some(ErrorCode::ConstraintViolation) => constraint(&error),
+            _ => Self::new(Other, error.to_string()),
+        }
+    }
+}
+
+/// Which rule between rows was broken.
+fn constraint(error: &rusqlite::Error) -> StoreError {
+    use ErrorKind::{Duplicate, Other, Referenced};
+    match error.sqlite_error().map(|error| error.extended_code) {
+        Some(ffi::SQLITE_CONSTRAINT_UNIQUE | ffi::SQLITE_CONSTRAINT_PRIMARYKEY) => {
+            StoreError::new(Duplicate, "such a one is there already")
+        }
+        Some(ffi::SQLITE_CONSTRAINT_FOREIGNKEY) => {
+            StoreError::new(Referenced, "others still refer to it")
+        }
+        _ => StoreError::new(Other, error.to_string()),
+    }
+}
