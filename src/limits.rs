@@ -2,6 +2,12 @@
 //!
 //! A bound an operator would want to move is a default here and a key in the configuration.
 
+mod jwt;
+mod stats;
+
+pub use jwt::*;
+pub use stats::*;
+
 // upstream: balance, maglev, health, retry
 
 /// Targets one request may try in all, the first included. More would multiply the load of an
@@ -41,19 +47,7 @@ pub const MAX_REQUEST_ID: usize = 128;
 /// Bytes of one client-chosen value in an access log record; the rest is cut off. Escaping can
 /// make a byte six, so this bounds a record at about 200 KiB in the worst case.
 pub const MAX_LOGGED_VALUE: usize = 4_096;
-// stats
 
-/// Listeners with counters of their own, names being retired included.
-pub const STATS_MAX_LISTENERS: u32 = 1 << 10;
-/// Routes with counters of their own, names being retired included: ten times the 100,000 routes
-/// that the gateway is built for. A route never used costs a worker nothing.
-pub const STATS_MAX_ROUTES: u32 = 1 << 20;
-/// Upstreams with counters of their own, names being retired included.
-pub const STATS_MAX_UPSTREAMS: u32 = 1 << 16;
-/// Targets with counters of their own, names being retired included.
-pub const STATS_MAX_TARGETS: u32 = 1 << 18;
-/// Kinds of failures and of bad requests that are told apart; a kind past it counts as the last.
-pub const STATS_MAX_KINDS: usize = 96;
 // ---- config ----
 
 /// Most mistakes listed for one file. More would scroll the first, usually the cause of the rest,
@@ -602,16 +596,3 @@ pub const RENEWAL_INFO_AFTER_FAILURE: std::time::Duration =
 /// Shards of the directory of credentials. With a million of them a change copies some 250 entries,
 /// and a list of so many pointers.
 pub const DIRECTORY_SHARDS: usize = 4096;
-
-// JSON web tokens
-
-/// Bytes of a token. Those with hundreds of groups or roles in them have 5 KiB; most servers take no
-/// longer field than 8.
-pub const JWT_MAX: usize = 16 * 1024;
-/// Bytes of a set of keys. A key with its certificate chain has 5 KiB, large issuers show a dozen.
-pub const JWKS_MAX: usize = 256 * 1024;
-/// Keys of a set: issuers show two to ten.
-pub const JWKS_MAX_KEYS: usize = 100;
-/// Bits of an RSA modulus at least (RFC 7518 section 3.3); one of 8192 is the longest that is known
-/// by the library.
-pub const JWT_RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;

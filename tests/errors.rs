@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use tollgate::http::Bad;
+use tollgate::policy::auth::jwt::Refusal;
 use tollgate::respond::failure::{Blame, Failure};
 
 const DOCUMENT: &str = include_str!("../docs/ERRORS.md");
@@ -26,6 +27,10 @@ fn failures() -> Vec<Failure> {
         F::Misdirected,
         F::NoRoute,
         F::MethodNotAllowed,
+        F::NoCredential,
+        F::InvalidToken(Refusal::Expired),
+        F::InsufficientToken(Refusal::Scope),
+        F::NoTokenKeys,
         F::RateLimited,
         F::ClientConcurrency,
         F::RouteConcurrency,
@@ -56,6 +61,7 @@ fn failures() -> Vec<Failure> {
             F::BodyTooLarge | F::ClientGone | F::ConnectMethod | F::NoRoute => {}
             F::TraceMethod | F::PlainHttp | F::Misdirected => {}
             F::BadCertificate | F::NoTls | F::NoHttp2 | F::NoTunnel => {}
+            F::NoCredential | F::InvalidToken(_) | F::InsufficientToken(_) | F::NoTokenKeys => {}
             F::MethodNotAllowed | F::RateLimited | F::ClientConcurrency => {}
             F::RouteConcurrency | F::LimitState | F::Overloaded | F::BadRewrite => {}
             F::NoTarget | F::ConnectFailed | F::ConnectTimeout | F::NoDescriptors => {}

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::acme::Acme;
 use super::forward::{Forward, ListenerMode};
 use super::identity::{ClientAttribute, ClientTest};
+use super::jwt::Jwt;
 use super::tls::Tls;
 use super::upstream_tls::UpstreamTls;
 
@@ -43,6 +44,8 @@ pub struct Settings {
     pub listeners: Vec<Listener>,
     /// Upstreams by name.
     pub upstreams: BTreeMap<String, Upstream>,
+    /// JSON web tokens that are taken, by name.
+    pub jwt: BTreeMap<String, Jwt>,
     /// Routes in file order (order breaks ties last, see `route`).
     pub routes: Vec<Route>,
 }
@@ -419,6 +422,8 @@ pub struct Route {
     pub client_certificate: Vec<ClientTest>,
     /// What happens with a request.
     pub action: Action,
+    /// Whose tokens are taken; `None`: nobody is asked for one.
+    pub authentication: Option<RouteAuthentication>,
     /// Request path change before it goes upstream.
     pub rewrite: Rewrite,
     /// Edits of request fields.
@@ -441,6 +446,15 @@ pub struct Route {
     pub max_concurrent: Option<u32>,
     /// Requests in flight on this route per client address; `None`: no bound.
     pub max_concurrent_per_client: Option<u32>,
+}
+
+/// Whose tokens a route takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RouteAuthentication {
+    /// Names in [`Settings::jwt`] of which one must take the token.
+    pub jwt: Vec<String>,
+    /// Whether requests without a token pass.
+    pub optional: bool,
 }
 
 /// Host matcher.

@@ -12,15 +12,17 @@ use rustls::pki_types::ServerName;
 use super::tls::{InForce, SnapshotTls, Targets};
 use crate::config::upstream_tls::UpstreamTls;
 use crate::config::{
-    self, Balance, HostMatch, HttpProtocol, LimitKey, PathMatch, Settings, TargetAddress,
+    self, Balance, HostMatch, HttpProtocol, LimitKey, PathMatch, RouteAuthentication, Settings,
+    TargetAddress,
 };
 use crate::policy::Concurrency;
 use crate::policy::auth::Directory;
+use crate::policy::auth::jwt::Verifiers;
 use crate::policy::limit::Rule;
 use crate::policy::transform::{Edits, Forward as ForwardFields, Names, PathRewrite, Redirect};
 use crate::route::Table;
 use crate::snapshot::{
-    Action, Fixed, Forward, ForwardTo, Forwards, Listener, Route, RouteRules, Snapshot,
+    Action, Fixed, Forward, ForwardTo, Forwards, Listener, Route, RouteRules, Snapshot, Tokens,
 };
 use crate::stats::{self, Assignment, UpstreamEntry};
 use crate::upstream::balance::{self, Member};
@@ -38,6 +40,8 @@ pub struct Material<'a> {
     pub tls: InForce,
     /// Who may call.
     pub directory: Arc<Directory>,
+    /// Who takes tokens.
+    pub verifiers: Arc<Verifiers>,
     /// Client connections of the node.
     pub max_connections: usize,
 }
@@ -116,6 +120,7 @@ impl<'a> Plan<'a> {
             access_log: settings.access_log.format,
             acme_tokens: material.tls.acme_tokens,
             directory: material.directory,
+            verifiers: material.verifiers,
             ids: Some(material.ids.hold.clone()),
         })
     }
@@ -311,6 +316,13 @@ impl<'a> Routes<'a> {
         Self { settings, table, groups, forward, shared: HashMap::new() }
     }
 
+    /// Verifiers are in the order of their names, as the settings are.
+    fn tokens(&self, asked: &RouteAuthentication) -> Tokens {
+        let index = |name: &String| self.settings.jwt.keys().position(|one| one == name);
+        let verifiers = asked.jwt.iter().filter_map(index).collect();
+        Tokens { verifiers, optional: asked.optional }
+    }
+
     fn compile(mut self, ids: &Assignment) -> Result<Vec<Route>, String> {
         (self.settings.routes.iter())
             .zip(&ids.directory.routes)
@@ -348,6 +360,7 @@ impl<'a> Routes<'a> {
             max_concurrent: route.max_concurrent,
             max_concurrent_per_client: route.max_concurrent_per_client,
             response_edits: (!edits.is_empty()).then_some(edits),
+            tokens: route.authentication.as_ref().map(|asked| self.tokens(asked)),
         };
         Ok(Route {
             name: entry.name.clone(),

@@ -12,19 +12,21 @@ use super::acme::{Acme, NameTold, Told as AcmeTold, Wish};
 use super::admin::{self, AdminState, KindNames};
 use super::announce::{self, say};
 use super::compile::{Material, Plan};
+use super::jwks::{self, IssuerTold, Jwks};
 use super::log_writer::{LogCounts, LogDestination, LogWriter};
 use super::redact::redacted;
-use super::resolve::{Resolution, Resolver, Wanted};
+use super::resolve::{Resolution, Resolver, wanted};
 use super::sockets::Bound;
 use super::source::Source;
 use super::store_file::StoreFile;
 use super::tls::{Files, InForce, Issued, ListenerCertificates, Loaded, Resumption, Targets};
 use super::watch::Seen;
 use crate::accept::Admission;
-use crate::config::{Settings, TargetAddress};
+use crate::config::Settings;
 use crate::http::Bad;
 use crate::io::{Driver, clock};
 use crate::limits::{DESCRIPTORS_RESERVED, RELOAD_DEADLINE_MS};
+use crate::policy::auth::jwt::Verifiers;
 use crate::policy::{auth, limit};
 use crate::respond::failure::Failure;
 use crate::session::core::Shared;
@@ -55,6 +57,7 @@ pub struct Face {
     log_counts: Box<dyn Fn() -> LogCounts + Send + Sync>,
     resolutions: Box<dyn Fn() -> Vec<Resolution> + Send + Sync>,
     acme: AcmeTold,
+    issuers: jwks::Told,
     reloads: mpsc::Sender<ReloadRequest>,
 }
 
@@ -95,6 +98,8 @@ pub struct Gateway {
     acme: Acme,
     /// Who may call.
     applications: Arc<auth::Directory>,
+    /// Keys of tokens.
+    jwks: Jwks,
     /// Tells the watcher which files the configuration names.
     named_files: watch::Sender<Vec<Seen>>,
     /// What is in force, without its routes.
@@ -118,6 +123,8 @@ pub struct Start {
     pub addresses_changed: mpsc::Sender<()>,
     /// Where certificates that came, and what proves names, are told.
     pub acme_wishes: mpsc::Sender<Wish>,
+    /// Where keys of tokens that came are told.
+    pub keys_came: mpsc::Sender<jwks::News>,
     /// Where wishes to reload go.
     pub reloads: mpsc::Sender<ReloadRequest>,
     /// How the log's level is changed, where it can be.
@@ -149,7 +156,9 @@ impl Gateway {
         let acme_tokens = acme.proofs().tokens.clone();
         let tls = InForce { listeners, targets: start.source.target_tls, acme_tokens };
         let applications = Arc::new(auth::Directory::empty([0; 32]));
-        let material = (tls.clone(), applications.clone(), 1);
+        let mut jwks = Jwks::new(start.keys_came);
+        let keys = jwks.make(&settings, &start.source.jwt);
+        let material = (tls.clone(), (applications.clone(), keys.verifiers()), 1);
         let (snapshot, directory) =
             publishable(&settings, &resolver, &mut bound, &mut registry, &workers, material)?;
         let limits = Arc::new(limit::Shared::new());
@@ -178,11 +187,13 @@ impl Gateway {
             log_counts: Box::new(log.counter()),
             resolutions: Box::new(resolver.resolutions()),
             acme: acme.told(),
+            issuers: jwks.told(),
             reloads: start.reloads,
         });
         let kinds = KindNames { failures: Failure::KINDS, bad_requests: Bad::NAMES };
         let state = AdminState::new(face.clone(), workers.clone(), kinds);
         acme.apply(names);
+        jwks.apply(keys);
         Ok(Self {
             file: start.file,
             shared,
@@ -201,6 +212,7 @@ impl Gateway {
             store,
             acme,
             applications,
+            jwks,
             named_files: start.named_files,
             settings: lean(settings),
             generation: 1,
@@ -253,7 +265,9 @@ impl Gateway {
         let admin = self.admin.prepare(settings.admin.as_ref()).await.map_err(|e| vec![e])?;
         self.resolver.want(&wanted(&settings)).await;
         let settings = Arc::new(settings);
-        let result = self.publish(&settings, &tls).await.map_err(|mistake| vec![mistake]);
+        let keys = self.jwks.make(&settings, &source.jwt);
+        let result = self.publish(&settings, &tls, keys.verifiers()).await;
+        let result = result.map_err(|mistake| vec![mistake]);
         match &result {
             Ok(_) => {
                 self.tell_what_waits_for_a_restart(&settings);
@@ -272,6 +286,7 @@ impl Gateway {
                 self.tls = tls;
                 self.loaded = source.tls;
                 self.acme.apply(names);
+                self.jwks.apply(keys);
                 self.settings = lean(settings);
             }
             Err(_) => {
@@ -341,11 +356,16 @@ impl Gateway {
         // It fails where a reference to the environment no longer resolves, say.
         let source = Source::check(text, "the configuration in force", None);
         let settings = source.map_err(|mistakes| mistakes.join("; "))?.settings;
-        self.publish(&settings, tls).await
+        self.publish(&settings, tls, self.jwks.verifiers()).await
     }
 
     /// Compiles, swaps, and waits until no worker begins a request under what was before.
-    async fn publish(&mut self, settings: &Settings, tls: &InForce) -> Result<u64, String> {
+    async fn publish(
+        &mut self,
+        settings: &Settings,
+        tls: &InForce,
+        verifiers: Arc<Verifiers>,
+    ) -> Result<u64, String> {
         let generation = self.generation + 1;
         let (snapshot, directory) = publishable(
             settings,
@@ -353,7 +373,7 @@ impl Gateway {
             &mut self.bound,
             &mut self.registry,
             &self.workers,
-            (tls.clone(), self.applications.clone(), generation),
+            (tls.clone(), (self.applications.clone(), verifiers), generation),
         )?;
         self.face.told().directory = directory;
         let before = self.put_in_force(snapshot).await;
@@ -368,6 +388,17 @@ impl Gateway {
         let generation = self.generation + 1;
         let before = Snapshot::clone(&self.shared.snapshot.load());
         self.put_in_force(Snapshot { generation, directory: applications, ..before }).await;
+    }
+
+    /// Puts keys that came in force, and leaves all else as it is.
+    pub async fn keys_changed(&mut self, news: jwks::News) {
+        if let Some(verifiers) = self.jwks.take(&news) {
+            let generation = self.generation + 1;
+            let before = Snapshot::clone(&self.shared.snapshot.load());
+            self.put_in_force(Snapshot { generation, verifiers, ..before }).await;
+        }
+        // Nobody waits for it any more: the configuration has no such issuer.
+        let _ = news.done.send(());
     }
 
     /// Swaps, and waits until no worker begins a request under what was before. That may hold a
@@ -424,7 +455,11 @@ fn publishable(
     bound: &mut Bound,
     registry: &mut Registry,
     workers: &[Arc<WorkerStats>],
-    (tls, applications, generation): (InForce, Arc<auth::Directory>, u64),
+    (tls, (applications, verifiers), generation): (
+        InForce,
+        (Arc<auth::Directory>, Arc<Verifiers>),
+        u64,
+    ),
 ) -> Result<(Snapshot, Arc<Directory>), String> {
     let sockets = bound.sockets(&settings.listeners, workers.len())?;
     let plan = Plan::new(settings, &resolver.addresses());
@@ -436,6 +471,7 @@ fn publishable(
         sockets: sockets.clone(),
         tls,
         directory: applications,
+        verifiers,
         max_connections,
     };
     let snapshot = plan.compile(material)?;
@@ -483,19 +519,6 @@ fn lean(settings: Arc<Settings>) -> Arc<Settings> {
     settings.routes = Vec::new();
     crate::io::memory::release();
     Arc::new(settings)
-}
-
-fn wanted(settings: &Settings) -> Vec<Wanted> {
-    (settings.upstreams.values())
-        .flat_map(|upstream| {
-            upstream.targets.iter().filter_map(|target| match &target.address {
-                TargetAddress::Name(host, port) => {
-                    Some(Wanted { name: (host.clone(), *port), every: upstream.resolve_every })
-                }
-                _ => None,
-            })
-        })
-        .collect()
 }
 
 fn destination(settings: &Settings) -> LogDestination {
@@ -552,6 +575,10 @@ impl admin::Control for Face {
 
     fn acme(&self) -> Vec<(String, NameTold)> {
         self.acme.all()
+    }
+
+    fn issuers(&self) -> Vec<(String, IssuerTold)> {
+        self.issuers.all()
     }
 
     fn reload(&self) -> admin::Reloading {

@@ -13,6 +13,7 @@ pub mod compile;
 pub mod demo;
 pub mod explain;
 pub mod gateway;
+pub mod jwks;
 pub mod log_writer;
 pub mod process;
 mod redact;

@@ -4,6 +4,7 @@
 use crate::http::Bad;
 use crate::http::grpc::Code;
 use crate::policy::Denied;
+use crate::policy::auth::jwt::Refusal;
 use crate::upstream::ConnectError;
 
 /// Why a request failed. One variant per row of the table in docs/ERRORS.md.
@@ -33,6 +34,14 @@ pub enum Failure {
     NoRoute,
     /// Routes match but for the method.
     MethodNotAllowed,
+    /// Its route asks who calls, and it does not say.
+    NoCredential,
+    /// Its token is not taken.
+    InvalidToken(Refusal),
+    /// Its token is good, but not for this.
+    InsufficientToken(Refusal),
+    /// No keys have come by which its token could be told.
+    NoTokenKeys,
     /// A rate limit refused it.
     RateLimited,
     /// Too many requests in flight for this client.
@@ -149,6 +158,10 @@ impl Failure {
         "misdirected",
         "no_route",
         "method_not_allowed",
+        "no_credential",
+        "invalid_token",
+        "insufficient_token",
+        "no_token_keys",
         "rate_limited",
         "client_concurrency",
         "route_concurrency",
@@ -274,6 +287,38 @@ impl Failure {
                 "The method is not allowed here",
                 "http_request_denied",
                 Client,
+                false,
+            ),
+            Self::NoCredential => m(
+                401,
+                "no_credential",
+                "A credential is needed",
+                "http_request_denied",
+                Client,
+                false,
+            ),
+            Self::InvalidToken(_) => m(
+                401,
+                "invalid_token",
+                "The token is not accepted",
+                "http_request_denied",
+                Client,
+                false,
+            ),
+            Self::InsufficientToken(_) => m(
+                403,
+                "insufficient_token",
+                "The token does not allow this",
+                "http_request_denied",
+                Client,
+                false,
+            ),
+            Self::NoTokenKeys => m(
+                503,
+                "no_token_keys",
+                "Tokens can't be checked at the moment",
+                "proxy_internal_response",
+                Gateway,
                 false,
             ),
             Self::RateLimited => {
@@ -471,6 +516,7 @@ impl Failure {
     pub fn detail(self) -> &'static str {
         match self {
             Self::BadResponse(bad) => bad.detail(),
+            Self::InvalidToken(refusal) | Self::InsufficientToken(refusal) => refusal.text(),
             other => other.meaning().title,
         }
     }

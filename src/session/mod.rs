@@ -42,6 +42,7 @@ mod switch;
 mod task;
 mod tcp;
 mod through;
+mod token;
 mod tunnel;
 mod upgrade;
 mod way;

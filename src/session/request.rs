@@ -14,7 +14,7 @@ use super::client::{After, Connection};
 use super::h2::ClientStream;
 use super::scratch::{Scratch, Upload};
 use super::task::{Fate, Request, begin};
-use super::{answers, forward, grpc, journal, upgrade};
+use super::{answers, forward, grpc, journal, token, upgrade};
 
 /// Serves one request of a connection that has one at a time. `None`: the next one may come.
 pub(super) async fn serve(c: &mut Connection, s: &mut Scratch) -> Option<After> {
@@ -129,13 +129,21 @@ fn acme_proof<'a>(r: &Request<'a>, s: &Scratch) -> Option<&'a str> {
 async fn judge_and_answer(r: &mut Request<'_>, s: &mut Scratch) -> Result<Fate, Failure> {
     // 4: its rules.
     let permit = judge_request(r, s)?;
-    // 5, 6: an answer.
-    let fate = match check_length(r.route(), s.head.framing) {
+    let fate = match admit(r, s).await {
+        // 5, 6: an answer.
         Ok(()) => answer(r, s, &permit).await,
         Err(failure) => Err(failure),
     };
     permit.leave(&r.connection.core.shared.limits);
     fate
+}
+
+/// Who calls, and how much it brings.
+async fn admit(r: &mut Request<'_>, s: &Scratch) -> Result<(), Failure> {
+    if r.route().tokens().is_some() {
+        Box::pin(token::check(r, s)).await?;
+    }
+    check_length(r.route(), s.head.framing)
 }
 
 async fn answer(r: &mut Request<'_>, s: &mut Scratch, permit: &Permit) -> Result<Fate, Failure> {

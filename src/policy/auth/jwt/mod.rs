@@ -6,6 +6,9 @@
 //! readers could read differently (names that stand twice, padding, bits left over) is refused.
 
 mod algorithm;
+mod asking;
+mod bearer;
+mod cache;
 mod claims;
 mod json;
 mod key;
@@ -13,12 +16,17 @@ mod key_set;
 mod refusal;
 mod token;
 mod verifier;
+mod verifiers;
 
 #[cfg(test)]
 mod tests;
 
+pub use asking::Asking;
+pub use bearer::{Challenge, bearer, write_challenge};
+pub use cache::Cache;
 pub use json::Json;
 pub use key::{Key, Unfit};
 pub use key_set::{KeySet, NoKeySet};
 pub use refusal::Refusal;
 pub use verifier::{Bound, Verified, Verifier};
+pub use verifiers::Verifiers;

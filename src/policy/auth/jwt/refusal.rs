@@ -1,7 +1,8 @@
 //! Why a token is not taken.
 
 /// Why a token is not taken. The log says which; a client learns no more than RFC 6750 has words for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// In the order in which things are checked: of several verifiers, the one that got furthest knows best.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Refusal {
     /// Longer than any token may be.
     TooLong,
@@ -11,10 +12,12 @@ pub enum Refusal {
     Critical,
     /// Its algorithm is not known, or is not one of those that are taken.
     Algorithm,
-    /// No key of the set is named so, or fits.
-    UnknownKey,
     /// Several keys fit, and the token does not say which.
     AmbiguousKey,
+    /// No key of the set is named so, or fits.
+    UnknownKey,
+    /// No keys have come from the issuer yet.
+    NoKeys,
     /// The signature is not that key's.
     Signature,
     /// It is a token of another type.
@@ -29,14 +32,12 @@ pub enum Refusal {
     Expired,
     /// It begins later, or comes from the future.
     NotYet,
-    /// It is bound to a client that this is not (RFC 8705, RFC 9449).
-    NotBound,
     /// It lacks a scope.
     Scope,
     /// A claim says something else than it must.
     Claim,
-    /// No keys have come from the issuer yet.
-    NoKeys,
+    /// It is bound to a client that this is not (RFC 8705, RFC 9449).
+    NotBound,
 }
 
 impl Refusal {
@@ -61,6 +62,11 @@ impl Refusal {
             Self::Claim => "the token lacks a claim",
             Self::NoKeys => "no keys have come from the issuer yet",
         }
+    }
+
+    /// Whether newer keys could change it.
+    pub fn is_for_want_of_keys(self) -> bool {
+        matches!(self, Self::UnknownKey | Self::NoKeys)
     }
 
     /// Whether the token is good, but not for this: 403 (RFC 6750 section 3.1).

@@ -168,11 +168,24 @@ fn a_bound_token_says_to_whom() {
         claims["cnf"] = to;
         told(plain_rules(), claims).map(|token| token.bound)
     };
-    let certificate = Bound::Certificate("abc".into());
-    assert_eq!(bound(json!({ "x5t#S256": "abc" })), Ok(Some(certificate)));
+    let certificate = Bound::Certificate("07".repeat(32).into());
+    assert_eq!(bound(json!({ "x5t#S256": coded([7; 32]) })), Ok(Some(certificate)));
     assert_eq!(bound(json!({ "jkt": "abc" })), Ok(Some(Bound::Key("abc".into()))));
-    for wrong in [json!({ "jwk": {} }), json!({}), json!(null), json!({ "jkt": 1 })] {
+    for wrong in [
+        json!({ "jwk": {} }),
+        json!({}),
+        json!(null),
+        json!({ "jkt": 1 }),
+        json!({ "x5t#S256": "abc" }),
+    ] {
         assert_eq!(bound(wrong), Err(Refusal::NotBound));
     }
+    let mut claims = good_claims();
+    claims["cnf"] = json!({ "x5t#S256": coded([7; 32]) });
+    let token = told(plain_rules(), claims).unwrap();
+    assert!(token.is_for(Some(&"07".repeat(32))));
+    assert!(!token.is_for(Some(&"08".repeat(32))) && !token.is_for(None));
+    let free = told(plain_rules(), good_claims()).unwrap();
+    assert!(free.is_for(None) && free.is_for(Some("x")));
     assert_eq!(told(plain_rules(), good_claims()).unwrap().bound, None);
 }

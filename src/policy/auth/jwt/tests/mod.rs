@@ -26,7 +26,7 @@ fn coded(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-fn plain_rules() -> Jwt {
+pub(super) fn plain_rules() -> Jwt {
     Jwt {
         keys: JwtKeys::File("jwks.json".into()),
         issuers: Vec::new(),
@@ -46,8 +46,9 @@ fn secret_rules(algorithms: &[Algorithm]) -> Jwt {
     Jwt { keys: JwtKeys::Secret(Vec::new()), algorithms: algorithms.to_vec(), ..plain_rules() }
 }
 
-fn verifier(rules: Jwt, keys: KeySet) -> Verifier {
-    Verifier { name: "main".into(), rules: Arc::new(rules), keys: Arc::new(keys), epoch: 1 }
+pub(super) fn verifier(rules: Jwt, keys: KeySet) -> Verifier {
+    let (rules, keys) = (Arc::new(rules), Arc::new(keys));
+    Verifier { name: "main".into(), rules, keys, epoch: 1, asking: None }
 }
 
 fn set_of(keys: &[Value]) -> KeySet {
