@@ -121,8 +121,17 @@ fn snapshot(text: &str) -> Snapshot {
         acme_tokens: Arc::default(),
     };
     let directory = Arc::new(Directory::empty([0; 32]));
-    plan.compile(Material { generation: 1, ids: &ids, sockets, tls, directory, max_connections: 1 })
-        .expect("a snapshot")
+    let verifiers = Arc::default();
+    let material = Material {
+        generation: 1,
+        ids: &ids,
+        sockets,
+        tls,
+        directory,
+        verifiers,
+        max_connections: 1,
+    };
+    plan.compile(material).expect("a snapshot")
 }
 
 /// What a core and a connection keep from one request to the next.

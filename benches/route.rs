@@ -26,6 +26,7 @@ fn route(host: String, path: String) -> Route {
         query: vec![],
         client_certificate: vec![],
         action: Action::Upstream("app".into()),
+        authentication: None,
         rewrite: Rewrite::None,
         request_headers: HeaderEdits::default(),
         response_headers: HeaderEdits::default(),

@@ -29,6 +29,7 @@ fn route(host: &str, path: &str) -> Route {
         query: vec![],
         client_certificate: vec![],
         action: Action::Upstream("app".into()),
+        authentication: None,
         rewrite: Rewrite::None,
         request_headers: HeaderEdits::default(),
         response_headers: HeaderEdits::default(),

@@ -42,27 +42,41 @@ pub(super) async fn check(r: &mut Request<'_>, s: &Scratch) -> Result<(), Failur
     let identity = r.connection.identity.as_deref();
     let certificate = identity.map(|identity| identity.text(ClientAttribute::Fingerprint));
     let shown = Shown { text, digest: *blake3::hash(text).as_bytes(), certificate };
-    let mut verdict = any(core, &snapshot.verifiers, asked, &shown);
-    if verdict.as_ref().is_err_and(|refusal| refusal.is_for_want_of_keys())
-        && newer_keys(core, &snapshot.verifiers, asked, &shown).await
-    {
-        // The indices hold in the newest snapshot unless the configuration is another.
-        let newest = core.snapshot();
-        let same = |&index: &usize| {
-            let (old, new) = (snapshot.verifiers.at(index), newest.verifiers.at(index));
-            old.zip(new).is_some_and(|(old, new)| old.name == new.name)
-        };
-        if asked.verifiers.iter().all(same) {
-            verdict = any(core, &newest.verifiers, asked, &shown);
-        }
-    }
-    match verdict {
+    match believed(core, &snapshot.verifiers, asked, &shown).await {
         Ok(token) => {
             r.token = Some(token);
             Ok(())
         }
         Err(refusal) => Err(refused(r, asked, refusal)),
     }
+}
+
+/// The token, where it is taken; keys that it wants are asked for first. Twice, since the first question
+/// that is waited for may have been under way before the issuer had them.
+async fn believed(
+    core: &Core,
+    old: &Verifiers,
+    asked: &Tokens,
+    shown: &Shown<'_>,
+) -> Result<Rc<Verified>, Refusal> {
+    let mut verdict = any(core, old, asked, shown);
+    for _ in 0..2 {
+        let wants_keys = verdict.as_ref().is_err_and(|refusal| refusal.is_for_want_of_keys());
+        if !wants_keys || !newer_keys(core, old, asked, shown).await {
+            break;
+        }
+        // The indices hold in the newest snapshot unless the configuration is another.
+        let newest = core.snapshot();
+        let same = |&index: &usize| {
+            let pair = old.at(index).zip(newest.verifiers.at(index));
+            pair.is_some_and(|(old, new)| old.name == new.name)
+        };
+        if !asked.verifiers.iter().all(same) {
+            break;
+        }
+        verdict = any(core, &newest.verifiers, asked, shown);
+    }
+    verdict
 }
 
 /// The token, where one of the verifiers that are asked takes it; else the refusal of the one that got

@@ -98,10 +98,8 @@ impl KeyServer {
         let asked = Arc::clone(&mood);
         let server = start(Box::new(move |peer| {
             while peer.next_request().is_some() {
-                match asked.look(Clone::clone).expect("a mood") {
-                    Mood::Answers(answer) => peer.send(answer),
-                    Mood::Hangs(gate) => return gate.wait(),
-                }
+                // The gateway may have lost its patience.
+                let _ = peer.try_send(answer_when_willing(&asked));
             }
         }));
         let this = Self { server, mood };
@@ -141,5 +139,14 @@ impl KeyServer {
     /// How often it was asked.
     pub fn asked(&self) -> usize {
         self.server.count()
+    }
+}
+
+fn answer_when_willing(mood: &Watched<Option<Mood>>) -> String {
+    loop {
+        match mood.look(Clone::clone).expect("a mood") {
+            Mood::Answers(answer) => return answer,
+            Mood::Hangs(gate) => gate.wait(),
+        }
     }
 }

@@ -18,10 +18,12 @@ pub fn bearer<'b>(fields: &[Field], buf: &'b [u8]) -> Result<Option<&'b [u8]>, R
     }
 }
 
-/// What follows the scheme, which is told without regard to case (RFC 9110 section 11.1).
+/// What follows the scheme, which is told without regard to case (RFC 9110 section 11.1): nothing, where
+/// nothing does.
 fn after_scheme(value: &[u8]) -> Option<&[u8]> {
-    let (scheme, rest) = value.split_at_checked(7)?;
-    scheme.eq_ignore_ascii_case(b"bearer ").then(|| rest.trim_ascii_start())
+    let (scheme, rest) = value.split_at_checked(b"bearer".len())?;
+    let ends = rest.first().is_none_or(|byte| *byte == b' ');
+    (ends && scheme.eq_ignore_ascii_case(b"bearer")).then(|| rest.trim_ascii_start())
 }
 
 /// What a client is told of a token that was not taken.
@@ -62,8 +64,8 @@ mod tests {
     fn the_scheme_is_bearer_in_any_case() {
         assert_eq!(after_scheme(b"Bearer abc"), Some(b"abc".as_slice()));
         assert_eq!(after_scheme(b"bEARER   abc"), Some(b"abc".as_slice()));
-        for other in [b"Basic abc".as_slice(), b"Bearer", b"Bearerabc", b"Bearer\tabc", b"", b"abc"]
-        {
+        assert_eq!(after_scheme(b"Bearer"), Some(b"".as_slice()));
+        for other in [b"Basic abc".as_slice(), b"Bearerabc", b"Bearer\tabc", b"", b"abc"] {
             assert_eq!(after_scheme(other), None);
         }
     }
