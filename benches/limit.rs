@@ -28,6 +28,7 @@ fn keys(client: u32) -> KeySource<'static> {
         buf: &[],
         query: None,
         identity: None,
+        application: None,
         path_parameter: &|_| b"",
     }
 }

@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use tollgate::config::{self, AccessLogFormat};
+use tollgate::control::catalog::Slots;
 use tollgate::control::compile::{Material, Plan};
 use tollgate::control::tls::{InForce, Targets};
 use tollgate::http::h1::{Scan, parse_request, parse_response};
 use tollgate::http::{Known, RequestHead, ResponseHead, first};
-use tollgate::policy::auth::Directory;
 use tollgate::policy::client::client_address;
 use tollgate::policy::limit::{KeySource, Local, Rule, Shared, fields};
 use tollgate::policy::transform::{
@@ -120,17 +120,9 @@ fn snapshot(text: &str) -> Snapshot {
         targets: Targets::default(),
         acme_tokens: Arc::default(),
     };
-    let directory = Arc::new(Directory::empty([0; 32]));
-    let verifiers = Arc::default();
-    let material = Material {
-        generation: 1,
-        ids: &ids,
-        sockets,
-        tls,
-        directory,
-        verifiers,
-        max_connections: 1,
-    };
+    let (slots, verifiers) = (Slots::default(), Arc::default());
+    let material =
+        Material { ids: &ids, sockets, tls, slots: &slots, verifiers, max_connections: 1 };
     plan.compile(material).expect("a snapshot")
 }
 
@@ -293,13 +285,15 @@ fn permit(
         buf: asked.buf,
         query: asked.query,
         identity: None,
+        application: None,
         path_parameter: &|ix| params.value(ix, asked.path),
     };
     let concurrency = route.concurrency();
     let (permit, judgement) = judge(local, shared, &scopes, &keys, &concurrency, now_ns);
     let mut lines = Vec::new();
     if let Some(judgement) = judgement {
-        fields::append(&mut lines, snapshot.rate_limit_fields, &scopes, &judgement);
+        let rules = scopes.iter().flat_map(|rules| rules.iter());
+        fields::append(&mut lines, snapshot.rate_limit_fields, rules, &judgement);
     }
     (permit.expect("limits far above the rate"), lines)
 }
@@ -331,6 +325,7 @@ impl Way<'_, '_> {
             host: self.head.authority.of(self.buf),
             edits: self.rules.request_edits.as_ref(),
             values: self.values,
+            caller: None,
             forward: &self.rules.forward,
             hop: self.hop,
         }
@@ -360,6 +355,7 @@ impl Way<'_, '_> {
             values: self.values,
             location: &location,
             date: None,
+            hidden: None,
             forward: &self.rules.forward,
             fields,
         }

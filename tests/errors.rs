@@ -27,7 +27,14 @@ fn failures() -> Vec<Failure> {
         F::Misdirected,
         F::NoRoute,
         F::MethodNotAllowed,
+        F::AddressDenied,
         F::NoCredential,
+        F::BadCredential,
+        F::ApplicationSuspended,
+        F::ApplicationExpired,
+        F::MethodNotInPlan,
+        F::NoMappingRule,
+        F::ProductRetired,
         F::InvalidToken(Refusal::Expired),
         F::InsufficientToken(Refusal::Scope),
         F::NoTokenKeys,
@@ -61,7 +68,10 @@ fn failures() -> Vec<Failure> {
             F::BodyTooLarge | F::ClientGone | F::ConnectMethod | F::NoRoute => {}
             F::TraceMethod | F::PlainHttp | F::Misdirected => {}
             F::BadCertificate | F::NoTls | F::NoHttp2 | F::NoTunnel => {}
-            F::NoCredential | F::InvalidToken(_) | F::InsufficientToken(_) | F::NoTokenKeys => {}
+            F::AddressDenied | F::NoCredential | F::BadCredential => {}
+            F::ApplicationSuspended | F::ApplicationExpired | F::MethodNotInPlan => {}
+            F::NoMappingRule | F::ProductRetired => {}
+            F::InvalidToken(_) | F::InsufficientToken(_) | F::NoTokenKeys => {}
             F::MethodNotAllowed | F::RateLimited | F::ClientConcurrency => {}
             F::RouteConcurrency | F::LimitState | F::Overloaded | F::BadRewrite => {}
             F::NoTarget | F::ConnectFailed | F::ConnectTimeout | F::NoDescriptors => {}

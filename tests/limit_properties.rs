@@ -31,6 +31,7 @@ fn source<'a>(parameter: &'a dyn Fn(usize) -> &'a [u8]) -> KeySource<'a> {
         buf: &[],
         query: None,
         identity: None,
+        application: None,
         path_parameter: parameter,
     }
 }

@@ -31,12 +31,13 @@ mod written;
 
 use serde::Deserialize;
 
+pub use check::product_mistakes;
 pub use diagnostic::{Diagnostic, Severity};
 pub use forward::*;
 pub use identity::{ClientAttribute, ClientTest};
 pub use jwt::{Jwt, JwtAlgorithm, JwtKeys, JwtUrl};
 pub use reference::{reference, schema};
-pub use remark::{Remark, Step};
+pub use remark::{Remark, Step, pointer};
 pub use settings::*;
 pub use tls::*;
 

@@ -15,6 +15,35 @@ pub enum Step {
     Item(usize),
 }
 
+impl From<&'static str> for Step {
+    fn from(key: &'static str) -> Self {
+        Self::Key(key)
+    }
+}
+
+impl From<&String> for Step {
+    fn from(name: &String) -> Self {
+        Self::Name(name.clone())
+    }
+}
+
+impl From<usize> for Step {
+    fn from(position: usize) -> Self {
+        Self::Item(position)
+    }
+}
+
+/// The way as a JSON pointer (RFC 6901), for those who were sent JSON.
+pub fn pointer(steps: &[Step]) -> String {
+    let escaped = |name: &str| format!("/{}", name.replace('~', "~0").replace('/', "~1"));
+    let token = |step: &Step| match step {
+        Step::Key(key) => escaped(key),
+        Step::Name(name) => escaped(name),
+        Step::Item(position) => format!("/{position}"),
+    };
+    steps.iter().map(token).collect()
+}
+
 /// Something to be said about a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Remark {
@@ -45,5 +74,18 @@ fn walk(place: &Place<'_>, steps: &[Step], then: &mut dyn FnMut(&Place<'_>)) {
         [Step::Key(key), rest @ ..] => walk(&place.key(key), rest, then),
         [Step::Name(name), rest @ ..] => walk(&place.key(name), rest, then),
         [Step::Item(position), rest @ ..] => walk(&place.item(*position), rest, then),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_way_as_a_pointer() {
+        assert_eq!(pointer(&[]), "");
+        let plan = "gold/~2".to_owned();
+        let steps = ["plans".into(), Step::from(&plan), "limits".into(), 3.into(), "rate".into()];
+        assert_eq!(pointer(&steps), "/plans/gold~1~02/limits/3/rate");
     }
 }

@@ -13,6 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::acme::Acme;
+use super::file::Product;
 use super::forward::{Forward, ListenerMode};
 use super::identity::{ClientAttribute, ClientTest};
 use super::jwt::Jwt;
@@ -46,8 +47,18 @@ pub struct Settings {
     pub upstreams: BTreeMap<String, Upstream>,
     /// JSON web tokens that are taken, by name.
     pub jwt: BTreeMap<String, Jwt>,
+    /// Products by name, in the words of the file, which are those of the admin API. They hold no
+    /// mistakes.
+    pub products: BTreeMap<String, Product>,
     /// Routes in file order (order breaks ties last, see `route`).
     pub routes: Vec<Route>,
+}
+
+impl Settings {
+    /// Whether there are products, here or, by the routes that name them, in the store.
+    pub fn has_products(&self) -> bool {
+        !self.products.is_empty() || self.routes.iter().any(|route| route.product.is_some())
+    }
 }
 
 /// Process-wide settings. Changing `workers`, `cores` or `driver` needs a restart.
@@ -320,6 +331,9 @@ pub enum LimitKey {
     PathParameter(String),
     /// What the client's certificate says: its fingerprint or its subject.
     ClientCertificate(ClientAttribute),
+    /// The application that calls (the client address where none does); of routes only, and asked
+    /// after authentication.
+    Application,
     /// One bucket for the whole scope (route, listener or gateway).
     Route,
 }
@@ -424,6 +438,13 @@ pub struct Route {
     pub action: Action,
     /// Whose tokens are taken; `None`: nobody is asked for one.
     pub authentication: Option<RouteAuthentication>,
+    /// Name of the product it is part of, which may be in the store only. The action is then an
+    /// upstream.
+    pub product: Option<String>,
+    /// Networks that clients must be of; empty: all.
+    pub allow: Vec<IpNet>,
+    /// Networks that clients must not be of, whatever `allow` says.
+    pub deny: Vec<IpNet>,
     /// Request path change before it goes upstream.
     pub rewrite: Rewrite,
     /// Edits of request fields.

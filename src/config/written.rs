@@ -50,6 +50,7 @@ impl fmt::Display for LimitKey {
             Self::ClientCertificate(attribute) => {
                 write!(f, "client_certificate:{}", attribute.key())
             }
+            Self::Application => f.write_str("application"),
             Self::Route => f.write_str("route"),
         }
     }

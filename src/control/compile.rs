@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::catalog::Slots;
 use super::resolve::Addresses;
 use rustls::pki_types::ServerName;
 
@@ -22,7 +23,8 @@ use crate::policy::limit::Rule;
 use crate::policy::transform::{Edits, Forward as ForwardFields, Names, PathRewrite, Redirect};
 use crate::route::Table;
 use crate::snapshot::{
-    Action, Fixed, Forward, ForwardTo, Forwards, Listener, Route, RouteRules, Snapshot, Tokens,
+    Access, Action, Fixed, Forward, ForwardTo, Forwards, Listener, Route, RouteRules, Snapshot,
+    Tokens,
 };
 use crate::stats::{self, Assignment, UpstreamEntry};
 use crate::upstream::balance::{self, Member};
@@ -30,16 +32,14 @@ use crate::upstream::{Address, Group, Target};
 
 /// What a snapshot is made of beside the settings.
 pub struct Material<'a> {
-    /// Counts up with each publication.
-    pub generation: u64,
     /// Stable ids of the names that [`Plan`] gave.
     pub ids: &'a Assignment,
     /// Sockets of each listener, in the settings' order.
     pub sockets: Vec<Arc<Vec<OwnedFd>>>,
     /// How each listener speaks TLS, in the same order.
     pub tls: InForce,
-    /// Who may call.
-    pub directory: Arc<Directory>,
+    /// Where products stand in the directory.
+    pub slots: &'a Slots,
     /// Who takes tokens.
     pub verifiers: Arc<Verifiers>,
     /// Client connections of the node.
@@ -83,7 +83,7 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// Compiles everything.
+    /// Compiles everything but the directory, which is not the configuration's; nobody is in it.
     ///
     /// # Errors
     /// What the checker let pass but a compiler refuses, named by its place.
@@ -91,7 +91,7 @@ impl<'a> Plan<'a> {
         let settings = self.settings;
         let table = Table::build(&settings.routes).map_err(|e| format!("routes: {e}"))?;
         let groups = self.groups(material.ids, &material.tls.targets)?;
-        let routes = Routes::new(settings, &table).compile(material.ids)?;
+        let routes = Routes::new(settings, &table, material.slots).compile(material.ids)?;
         let listeners = (settings.listeners.iter())
             .zip(&material.ids.directory.listeners)
             .zip(material.sockets)
@@ -103,7 +103,7 @@ impl<'a> Plan<'a> {
             .collect::<Result<_, String>>()?;
         let targets = groups.iter().flat_map(|g| g.targets.iter().map(|t| t.id)).collect();
         Ok(Snapshot {
-            generation: material.generation,
+            generation: 1,
             listeners,
             table: Arc::new(table),
             routes: routes.into(),
@@ -119,7 +119,7 @@ impl<'a> Plan<'a> {
             max_buffer_memory: settings.server.max_buffer_memory,
             access_log: settings.access_log.format,
             acme_tokens: material.tls.acme_tokens,
-            directory: material.directory,
+            directory: Arc::new(Directory::empty([0; 32])),
             verifiers: material.verifiers,
             ids: Some(material.ids.hold.clone()),
         })
@@ -303,17 +303,18 @@ struct Routes<'a> {
     shared: HashMap<String, Arc<Forward>>,
     settings: &'a Settings,
     table: &'a Table,
+    slots: &'a Slots,
     groups: HashMap<&'a str, usize>,
     forward: Arc<ForwardFields>,
 }
 
 impl<'a> Routes<'a> {
-    fn new(settings: &'a Settings, table: &'a Table) -> Self {
+    fn new(settings: &'a Settings, table: &'a Table, slots: &'a Slots) -> Self {
         let groups = settings.upstreams.keys().enumerate().map(|(i, n)| (n.as_str(), i)).collect();
         let name = &settings.server.name;
         let forward =
             Arc::new(ForwardFields::compile(&settings.forwarding, name, &Edits::default()));
-        Self { settings, table, groups, forward, shared: HashMap::new() }
+        Self { settings, table, slots, groups, forward, shared: HashMap::new() }
     }
 
     /// Verifiers are in the order of their names, as the settings are.
@@ -346,17 +347,21 @@ impl<'a> Routes<'a> {
             names[..names.len() - usize::from(catch_all)].iter().map(String::as_str).collect();
         let names = Names { parameters: &parameters, catch_all };
         let scope = format!("route {}", route.name);
-        let limits = route.limits.iter().map(|limit| {
+        let rule = |limit: &config::Limit| {
             let parameter = match &limit.key {
                 LimitKey::PathParameter(name) => self.table.parameter_index(index, name),
                 _ => None,
             };
             Rule::new(&scope, limit, parameter)
-        });
+        };
+        let (of_applications, limits): (Vec<_>, Vec<_>) =
+            route.limits.iter().partition(|limit| limit.key == LimitKey::Application);
         let edits = Edits::compile(&route.response_headers, names)
             .map_err(|e| format!("response_headers: {e:?}"))?;
         let rules = RouteRules {
-            limits: limits.collect(),
+            access: self.access(route),
+            limits: limits.into_iter().map(rule).collect(),
+            application_limits: of_applications.into_iter().map(rule).collect(),
             max_concurrent: route.max_concurrent,
             max_concurrent_per_client: route.max_concurrent_per_client,
             response_edits: (!edits.is_empty()).then_some(edits),
@@ -368,6 +373,15 @@ impl<'a> Routes<'a> {
             action: self.action(route, names)?,
             rules: (!rules.is_empty()).then(|| Box::new(rules)),
             max_body: route.max_body.unwrap_or(u64::MAX),
+        })
+    }
+
+    fn access(&self, route: &config::Route) -> Option<Access> {
+        let open = route.product.is_none() && route.allow.is_empty() && route.deny.is_empty();
+        (!open).then(|| Access {
+            product: route.product.as_ref().map(|name| self.slots.of(name)),
+            allow: route.allow.clone(),
+            deny: route.deny.clone(),
         })
     }
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -11,9 +11,11 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::acme::{Acme, NameTold, Told as AcmeTold, Wish};
 use super::admin::{self, AdminState, KindNames};
 use super::announce::{self, say};
+use super::catalog::{Catalog, Slots};
 use super::compile::{Material, Plan};
 use super::jwks::{self, IssuerTold, Jwks};
 use super::log_writer::{LogCounts, LogDestination, LogWriter};
+use super::publisher::Publisher;
 use super::redact::redacted;
 use super::resolve::{Resolution, Resolver, wanted};
 use super::sockets::Bound;
@@ -25,7 +27,7 @@ use crate::accept::Admission;
 use crate::config::Settings;
 use crate::http::Bad;
 use crate::io::{Driver, clock};
-use crate::limits::{DESCRIPTORS_RESERVED, RELOAD_DEADLINE_MS};
+use crate::limits::DESCRIPTORS_RESERVED;
 use crate::policy::auth::jwt::Verifiers;
 use crate::policy::{auth, limit};
 use crate::respond::failure::Failure;
@@ -39,7 +41,6 @@ struct Told {
     text: Arc<str>,
     config_hash: String,
     directory: Arc<Directory>,
-    generation: u64,
     reloads_ok: u64,
     reloads_failed: u64,
     last_reload_error: Option<String>,
@@ -53,6 +54,7 @@ pub struct Face {
     started: SystemTime,
     driver: Driver,
     driver_reason: String,
+    snapshot: Arc<ArcSwap<Snapshot>>,
     limits: Arc<limit::Shared>,
     log_counts: Box<dyn Fn() -> LogCounts + Send + Sync>,
     resolutions: Box<dyn Fn() -> Vec<Resolution> + Send + Sync>,
@@ -97,14 +99,14 @@ pub struct Gateway {
     /// Certificates that are asked for.
     acme: Acme,
     /// Who may call.
-    applications: Arc<auth::Directory>,
+    catalog: Arc<Catalog>,
+    publisher: Arc<Publisher>,
     /// Keys of tokens.
     jwks: Jwks,
     /// Tells the watcher which files the configuration names.
     named_files: watch::Sender<Vec<Seen>>,
     /// What is in force, without its routes.
     settings: Arc<Settings>,
-    generation: u64,
 }
 
 /// What a gateway is started with.
@@ -155,25 +157,29 @@ impl Gateway {
         let listeners = resumption.configs(&settings.listeners, &loaded, &issued)?;
         let acme_tokens = acme.proofs().tokens.clone();
         let tls = InForce { listeners, targets: start.source.target_tls, acme_tokens };
-        let applications = Arc::new(auth::Directory::empty([0; 32]));
+        let catalog = Arc::new(Catalog::default());
+        let declared = catalog.declare(&settings, &mut store).await?;
         let mut jwks = Jwks::new(start.keys_came);
         let keys = jwks.make(&settings, &start.source.jwt);
-        let material = (tls.clone(), (applications.clone(), keys.verifiers()), 1);
+        let material = (tls.clone(), catalog.slots(), keys.verifiers());
         let (snapshot, directory) =
             publishable(&settings, &resolver, &mut bound, &mut registry, &workers, material)?;
+        let snapshot = Snapshot { directory: declared.directory.clone(), ..snapshot };
         let limits = Arc::new(limit::Shared::new());
         let shared = Arc::new(Shared {
             snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
             admission: Admission::new(limits.clone()),
             limits: limits.clone(),
         });
+        let publisher = Arc::new(Publisher::new(shared.snapshot.clone(), workers.clone()));
+        catalog.publish_by(publisher.clone());
+        declared.in_force();
         let face = Arc::new(Face {
             told: Mutex::new(Told {
                 name: settings.server.name.clone(),
                 text,
                 config_hash,
                 directory,
-                generation: 1,
                 reloads_ok: 0,
                 reloads_failed: 0,
                 last_reload_error: None,
@@ -183,6 +189,7 @@ impl Gateway {
             started: SystemTime::now(),
             driver: start.driver.0,
             driver_reason: start.driver.1,
+            snapshot: shared.snapshot.clone(),
             limits,
             log_counts: Box::new(log.counter()),
             resolutions: Box::new(resolver.resolutions()),
@@ -211,11 +218,11 @@ impl Gateway {
             loaded,
             store,
             acme,
-            applications,
+            catalog,
+            publisher,
             jwks,
             named_files: start.named_files,
             settings: lean(settings),
-            generation: 1,
         })
     }
 
@@ -266,10 +273,14 @@ impl Gateway {
         self.resolver.want(&wanted(&settings)).await;
         let settings = Arc::new(settings);
         let keys = self.jwks.make(&settings, &source.jwt);
-        let result = self.publish(&settings, &tls, keys.verifiers()).await;
+        let catalog = self.catalog.clone();
+        let declared = catalog.declare(&settings, &mut self.store).await.map_err(|e| vec![e])?;
+        let applications = Some(declared.directory.clone());
+        let result = self.publish(&settings, &tls, (applications, keys.verifiers())).await;
         let result = result.map_err(|mistake| vec![mistake]);
         match &result {
             Ok(_) => {
+                declared.in_force();
                 self.tell_what_waits_for_a_restart(&settings);
                 self.log.change(destination(&settings), settings.access_log.queue);
                 self.change_log_level(&settings.log.level);
@@ -290,6 +301,8 @@ impl Gateway {
                 self.settings = lean(settings);
             }
             Err(_) => {
+                drop(declared);
+                self.declare_again().await;
                 let before = wanted(&self.settings);
                 self.resolver.want(&before).await;
             }
@@ -356,70 +369,47 @@ impl Gateway {
         // It fails where a reference to the environment no longer resolves, say.
         let source = Source::check(text, "the configuration in force", None);
         let settings = source.map_err(|mistakes| mistakes.join("; "))?.settings;
-        self.publish(&settings, tls, self.jwks.verifiers()).await
+        self.publish(&settings, tls, (None, self.jwks.verifiers())).await
     }
 
-    /// Compiles, swaps, and waits until no worker begins a request under what was before.
+    /// Declares the products that are in force, where others were declared for nothing.
+    async fn declare_again(&mut self) {
+        let (catalog, settings) = (self.catalog.clone(), self.settings.clone());
+        if let Err(error) = catalog.declare(&settings, &mut self.store).await {
+            tracing::error!(%error, "declared products can't be stored");
+        }
+    }
+
+    /// Compiles, swaps, and waits until no worker begins a request under what was before. Without
+    /// `applications` those that are known stay.
     async fn publish(
         &mut self,
         settings: &Settings,
         tls: &InForce,
-        verifiers: Arc<Verifiers>,
+        (applications, verifiers): (Option<Arc<auth::Directory>>, Arc<Verifiers>),
     ) -> Result<u64, String> {
-        let generation = self.generation + 1;
         let (snapshot, directory) = publishable(
             settings,
             &self.resolver,
             &mut self.bound,
             &mut self.registry,
             &self.workers,
-            (tls.clone(), (self.applications.clone(), verifiers), generation),
+            (tls.clone(), self.catalog.slots(), verifiers),
         )?;
         self.face.told().directory = directory;
-        let before = self.put_in_force(snapshot).await;
-        let new = announce::listening(&self.shared.snapshot.load(), Some(&before));
+        let published = self.publisher.configuration(snapshot, applications).await;
+        let new = announce::listening(&self.shared.snapshot.load(), Some(&published.before));
         new.iter().for_each(|line| say(&format!("{line}\n")));
-        Ok(generation)
-    }
-
-    /// Puts another directory of applications in force, and leaves all else as it is.
-    pub async fn applications_changed(&mut self, applications: Arc<auth::Directory>) {
-        self.applications = applications.clone();
-        let generation = self.generation + 1;
-        let before = Snapshot::clone(&self.shared.snapshot.load());
-        self.put_in_force(Snapshot { generation, directory: applications, ..before }).await;
+        Ok(published.generation)
     }
 
     /// Puts keys that came in force, and leaves all else as it is.
     pub async fn keys_changed(&mut self, news: jwks::News) {
         if let Some(verifiers) = self.jwks.take(&news) {
-            let generation = self.generation + 1;
-            let before = Snapshot::clone(&self.shared.snapshot.load());
-            self.put_in_force(Snapshot { generation, verifiers, ..before }).await;
+            self.publisher.verifiers(verifiers).await;
         }
         // Nobody waits for it any more: the configuration has no such issuer.
         let _ = news.done.send(());
-    }
-
-    /// Swaps, and waits until no worker begins a request under what was before. That may hold a
-    /// hundred thousand routes; it is freed by whoever lets go of it last, which this makes control.
-    async fn put_in_force(&mut self, snapshot: Snapshot) -> Arc<Snapshot> {
-        let generation = snapshot.generation;
-        self.generation = generation;
-        let before = self.shared.snapshot.swap(Arc::new(snapshot));
-        self.face.told().generation = generation;
-        self.until_all_follow(generation).await;
-        before
-    }
-
-    async fn until_all_follow(&self, generation: u64) {
-        for _ in 0..RELOAD_DEADLINE_MS {
-            if self.workers.iter().all(|w| w.generation.value() >= generation) {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-        tracing::warn!(generation, "not every worker has taken up the new configuration yet");
     }
 
     fn tell_what_waits_for_a_restart(&self, new: &Settings) {
@@ -455,25 +445,15 @@ fn publishable(
     bound: &mut Bound,
     registry: &mut Registry,
     workers: &[Arc<WorkerStats>],
-    (tls, (applications, verifiers), generation): (
-        InForce,
-        (Arc<auth::Directory>, Arc<Verifiers>),
-        u64,
-    ),
+    (tls, slots, verifiers): (InForce, &Slots, Arc<Verifiers>),
 ) -> Result<(Snapshot, Arc<Directory>), String> {
     let sockets = bound.sockets(&settings.listeners, workers.len())?;
     let plan = Plan::new(settings, &resolver.addresses());
     let ids = registry.assign(&plan.names(), workers).map_err(|full| full.to_string())?;
     let max_connections = max_connections(settings);
-    let material = Material {
-        generation,
-        ids: &ids,
-        sockets: sockets.clone(),
-        tls,
-        directory: applications,
-        verifiers,
-        max_connections,
-    };
+    let sockets_of = sockets.clone();
+    let material =
+        Material { ids: &ids, sockets: sockets_of, tls, slots, verifiers, max_connections };
     let snapshot = plan.compile(material)?;
     bound.keep(&settings.listeners, &sockets)?;
     Ok((snapshot, ids.directory.clone()))
@@ -543,7 +523,7 @@ impl admin::Control for Face {
         let told = self.told();
         admin::Facts {
             name: told.name.clone(),
-            generation: told.generation,
+            generation: self.snapshot.load().generation,
             config_hash: told.config_hash.clone(),
             reloads_ok: told.reloads_ok,
             reloads_failed: told.reloads_failed,

@@ -9,6 +9,7 @@
 pub mod acme;
 pub mod admin;
 pub mod announce;
+pub mod catalog;
 pub mod compile;
 pub mod demo;
 pub mod explain;
@@ -16,6 +17,7 @@ pub mod gateway;
 pub mod jwks;
 pub mod log_writer;
 pub mod process;
+mod publisher;
 mod redact;
 pub mod resolve;
 pub mod run;

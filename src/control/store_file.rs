@@ -34,15 +34,4 @@ impl StoreFile {
         let opened = Store::open(&path).map_err(|why| format!("store.path: {why}"))?;
         Ok(self.opened.insert(Arc::new(opened)).clone())
     }
-
-    /// The open store, where the file is there already.
-    ///
-    /// # Errors
-    /// Where it is there and can't be used.
-    pub fn open_existing(&mut self, path: &Path) -> Result<Option<Arc<Store>>, String> {
-        match self.opened.is_some() || self.folder.join(path).exists() {
-            true => self.open(path).map(Some),
-            false => Ok(None),
-        }
-    }
 }

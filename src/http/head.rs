@@ -242,11 +242,11 @@ pub fn first(fields: &[Field], known: Known) -> Option<&Field> {
 }
 
 /// The values of all fields of `name` (any case), in order.
-pub fn values<'a>(
+pub fn values<'a, 'n>(
     fields: &'a [Field],
     buf: &'a [u8],
-    name: &'a [u8],
-) -> impl Iterator<Item = &'a [u8]> {
+    name: &'n [u8],
+) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
     fields
         .iter()
         .filter(move |f| f.name.of(buf).eq_ignore_ascii_case(name))

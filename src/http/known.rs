@@ -162,7 +162,8 @@ pub(crate) fn is_forbidden_trailer(known: Known, name: &[u8]) -> bool {
         b"www-authenticate",
         b"x-real-ip",
     ];
-    const PREFIXES: &[&[u8]] = &[b"access-control-", b"content-", b"if-", b"sec-", b"x-forwarded-"];
+    const PREFIXES: &[&[u8]] =
+        &[b"access-control-", b"content-", b"if-", b"sec-", b"x-forwarded-", b"x-tollgate-"];
     match known {
         Known::Other if name.contains(&b'_') => {
             poses_as_known(name) || is_listed(Hyphens::of(name).name(), NAMES, PREFIXES)
@@ -179,7 +180,7 @@ pub(crate) fn is_forbidden_trailer(known: Known, name: &[u8]) -> bool {
 /// same name, so a client could lie by the second about what the gateway says by the first.
 pub(crate) fn poses_as_known(name: &[u8]) -> bool {
     const NAMES: &[&[u8]] = &[b"x-real-ip", b"authorization", b"content-type"];
-    const PREFIXES: &[&[u8]] = &[b"x-forwarded-"];
+    const PREFIXES: &[&[u8]] = &[b"x-forwarded-", b"x-tollgate-"];
     let hyphens = Hyphens::of(name);
     known(hyphens.name()) != Known::Other || is_listed(hyphens.name(), NAMES, PREFIXES)
 }

@@ -3,7 +3,7 @@
 
 use super::limit::concurrency::Crowded;
 use super::limit::concurrency::Ticket;
-use super::limit::{Judgement, KeySource, Local, Rule, Shared};
+use super::limit::{Charge, Judgement, KeySource, Local, Rule, Shared};
 
 /// Proof that a request passed its rules. Only this module makes one. It holds the request's
 /// places under concurrency limits and must be given back with [`Permit::leave`].
@@ -21,6 +21,11 @@ impl Permit {
         }
     }
 }
+
+/// Proof that the rate limits that were asked let a request pass. Only this module makes one.
+#[derive(Debug)]
+#[must_use = "only the way on to a permit"]
+pub struct Passed(());
 
 /// Concurrency limits of a route.
 #[derive(Debug, Clone, Copy)]
@@ -56,24 +61,37 @@ pub fn judge<'r>(
     concurrency: &Concurrency,
     now_ns: u64,
 ) -> (Result<Permit, Denied>, Option<Judgement<'r>>) {
-    let judgement = if scopes.iter().all(|rules| rules.is_empty()) {
-        None
-    } else {
-        Some(local.judge(shared, scopes, keys, now_ns))
-    };
-    let denied = match judgement {
-        Some(Judgement::Limited { .. }) => Some(Denied::RateLimited),
-        Some(Judgement::TableFull(_)) => Some(Denied::StateFull),
-        _ => None,
-    };
-    let permit = match denied {
-        Some(denied) => Err(denied),
-        None => enter(shared, keys, concurrency),
-    };
-    (permit, judgement)
+    let (passed, judgement) = judge_rates(local, shared, Charge::one_of_each(scopes), keys, now_ns);
+    (passed.and_then(|passed| enter(passed, shared, keys, concurrency)), judgement)
 }
 
-fn enter(shared: &Shared, keys: &KeySource<'_>, limits: &Concurrency) -> Result<Permit, Denied> {
+/// Asks rate limits. Also returns what they said; `None`: there are none.
+pub fn judge_rates<'r>(
+    local: &mut Local,
+    shared: &Shared,
+    charges: impl Iterator<Item = Charge<'r>> + Clone,
+    keys: &KeySource<'_>,
+    now_ns: u64,
+) -> (Result<Passed, Denied>, Option<Judgement<'r>>) {
+    if charges.clone().next().is_none() {
+        return (Ok(Passed(())), None);
+    }
+    let judgement = local.charge(shared, charges, keys, now_ns);
+    let passed = match judgement {
+        Judgement::Limited { .. } => Err(Denied::RateLimited),
+        Judgement::TableFull(_) => Err(Denied::StateFull),
+        Judgement::Allowed(_) => Ok(Passed(())),
+    };
+    (passed, Some(judgement))
+}
+
+/// Asks concurrency limits, the last of all rules.
+pub fn enter(
+    _passed: Passed,
+    shared: &Shared,
+    keys: &KeySource<'_>,
+    limits: &Concurrency,
+) -> Result<Permit, Denied> {
     let mut permit = Permit { places: [None, None] };
     if let Some(max) = limits.max {
         let hash = shared.scope_hash(limits.scope);

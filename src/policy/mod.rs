@@ -8,6 +8,7 @@ pub mod auth;
 pub mod client;
 mod judge;
 pub mod limit;
+mod query;
 pub mod transform;
 
-pub use judge::{Concurrency, Denied, Permit, judge};
+pub use judge::{Concurrency, Denied, Passed, Permit, enter, judge, judge_rates};

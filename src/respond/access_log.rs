@@ -50,6 +50,12 @@ pub struct Record<'a> {
     pub upstream_us: Option<u64>,
     /// The route's name.
     pub route: &'a [u8],
+    /// The product's name.
+    pub product: &'a [u8],
+    /// The public id of the application that called.
+    pub application: &'a [u8],
+    /// The plan's name.
+    pub plan: &'a [u8],
     /// The upstream's name.
     pub upstream: &'a [u8],
     /// The address of the target that was tried last.
@@ -98,6 +104,9 @@ pub fn write_json(record: &Record<'_>, clock: &Clock, out: &mut Vec<u8>) {
     object.number(b",\"bytes_out\":", record.bytes_out);
     object.number(b",\"duration_us\":", record.duration_us);
     object.text(b",\"route\":\"", record.route);
+    object.text(b",\"product\":\"", record.product);
+    object.text(b",\"application\":\"", record.application);
+    object.text(b",\"plan\":\"", record.plan);
     object.text(b",\"upstream\":\"", record.upstream);
     object.text(b",\"target\":\"", record.target);
     if let Some(upstream_us) = record.upstream_us {
@@ -219,6 +228,9 @@ mod tests {
             duration_us: 1234,
             upstream_us: Some(987),
             route: b"orders",
+            product: b"",
+            application: b"",
+            plan: b"",
             upstream: b"app",
             target: b"127.0.0.1:9001",
             request_id: b"4bf92f3577b34da6a3ce929d0e0e4736",
@@ -266,6 +278,13 @@ mod tests {
     fn a_call_has_its_status_in_its_record() {
         let line = json(&Record { grpc_status: Some(14), ..record() });
         assert!(line.contains(r#""status":200,"grpc_status":14,"bytes_in":0"#), "{line}");
+    }
+
+    #[test]
+    fn who_called_is_in_the_record() {
+        let called = Record { product: b"shop", application: b"a1b2", plan: b"gold", ..record() };
+        let wanted = r#""route":"orders","product":"shop","application":"a1b2","plan":"gold","#;
+        assert!(json(&called).contains(wanted), "{}", json(&called));
     }
 
     #[test]

@@ -4,7 +4,8 @@
 use crate::http::Bad;
 use crate::http::grpc::Code;
 use crate::policy::Denied;
-use crate::policy::auth::jwt::Refusal;
+use crate::policy::auth::Refusal;
+use crate::policy::auth::jwt::Refusal as TokenRefusal;
 use crate::upstream::ConnectError;
 
 /// Why a request failed. One variant per row of the table in docs/ERRORS.md.
@@ -34,13 +35,27 @@ pub enum Failure {
     NoRoute,
     /// Routes match but for the method.
     MethodNotAllowed,
-    /// Its route asks who calls, and it does not say.
+    /// The client's address is not among those that may call the route.
+    AddressDenied,
+    /// The route needs a credential.
     NoCredential,
-    /// Its token is not taken.
-    InvalidToken(Refusal),
-    /// Its token is good, but not for this.
-    InsufficientToken(Refusal),
-    /// No keys have come by which its token could be told.
+    /// The credential is not known, or no longer, or not for this product.
+    BadCredential,
+    /// The application or its account may not call, for now or not yet.
+    ApplicationSuspended,
+    /// The application's time is over.
+    ApplicationExpired,
+    /// The plan does not have the method.
+    MethodNotInPlan,
+    /// No mapping rule says what the request counts as.
+    NoMappingRule,
+    /// The product is no longer to be called.
+    ProductRetired,
+    /// The token is not taken.
+    InvalidToken(TokenRefusal),
+    /// The token is good, but not for this.
+    InsufficientToken(TokenRefusal),
+    /// No keys have come by which the token could be told.
     NoTokenKeys,
     /// A rate limit refused it.
     RateLimited,
@@ -97,6 +112,19 @@ impl From<Denied> for Failure {
             Denied::StateFull => Self::LimitState,
             Denied::RouteFull => Self::RouteConcurrency,
             Denied::ClientFull => Self::ClientConcurrency,
+        }
+    }
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::NoCredential => Self::NoCredential,
+            Refusal::BadCredential => Self::BadCredential,
+            Refusal::Suspended => Self::ApplicationSuspended,
+            Refusal::Expired => Self::ApplicationExpired,
+            Refusal::NoMappingRule => Self::NoMappingRule,
+            Refusal::MethodOff => Self::MethodNotInPlan,
         }
     }
 }
@@ -158,7 +186,14 @@ impl Failure {
         "misdirected",
         "no_route",
         "method_not_allowed",
+        "address_denied",
         "no_credential",
+        "bad_credential",
+        "application_suspended",
+        "application_expired",
+        "method_not_in_plan",
+        "no_mapping_rule",
+        "product_retired",
         "invalid_token",
         "insufficient_token",
         "no_token_keys",
@@ -289,14 +324,6 @@ impl Failure {
                 Client,
                 false,
             ),
-            Self::NoCredential => m(
-                401,
-                "no_credential",
-                "A credential is needed",
-                "http_request_denied",
-                Client,
-                false,
-            ),
             Self::InvalidToken(_) => m(
                 401,
                 "invalid_token",
@@ -321,6 +348,17 @@ impl Failure {
                 Gateway,
                 false,
             ),
+            Self::AddressDenied
+            | Self::NoCredential
+            | Self::BadCredential
+            | Self::ApplicationSuspended
+            | Self::ApplicationExpired
+            | Self::MethodNotInPlan
+            | Self::NoMappingRule
+            | Self::ProductRetired => {
+                let (status, name, title) = self.of_access();
+                m(status, name, title, "http_request_denied", Client, false)
+            }
             Self::RateLimited => {
                 m(429, "rate_limited", "Too many requests", "http_request_denied", Client, false)
             }
@@ -501,6 +539,24 @@ impl Failure {
                 Client,
                 true,
             ),
+        }
+    }
+
+    /// Status, name and title of those that say that somebody may not call.
+    fn of_access(self) -> (u16, &'static str, &'static str) {
+        match self {
+            Self::AddressDenied => (403, "address_denied", "Your address may not call this"),
+            Self::NoCredential => (401, "no_credential", "A credential is needed"),
+            Self::BadCredential => (401, "bad_credential", "The credential is not valid"),
+            Self::ApplicationSuspended => {
+                (403, "application_suspended", "The application may not call now")
+            }
+            Self::ApplicationExpired => {
+                (403, "application_expired", "The application's time is over")
+            }
+            Self::MethodNotInPlan => (403, "method_not_in_plan", "The plan does not include this"),
+            Self::ProductRetired => (410, "product_retired", "This is no longer offered"),
+            _ => (404, "no_mapping_rule", "No such resource"),
         }
     }
 

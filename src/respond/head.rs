@@ -4,7 +4,7 @@ use crate::http::grpc::Dialect;
 use crate::http::h1::encode;
 use crate::http::{Field, Framing, Known, ResponseHead, Version};
 use crate::policy::transform::location::{self, is_location};
-use crate::policy::transform::{Edits, Forward, LocationContext, Values};
+use crate::policy::transform::{Edits, FieldNames, Forward, LocationContext, Values};
 
 use super::own::connection;
 
@@ -76,6 +76,8 @@ pub struct Outgoing<'a, 'v> {
     pub location: &'a LocationContext<'a>,
     /// Value of Date, where the target gave none (RFC 9110 section 6.6.1).
     pub date: Option<&'a str>,
+    /// Fields that were for the gateway.
+    pub hidden: Option<&'a FieldNames>,
     /// Whose Via line is added, where the request was forwarded with one.
     pub forward: &'a Forward,
     /// Further field lines.
@@ -95,6 +97,9 @@ impl Outgoing<'_, '_> {
             }
             let name = field.name.of(self.buf);
             let value = field.value.of(self.buf);
+            if self.hidden.is_some_and(|hidden| hidden.has(name)) {
+                continue;
+            }
             if is_location(field, self.buf) {
                 self.encode_location(name, value, out);
             } else if let Some(told) = self.retold(name, value) {

@@ -107,6 +107,8 @@ pub struct Asker<'a> {
     pub takes_json: bool,
     /// The form of gRPC that it speaks, where it does: then it gets that and nothing else.
     pub grpc: Option<Dialect>,
+    /// The limit that refused the request, and seconds until it has a token.
+    pub limited_by: Option<(&'a str, u64)>,
     /// The request's id; empty where there is none yet.
     pub request_id: &'a [u8],
     /// This gateway's name in Proxy-Status.
@@ -145,16 +147,25 @@ fn text(meaning: &Meaning, asker: &Asker<'_>) -> (&'static str, String) {
     let Meaning { status, title, .. } = meaning;
     let id = String::from_utf8_lossy(asker.request_id);
     if asker.takes_json {
-        let problem = serde_json::json!({
+        let mut problem = serde_json::json!({
             "type": format!("urn:tollgate:{}", meaning.name),
             "title": title,
             "status": status,
             "request_id": id,
         });
+        if let Some((limit, seconds)) = asker.limited_by {
+            problem["limit"] = limit.into();
+            problem["resets_in"] = seconds.into();
+        }
         return ("application/problem+json", format!("{problem}\n"));
     }
     let reason = encode::reason(*status);
-    ("text/plain; charset=utf-8", format!("{status} {reason}\n{title}\nrequest id: {id}\n"))
+    let limit = match asker.limited_by {
+        Some((limit, seconds)) => format!("limit: {limit}, resets in {seconds} s\n"),
+        None => String::new(),
+    };
+    let text = format!("{status} {reason}\n{title}\n{limit}request id: {id}\n");
+    ("text/plain; charset=utf-8", text)
 }
 
 /// Whether a request accepts JSON: it says so, or it does not say.

@@ -29,6 +29,9 @@ pub(super) struct Account {
     pub(super) retries: u32,
     /// Whether the answer came over a kept connection.
     pub(super) reused: bool,
+    /// By how much metrics of the product grow beside what the request counts as, since its answer
+    /// said so: their indices, with amounts.
+    pub(super) grown: Vec<(u16, u64)>,
     /// What went wrong.
     pub(super) failure: Option<Failure>,
     /// The tunnel that it became.

@@ -18,7 +18,7 @@ pub(super) async fn fixed(
     s: &mut Scratch,
     fixed: &Fixed,
 ) -> Result<Fate, Failure> {
-    let mut fields = std::mem::take(&mut r.limit_fields);
+    let mut fields = std::mem::take(&mut r.answer_fields);
     append_edits(r, s, &mut fields);
     let fate = fate_after(r, s, false);
     r.account.status = fixed.status;
@@ -78,7 +78,7 @@ pub(super) async fn redirect(
     status: u16,
     redirect: &Redirect,
 ) -> Result<Fate, Failure> {
-    let mut fields = std::mem::take(&mut r.limit_fields);
+    let mut fields = std::mem::take(&mut r.answer_fields);
     fields.extend_from_slice(b"Location: ");
     with_values(r, s, |values| redirect.write(values, &mut fields));
     fields.extend_from_slice(b"\r\n");
@@ -100,13 +100,15 @@ pub(super) async fn failure(r: &mut Request<'_>, s: &mut Scratch, failure: Failu
         return Fate::Reset;
     }
     let fate = fate_after(r, s, meaning.close);
+    let limited_by = r.limited_by.take();
     let asker = Asker {
         takes_json: own::takes_json(&s.head.fields, s.input.data()),
         grpc: r.grpc.map(|call| call.answered),
         request_id: &s.words.request_id,
         gateway: &r.snapshot.name,
+        limited_by: limited_by.as_ref().map(|(name, seconds)| (&**name, *seconds)),
     };
-    let fields = std::mem::take(&mut r.limit_fields);
+    let fields = std::mem::take(&mut r.answer_fields);
     let out = compose(r, s, fate, |manner, out| {
         own::failure(failure, &asker, manner, &fields, out);
     });
@@ -121,7 +123,8 @@ fn with_values(
     let buf = s.input.data();
     let path = s.head.path.of(buf);
     let parameters = PathParameters { params: &s.params, path };
-    use_them(&r.values(&s.head, buf, &s.words.request_id, &parameters));
+    let query = r.query_for_upstreams(&s.head, buf, &s.words.query);
+    use_them(&r.values(&s.head, buf, query, &s.words.request_id, &parameters));
 }
 
 fn append_edits(r: &Request<'_>, s: &Scratch, fields: &mut Vec<u8>) {

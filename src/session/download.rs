@@ -66,6 +66,9 @@ impl Download<'_, '_, '_> {
         account.response_ns = clock::coarse_ns().saturating_sub(sent_ns);
         account.status = response.status;
         grpc::note_answer(self.way.request, response, answer.data(), account);
+        if let Some((_, product)) = self.way.request.product {
+            product.read_amounts(&response.fields, answer.data(), &mut account.grown);
+        }
         let core = &self.way.request.connection.core;
         core.stats.target(self.target.id).record(response.status, account.response_ns);
         if let Framing::Length(n) = response.framing {
@@ -304,8 +307,9 @@ impl Download<'_, '_, '_> {
             edits: self.way.request.route().response_edits(),
             values: self.way.values,
             location: &self.way.location(self.target),
+            hidden: self.way.request.product.map(|(_, product)| &product.counted_names),
             forward: &self.way.rules.forward,
-            fields: &self.way.request.limit_fields,
+            fields: &self.way.request.answer_fields,
         }
         .encode(reply.writer());
     }

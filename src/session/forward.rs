@@ -49,7 +49,8 @@ async fn run_counted(
     let buf = input.data();
     let path = head.path.of(buf);
     let parameters = PathParameters { params, path };
-    let values = r.values(head, buf, &words.request_id, &parameters);
+    let query = r.query_for_upstreams(head, buf, &words.query);
+    let values = r.values(head, buf, query, &words.request_id, &parameters);
     let path = match &rules.rewrite {
         Some(rewrite) => {
             rewrite.apply(path, &values, &mut words.path).map_err(|_| Failure::BadRewrite)?
@@ -304,6 +305,7 @@ impl<'a> Way<'a, '_> {
             host,
             edits: self.rules.request_edits.as_ref(),
             values: self.values,
+            caller: self.request.presented(),
             forward: &self.rules.forward,
             hop: self.hop,
         }

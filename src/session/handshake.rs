@@ -129,8 +129,13 @@ impl Connection {
             let snapshot = self.core.snapshot();
             let seconds = self.core.wall.of(clock::coarse_ns()) / 1_000_000_000;
             let mut date = self.core.wall.date.borrow_mut();
-            let asker =
-                Asker { takes_json: false, grpc: None, request_id: b"", gateway: &snapshot.name };
+            let asker = Asker {
+                takes_json: false,
+                grpc: None,
+                limited_by: None,
+                request_id: b"",
+                gateway: &snapshot.name,
+            };
             let manner = Manner {
                 method: Method::Get,
                 version: Version::Http11,

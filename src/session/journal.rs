@@ -87,6 +87,8 @@ fn record(r: &Request<'_>, s: &Scratch, now: u64, lasted_ns: u64) {
     let field = |known| first(&s.head.fields, known).map_or(&[][..], |f| f.value.of(buf));
     let group = account.target.map(|(group, _)| &r.snapshot.groups[group]);
     let proxy = r.connection.introduction.as_ref().map(|i| AddressText::of(i.proxy.ip()));
+    let admitted = r.admitted.as_ref();
+    let application = admitted.and_then(|admitted| admitted.application);
     let record = Record {
         client: r.client_text.as_bytes(),
         peer: proxy.as_ref().unwrap_or(&r.connection.peer_text).as_bytes(),
@@ -95,7 +97,7 @@ fn record(r: &Request<'_>, s: &Scratch, now: u64, lasted_ns: u64) {
         identity: r.connection.identity.as_deref(),
         host: s.head.host.of(buf),
         path: s.head.path.of(buf),
-        query: s.head.query.map(|q| q.of(buf)),
+        query: r.query_for_logs(&s.head, buf, &s.words.query),
         version: s.head.version,
         status: account.status,
         grpc_status: account.grpc_status,
@@ -109,6 +111,9 @@ fn record(r: &Request<'_>, s: &Scratch, now: u64, lasted_ns: u64) {
         request_id: &s.words.request_id,
         user_agent: field(Known::UserAgent),
         referer: field(Known::Referer),
+        product: r.product.map_or(&[][..], |(_, product)| product.name.as_bytes()),
+        plan: admitted.map_or(&[][..], |admitted| admitted.plan.name.as_bytes()),
+        application: application.map_or(&[][..], |application| application.app_id.as_bytes()),
         failure: account.failure.map_or(&[][..], |f| f.meaning().name.as_bytes()),
         retries: account.retries,
         reused: r.connection.requests.get() > 1,

@@ -30,6 +30,7 @@ mod handshake;
 mod hello;
 mod introduce;
 mod journal;
+mod judging;
 mod outcome;
 mod passage;
 mod piece;

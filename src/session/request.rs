@@ -2,8 +2,7 @@
 
 use crate::http::{Framing, Method, TargetForm, max_forwards};
 use crate::io::{buffer, clock};
-use crate::policy::limit::{self, KeySource, Rule};
-use crate::policy::{Denied, Permit, judge};
+use crate::policy::Permit;
 use crate::respond::failure::Failure;
 use crate::route::{self, Found};
 use crate::snapshot::{Action, Route, Snapshot};
@@ -14,7 +13,7 @@ use super::client::{After, Connection};
 use super::h2::ClientStream;
 use super::scratch::{Scratch, Upload};
 use super::task::{Fate, Request, begin};
-use super::{answers, forward, grpc, journal, token, upgrade};
+use super::{answers, forward, grpc, journal, judging, upgrade};
 
 /// Serves one request of a connection that has one at a time. `None`: the next one may come.
 pub(super) async fn serve(c: &mut Connection, s: &mut Scratch) -> Option<After> {
@@ -128,22 +127,14 @@ fn acme_proof<'a>(r: &Request<'a>, s: &Scratch) -> Option<&'a str> {
 
 async fn judge_and_answer(r: &mut Request<'_>, s: &mut Scratch) -> Result<Fate, Failure> {
     // 4: its rules.
-    let permit = judge_request(r, s)?;
-    let fate = match admit(r, s).await {
-        // 5, 6: an answer.
+    let permit = judging::judge(r, s).await?;
+    // 5, 6: an answer.
+    let fate = match check_length(r.route(), s.head.framing) {
         Ok(()) => answer(r, s, &permit).await,
         Err(failure) => Err(failure),
     };
     permit.leave(&r.connection.core.shared.limits);
     fate
-}
-
-/// Who calls, and how much it brings.
-async fn admit(r: &mut Request<'_>, s: &Scratch) -> Result<(), Failure> {
-    if r.route().tokens().is_some() {
-        Box::pin(token::check(r, s)).await?;
-    }
-    check_length(r.route(), s.head.framing)
 }
 
 async fn answer(r: &mut Request<'_>, s: &mut Scratch, permit: &Permit) -> Result<Fate, Failure> {
@@ -191,43 +182,13 @@ fn take_route(r: &mut Request<'_>, found: Found) -> Result<usize, Failure> {
     match found {
         Found::Route(index) => Ok(index as usize),
         Found::MethodNotAllowed(allowed) => {
-            r.limit_fields.extend_from_slice(b"Allow: ");
-            r.snapshot.table.write_allow(allowed, &mut r.limit_fields);
-            r.limit_fields.extend_from_slice(b"\r\n");
+            r.answer_fields.extend_from_slice(b"Allow: ");
+            r.snapshot.table.write_allow(allowed, &mut r.answer_fields);
+            r.answer_fields.extend_from_slice(b"\r\n");
             Err(Failure::MethodNotAllowed)
         }
         Found::NotFound => Err(Failure::NoRoute),
     }
-}
-
-fn judge_request(r: &mut Request<'_>, s: &Scratch) -> Result<Permit, Failure> {
-    let snapshot = r.snapshot;
-    let route = r.route();
-    let buf = s.input.data();
-    let path = s.head.path.of(buf);
-    let keys = KeySource {
-        client: r.client.addr,
-        ipv6_prefix: snapshot.ipv6_prefix,
-        fields: &s.head.fields,
-        buf,
-        query: s.head.query.map(|q| q.of(buf)),
-        identity: r.connection.identity.as_deref(),
-        path_parameter: &|ix| s.params.value(ix, path),
-    };
-    let concurrency = route.concurrency();
-    let core = &r.connection.core;
-    let scopes: [&[Rule]; 3] = [&r.listener.limits, route.limits(), &snapshot.limits];
-    let shared = &core.shared.limits;
-    let local = &mut core.limits.borrow_mut();
-    let (permit, judgement) =
-        judge(local, shared, &scopes, &keys, &concurrency, r.account.began_ns);
-    let mut fields = Vec::new();
-    if let Some(judgement) = judgement {
-        limit::fields::append(&mut fields, snapshot.rate_limit_fields, &scopes, &judgement);
-    }
-    count_verdict(r, permit.as_ref().err().copied(), judgement.is_some());
-    r.limit_fields = fields;
-    permit.map_err(Failure::from)
 }
 
 /// Refuses content that is announced too long before any of it is read.
@@ -235,24 +196,6 @@ fn check_length(route: &Route, framing: Framing) -> Result<(), Failure> {
     match framing {
         Framing::Length(n) if n > route.max_body => Err(Failure::BodyTooLarge),
         _ => Ok(()),
-    }
-}
-
-fn count_verdict(r: &Request<'_>, denied: Option<Denied>, limited: bool) {
-    let stats = &r.connection.core.stats;
-    let route = stats.route(r.route_id());
-    match denied {
-        None if limited => {
-            route.times().allowed.up();
-            stats.listener(r.listener.id).allowed.up();
-        }
-        None => {}
-        Some(Denied::RateLimited) => {
-            route.rare().limited.up();
-            stats.listener(r.listener.id).limited.up();
-        }
-        Some(Denied::StateFull) => route.rare().limit_table_full.up(),
-        Some(_) => route.rare().concurrency_refused.up(),
     }
 }
 

@@ -25,7 +25,7 @@ pub(super) struct Scratch {
     pub(super) head: RequestHead,
     pub(super) response: ResponseHead,
     pub(super) params: Params,
-    /// Words that live as long as the request: its id, its rewritten path.
+    /// Words that live as long as the request: its id, its rewritten path, its query without secrets.
     pub(super) words: Words,
 }
 
@@ -45,6 +45,7 @@ pub(super) enum Upload {
 pub(super) struct Words {
     pub(super) request_id: Vec<u8>,
     pub(super) path: Vec<u8>,
+    pub(super) query: Vec<u8>,
 }
 
 impl Scratch {

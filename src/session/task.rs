@@ -7,6 +7,7 @@ use crate::http::RequestHead;
 use crate::http::grpc::{Call, Dialect};
 use crate::io::clock;
 use crate::policy::auth::jwt::Verified;
+use crate::policy::auth::{Admitted, Presented, Product};
 use crate::policy::client;
 use crate::policy::transform::{AddressText, Hop, Parameters, RequestId, Trust, Values};
 use crate::route::Params;
@@ -48,8 +49,16 @@ pub(super) struct Request<'a> {
     /// The token that it showed, where its route takes one.
     pub(super) token: Option<Rc<Verified>>,
     pub(super) account: Account,
-    /// Field lines that the limits add to the answer.
-    pub(super) limit_fields: Vec<u8>,
+    /// The product that its route is part of, and the slot that this has.
+    pub(super) product: Option<(u32, &'a Product)>,
+    /// Who calls, and what it counts as; of requests to a product that its plan let in.
+    pub(super) admitted: Option<Admitted<'a>>,
+    /// Whether the words hold what its query is without credentials.
+    pub(super) query_cleaned: bool,
+    /// The limit that refused it, and seconds until that has a token.
+    pub(super) limited_by: Option<(Box<str>, u64)>,
+    /// Field lines that the rules add to the answer.
+    pub(super) answer_fields: Vec<u8>,
 }
 
 impl<'a> Request<'a> {
@@ -88,11 +97,44 @@ impl<'a> Request<'a> {
         self.client.addr
     }
 
+    /// Its query as it is for logs: without credentials. `cleaned` is what the words hold.
+    pub(super) fn query_for_logs<'v>(
+        &self,
+        head: &RequestHead,
+        buf: &'v [u8],
+        cleaned: &'v [u8],
+    ) -> Option<&'v [u8]> {
+        match self.query_cleaned {
+            true => Some(cleaned).filter(|query| !query.is_empty()),
+            false => head.query.map(|q| q.of(buf)),
+        }
+    }
+
+    /// And for upstreams, which a product may let see credentials.
+    pub(super) fn query_for_upstreams<'v>(
+        &self,
+        head: &RequestHead,
+        buf: &'v [u8],
+        cleaned: &'v [u8],
+    ) -> Option<&'v [u8]> {
+        match self.product {
+            Some((_, product)) if product.forward => head.query.map(|q| q.of(buf)),
+            _ => self.query_for_logs(head, buf, cleaned),
+        }
+    }
+
+    /// Who calls, as upstreams are told.
+    pub(super) fn presented(&self) -> Option<Presented<'_>> {
+        let admitted = self.admitted.as_ref()?;
+        Some(Presented { admitted, directory: &self.snapshot.directory })
+    }
+
     /// What templates may name.
     pub(super) fn values<'v>(
         &'v self,
         head: &'v RequestHead,
         buf: &'v [u8],
+        query: Option<&'v [u8]>,
         request_id: &'v [u8],
         parameters: &'v PathParameters<'v>,
     ) -> Values<'v> {
@@ -101,7 +143,7 @@ impl<'a> Request<'a> {
             host: head.host.of(buf),
             method: head.method_span.of(buf),
             path: head.path.of(buf),
-            query: head.query.map(|q| q.of(buf)),
+            query,
             request_id,
             route: self.route().name.as_bytes(),
             scheme: self.connection.scheme().as_bytes(),
@@ -178,6 +220,10 @@ pub(super) fn begin<'a>(
         grpc: Call::of(&s.head, buf).filter(|call| call.asked == Dialect::Plain),
         token: None,
         account: Account { began_ns, head_in, ..Account::default() },
-        limit_fields: Vec::new(),
+        product: None,
+        admitted: None,
+        query_cleaned: false,
+        limited_by: None,
+        answer_fields: Vec::new(),
     }
 }

@@ -120,6 +120,7 @@ fn judge_connection(
         buf: &[],
         query: None,
         identity: None,
+        application: None,
         path_parameter: &|_| &[],
     };
     let (core, id) = (&c.core, c.listener.id);

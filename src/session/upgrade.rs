@@ -52,7 +52,7 @@ pub(super) fn check(r: &mut Request<'_>, s: &Scratch) -> Result<(), Failure> {
     }
     upgrade::check_websocket(&s.head, s.input.data()).map_err(|bad| {
         if bad == Bad::OtherWebsocketVersion {
-            r.limit_fields.extend_from_slice(WHAT_WE_SPEAK);
+            r.answer_fields.extend_from_slice(WHAT_WE_SPEAK);
         }
         Failure::BadRequest(bad)
     })

@@ -6,6 +6,7 @@ mod forwards;
 pub use forwards::{ForwardTo, Forwards};
 
 use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
@@ -60,6 +61,7 @@ pub struct Snapshot {
     pub access_log: crate::config::AccessLogFormat,
     /// What an ACME server is answered, by its tokens (RFC 8555 section 8.3); empty while none asks.
     pub acme_tokens: Arc<HashMap<Box<str>, Box<str>>>,
+    /// Products, and who may call them.
     /// Products, and applications by their credentials.
     pub directory: Arc<Directory>,
     /// Who takes tokens, by the index that routes have.
@@ -143,8 +145,12 @@ const _: () = assert!(size_of::<Route>() == 64);
 /// The rules of a route that has any.
 #[derive(Default)]
 pub struct RouteRules {
-    /// Limits of this route.
+    /// Who may call.
+    pub access: Option<Access>,
+    /// Limits of this route that are asked before it is known who calls.
     pub limits: Vec<Rule>,
+    /// Those that are kept for applications.
+    pub application_limits: Vec<Rule>,
     /// Requests in flight.
     pub max_concurrent: Option<u32>,
     /// Requests in flight of one client.
@@ -161,6 +167,25 @@ pub struct Tokens {
     pub verifiers: Box<[usize]>,
     /// Whether requests without a token pass.
     pub optional: bool,
+}
+
+/// Who may call a route.
+#[derive(Default)]
+pub struct Access {
+    /// The slot of its product in [`Snapshot::directory`].
+    pub product: Option<u32>,
+    /// Networks that clients must be of; empty: any.
+    pub allow: Vec<IpNet>,
+    /// Networks that they must not be of, whatever `allow` says.
+    pub deny: Vec<IpNet>,
+}
+
+impl Access {
+    /// Whether a client of this address may call at all.
+    pub fn lets_in(&self, client: IpAddr) -> bool {
+        let among = |networks: &[IpNet]| networks.iter().any(|network| network.contains(&client));
+        !among(&self.deny) && (self.allow.is_empty() || among(&self.allow))
+    }
 }
 
 /// What happens with a request.
@@ -216,7 +241,9 @@ pub struct Fixed {
 impl RouteRules {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.limits.is_empty()
+        self.access.is_none()
+            && self.limits.is_empty()
+            && self.application_limits.is_empty()
             && self.max_concurrent.is_none()
             && self.max_concurrent_per_client.is_none()
             && self.response_edits.is_none()
@@ -225,9 +252,19 @@ impl RouteRules {
 }
 
 impl Route {
-    /// Limits of this route.
+    /// Who may call.
+    pub fn access(&self) -> Option<&Access> {
+        self.rules.as_ref()?.access.as_ref()
+    }
+
+    /// Limits of this route that are asked before it is known who calls.
     pub fn limits(&self) -> &[Rule] {
         self.rules.as_ref().map_or(&[], |rules| &rules.limits)
+    }
+
+    /// Those that are kept for applications.
+    pub fn application_limits(&self) -> &[Rule] {
+        self.rules.as_ref().map_or(&[], |rules| &rules.application_limits)
     }
 
     /// How many requests may be in flight.

@@ -3,11 +3,13 @@
 use crate::http::grpc::{Call, Dialect, write_timeout};
 use crate::http::h1::encode;
 use crate::http::{Field, Framing, Known, RequestHead, max_forwards};
+use crate::policy::auth::Presented;
+use crate::policy::auth::present::is_ours;
 use crate::policy::transform::{Edits, Forward, Hop, Values};
 
 /// A request as it goes upstream.
 pub struct Outgoing<'a, 'v> {
-    /// The client's head.
+    /// The client's head. Its query goes as the values have it.
     pub head: &'a RequestHead,
     /// The bytes its spans stand for.
     pub buf: &'a [u8],
@@ -27,6 +29,8 @@ pub struct Outgoing<'a, 'v> {
     pub edits: Option<&'a Edits>,
     /// What edits may name.
     pub values: &'a Values<'v>,
+    /// Who calls, of a request to a product.
+    pub caller: Option<Presented<'a>>,
     /// Forwarding fields.
     pub forward: &'a Forward,
     /// Where the request came from.
@@ -62,6 +66,13 @@ impl Outgoing<'_, '_> {
         name.eq_ignore_ascii_case(b"grpc-timeout")
     }
 
+    /// What tells who calls is the gateway's to say, on every route; credentials are nobody else's.
+    fn withholds(&self, field: &Field) -> bool {
+        let name = field.name.of(self.buf);
+        field.known == Known::Other && is_ours(name)
+            || self.caller.is_some_and(|caller| caller.withholds(name))
+    }
+
     /// What is left of a call's time, unless an edit has the say on it.
     fn encode_timeout(&self, out: &mut Vec<u8>) {
         const NAME: &[u8] = b"grpc-timeout";
@@ -76,8 +87,8 @@ impl Outgoing<'_, '_> {
 
     /// Appends the head, the blank line included.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        let query = self.head.query.map(|q| q.of(self.buf));
-        encode::request_line(out, self.head.method_span.of(self.buf), self.path, query);
+        let method = self.head.method_span.of(self.buf);
+        encode::request_line(out, method, self.path, self.values.query);
         encode::field(out, b"Host", self.host);
         match self.head.framing {
             // Base64 is longer than what it stands for.
@@ -110,7 +121,7 @@ impl Outgoing<'_, '_> {
             {
                 continue;
             }
-            if self.edits.is_some_and(|e| e.removes(field, self.buf)) {
+            if self.edits.is_some_and(|e| e.removes(field, self.buf)) || self.withholds(field) {
                 continue;
             }
             if self.grpc.is_none() || !self.retells(field, out) {
@@ -119,6 +130,9 @@ impl Outgoing<'_, '_> {
         }
         self.encode_timeout(out);
         self.forward.append(self.head, self.buf, self.hop, out);
+        if let Some(caller) = &self.caller {
+            caller.append(out);
+        }
         if let Some(edits) = self.edits {
             edits.append(self.values, out);
         }

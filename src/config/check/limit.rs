@@ -75,28 +75,45 @@ fn limit(
 }
 
 fn check_rate(rate: Rate, burst: u64, place: &Place<'_>, report: &mut Report<'_>) -> bool {
-    let Rate { amount, per } = rate;
+    let Some(mistake) = rate_mistake(rate, burst) else { return true };
     let (key, burst_key) = (place.key("rate"), place.key("burst"));
+    let of_burst = mistake.of_burst && burst_key.given();
+    let trail = if of_burst { &burst_key.trail } else { &key.trail };
+    report.error(trail, mistake.message, mistake.help);
+    false
+}
+
+/// A rate that no bucket can be made of.
+pub(super) struct RateMistake {
+    /// Whether the burst is the cause, where one was written.
+    pub(super) of_burst: bool,
+    pub(super) message: String,
+    pub(super) help: String,
+}
+
+/// What is wrong with a rate.
+pub(super) fn rate_mistake(rate: Rate, burst: u64) -> Option<RateMistake> {
+    let Rate { amount, per } = rate;
+    let of_rate = |message: String, help: String| RateMistake { of_burst: false, message, help };
     if amount == 0 {
         let help = "write a rate like \"1/m\"; to refuse requests, answer with `respond`";
-        report.error(&key.trail, "a rate of 0 lets nothing through", help);
+        Some(of_rate("a rate of 0 lets nothing through".to_owned(), help.to_owned()))
     } else if amount > CONFIG_MAX_RATE {
         let help = format!("write {CONFIG_MAX_RATE} or less, or a shorter period");
-        report.error(&key.trail, format!("a rate of {amount} is out of range"), help);
+        Some(of_rate(format!("a rate of {amount} is out of range"), help))
     } else if !(CONFIG_MIN_RATE_PERIOD..=CONFIG_MAX_RATE_PERIOD).contains(&per) {
         let (least, most) =
             (HumanDuration(CONFIG_MIN_RATE_PERIOD), HumanDuration(CONFIG_MAX_RATE_PERIOD));
         let message = format!("a period of {} is out of range", HumanDuration(per));
-        report.error(&key.trail, message, format!("write a period from {least} to {most}"));
+        Some(of_rate(message, format!("write a period from {least} to {most}")))
     } else if u128::from(burst) * per.as_nanos() / u128::from(amount) > CONFIG_MAX_REFILL.as_nanos()
     {
         let message = format!("a bucket of {burst} at {rate} takes more than a year to fill");
-        let trail = if burst_key.given() { &burst_key.trail } else { &key.trail };
-        report.error(trail, message, "write a smaller burst or a higher rate");
+        let help = "write a smaller burst or a higher rate".to_owned();
+        Some(RateMistake { of_burst: true, message, help })
     } else {
-        return true;
+        None
     }
-    false
 }
 
 fn key(
@@ -106,11 +123,11 @@ fn key(
     report: &mut Report<'_>,
 ) -> Option<LimitKey> {
     const HELP: &str = "write \"client_ip\", \"header:NAME\", \"query:NAME\", \"path:NAME\", \
-                        \"client_certificate\" or \"route\"";
+                        \"client_certificate\", \"application\" or \"route\"";
     match words::selector(text) {
         ("client_ip", None) => Some(LimitKey::ClientIp),
         ("route", None) => Some(LimitKey::Route),
-        ("header" | "query" | "path" | "client_certificate", _) if scope.unread => {
+        ("header" | "query" | "path" | "client_certificate" | "application", _) if scope.unread => {
             let message = format!("{text:?} is unknown of connections that are passed on unread");
             let help = "write \"client_ip\" or \"route\"; limits of routes may have other keys";
             report.error(&place.trail, message, help);
@@ -121,6 +138,12 @@ fn key(
         }
         ("client_certificate", Some("subject")) => {
             Some(LimitKey::ClientCertificate(ClientAttribute::Subject))
+        }
+        ("application", None) if scope.is_route => Some(LimitKey::Application),
+        ("application", None) => {
+            let message = "only a route knows which application calls";
+            report.error(&place.trail, message, "move the limit to a route with a `product`");
+            None
         }
         ("header", Some(name)) => {
             Some(LimitKey::Header(words::field_name(name, &place.trail, report)))
@@ -133,8 +156,10 @@ fn key(
                 "global" | "listener" | "all" => Some("route"),
                 "fingerprint" | "client_cert" | "certificate" => Some("client_certificate"),
                 "subject" => Some("client_certificate:subject"),
+                "app" | "app_id" | "user_key" => Some("application"),
                 kind => {
-                    suggest::nearest(kind, ["client_ip", "route", "client_certificate"].into_iter())
+                    let known = ["client_ip", "route", "client_certificate", "application"];
+                    suggest::nearest(kind, known.into_iter())
                 }
             };
             let help = near.map_or(HELP.to_owned(), |near| format!("write {near:?}"));

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use ipnet::IpNet;
 
 use super::limit::{self, Scope};
-use super::{Names, bytes, forward, timeout, tls, words};
+use super::{Names, address, bytes, forward, timeout, tls, words};
 use crate::config::diagnostic::Report;
 use crate::config::document::Place;
 use crate::config::file;
@@ -55,7 +55,7 @@ fn listener(
     Listener {
         listen: written.listen.and_then(|listen| listen.parse().ok()).unwrap_or(UNKNOWN),
         mode: written.mode,
-        trusted_proxies: networks(&written.trusted_proxies, &place.key("trusted_proxies"), report),
+        trusted_proxies: trusted(&written.trusted_proxies, &place.key("trusted_proxies"), report),
         client_address_from: written.client_address_from,
         proxy_protocol: written.proxy_protocol,
         limits,
@@ -112,35 +112,16 @@ fn proxy_protocol(written: &file::Listener, place: &Place<'_>, report: &mut Repo
 /// Stands for an address that is missing or was refused already.
 const UNKNOWN: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0);
 
-fn networks(written: &[String], place: &Place<'_>, report: &mut Report<'_>) -> Vec<IpNet> {
-    let each = written.iter().enumerate();
-    each.filter_map(|(position, text)| network(text, &place.item(position), report)).collect()
-}
-
-fn network(text: &str, place: &Place<'_>, report: &mut Report<'_>) -> Option<IpNet> {
-    if let Ok(address) = text.parse::<IpAddr>() {
-        return Some(address.into());
+fn trusted(written: &[String], place: &Place<'_>, report: &mut Report<'_>) -> Vec<IpNet> {
+    let trusted = address::networks(written, place, report);
+    for (position, network) in &trusted {
+        if network.prefix_len() == 0 {
+            let message = "every address is trusted: any client can claim any address";
+            let help = "list the networks of your proxies only";
+            report.warning(&place.item(*position).trail, message, help);
+        }
     }
-    let Ok(network) = text.parse::<IpNet>() else {
-        let prefix = text.rsplit_once('/').map(|(_, prefix)| prefix);
-        let message = match prefix.and_then(|prefix| prefix.parse::<u32>().ok()) {
-            Some(prefix) if prefix > 32 => {
-                format!("{text:?} is not a network: is /{prefix} right?")
-            }
-            _ => format!("{text:?} is not a network"),
-        };
-        let help = "write one like \"10.0.0.0/8\", \"2001:db8::/32\" or a single address";
-        report.error(&place.trail, message, help);
-        return None;
-    };
-    if network.addr() != network.network() {
-        let message = format!("{text:?} has bits set beyond its prefix");
-        report.error(&place.trail, message, format!("write \"{}\"", network.trunc()));
-    } else if network.prefix_len() == 0 {
-        let message = "every address is trusted: any client can claim any address";
-        report.warning(&place.trail, message, "list the networks of your proxies only");
-    }
-    Some(network)
+    trusted.into_iter().map(|(_, network)| network).collect()
 }
 
 fn http(written: &file::Http, place: &Place<'_>, report: &mut Report<'_>) -> HttpBounds {

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::Ipv6Addr;
 
-use super::{grpc, words};
+use super::grpc;
+use super::words::{self, Refusal};
 use crate::config::diagnostic::Report;
 use crate::config::document::Place;
 use crate::config::file;
@@ -87,9 +88,6 @@ pub(super) fn path(
     }
 }
 
-/// Why a pattern is refused, and what to write.
-type Refusal = (String, String);
-
 fn check_pattern(pattern: &str, place: &Place<'_>, report: &mut Report<'_>) -> bool {
     let refusal = pattern_refusal(pattern);
     if let Some((message, help)) = &refusal {
@@ -146,7 +144,7 @@ fn pattern_refusal(pattern: &str) -> Option<Refusal> {
     None
 }
 
-fn is_dots(segment: &str) -> bool {
+pub(super) fn is_dots(segment: &str) -> bool {
     matches!(segment, "." | "..")
 }
 
@@ -202,13 +200,13 @@ fn segment_refusal(segment: &str, is_last: bool) -> Option<Refusal> {
     encoding_refusal(segment)
 }
 
-fn encoded(c: char) -> String {
+pub(super) fn encoded(c: char) -> String {
     let mut bytes = [0; 4];
     c.encode_utf8(&mut bytes).bytes().map(|b| format!("%{b:02X}")).collect()
 }
 
 /// Triplets must be as the canonical path has them, or the route would match nothing.
-fn encoding_refusal(segment: &str) -> Option<Refusal> {
+pub(super) fn encoding_refusal(segment: &str) -> Option<Refusal> {
     let mut rest = segment;
     while let Some(at) = rest.find('%') {
         let triplet = rest.get(at..at + 3).unwrap_or("%");
@@ -283,27 +281,21 @@ fn check_regex(text: &str, place: &Place<'_>, report: &mut Report<'_>) -> bool {
     false
 }
 
+const METHODS: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE"];
+
 pub(super) fn methods(
     written: &[String],
     place: &Place<'_>,
     report: &mut Report<'_>,
 ) -> Vec<String> {
-    const KNOWN: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE"];
     if written.is_empty() && place.given() {
         report.error(&place.trail, "no method is listed", "leave `methods` out for any method");
     }
     for (position, method) in written.iter().enumerate() {
         let trail = place.item(position).trail;
-        let upper = method.to_ascii_uppercase();
-        let near = suggest::nearest(method, KNOWN.into_iter());
-        if upper == "CONNECT" {
-            let message = "the gateway opens no tunnels: CONNECT is always refused";
-            report.error(&trail, message, "remove it");
-        } else if !words::is_token(method) || method.len() > 32 {
-            report.error(&trail, format!("{method:?} is not a method"), "write one like \"GET\"");
-        } else if upper != *method && KNOWN.contains(&upper.as_str()) {
-            let message = format!("{method:?} is not {upper:?}: methods are case-sensitive");
-            report.error(&trail, message, format!("write {upper:?}"));
+        let near = suggest::nearest(method, METHODS.into_iter());
+        if let Some((message, help)) = method_refusal(method) {
+            report.error(&trail, message, help);
         } else if let Some(near) = near.filter(|near| *near != method) {
             let message = format!("{method:?} is no method in use");
             report.warning(&trail, message, format!("write {near:?}"));
@@ -312,6 +304,22 @@ pub(super) fn methods(
         }
     }
     written.to_vec()
+}
+
+/// What is wrong with a method.
+pub(super) fn method_refusal(method: &str) -> Option<Refusal> {
+    let upper = method.to_ascii_uppercase();
+    if upper == "CONNECT" {
+        let message = "the gateway opens no tunnels: CONNECT is always refused";
+        Some((message.to_owned(), "remove it".to_owned()))
+    } else if !words::is_token(method) || method.len() > 32 {
+        Some((format!("{method:?} is not a method"), "write one like \"GET\"".to_owned()))
+    } else if upper != *method && METHODS.contains(&upper.as_str()) {
+        let message = format!("{method:?} is not {upper:?}: methods are case-sensitive");
+        Some((message, format!("write {upper:?}")))
+    } else {
+        None
+    }
 }
 
 pub(super) fn headers(

@@ -6,6 +6,7 @@
 mod acme;
 mod acme_names;
 mod action;
+mod address;
 mod client;
 mod forward;
 mod grpc;
@@ -14,6 +15,7 @@ mod limit;
 mod listener;
 mod matcher;
 mod process;
+mod product;
 mod reach;
 mod route;
 mod tls;
@@ -23,6 +25,8 @@ mod upstream_tls;
 mod words;
 
 use std::collections::{BTreeMap, HashMap};
+
+pub use product::mistakes as product_mistakes;
 
 use super::diagnostic::Report;
 use super::document::Place;
@@ -53,11 +57,13 @@ pub(super) fn settings(file: File, top: &Place<'_>, report: &mut Report<'_>) -> 
     acme::wishes(&listeners, acme.as_ref(), top, report);
     upstream::loops(&upstreams, &listeners, top, report);
     let jwt = jwt::all(file.jwt, &top.key("jwt"), report);
+    let products = product::products(file.products, &top.key("products"), report);
     let routes = route::routes(file.routes, (&upstreams, &jwt), &top.key("routes"), report);
     listener::routed(&listeners, &routes, top, report);
     reach::unreachable(&routes, &top.key("routes"), report);
     listener::unseen_fields(&listeners, &routes, &top.key("routes"), report);
     upstream::unused(&upstreams, &listeners, &routes, top, report);
+    product::routed(&products, &routes, top, report);
     let routes = routes.into_iter().map(|(_, route)| route).collect();
     let rate_limit_fields = file.rate_limit_fields;
     Settings {
@@ -73,6 +79,7 @@ pub(super) fn settings(file: File, top: &Place<'_>, report: &mut Report<'_>) -> 
         listeners,
         upstreams,
         jwt,
+        products,
         routes,
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::limit::{self, Scope};
-use super::{Names, action, client, grpc, jwt, matcher, timeout, upgrade, words};
+use super::{Names, action, address, client, grpc, jwt, matcher, product, timeout, upgrade, words};
 use crate::config::diagnostic::Report;
 use crate::config::document::Place;
 use crate::config::file;
@@ -61,6 +61,8 @@ fn route(
     let parameters = path.as_ref().map(matcher::parameters).unwrap_or_default();
     let action = action::action(&written, upstreams, &parameters, place, report);
     grpc::upstream(&written, action.as_ref(), upstreams, place, report);
+    let product = product(written.product.take(), place, report);
+    let (allow, deny) = address::rules(&written, place, report);
     let rewrite = action::rewrite(&written, path.as_ref(), &parameters, place, report);
     let edits = place.key("request_headers");
     let request_headers = action::edits(&written.request_headers, &edits, report);
@@ -84,6 +86,9 @@ fn route(
         client_certificate,
         action: action?,
         authentication,
+        product,
+        allow,
+        deny,
         rewrite,
         request_headers,
         response_headers,
@@ -115,6 +120,20 @@ fn authentication(
     let each = any_of.iter().enumerate();
     let jwt = each.filter_map(|(at, way)| jwt::known(way, known, &ways.item(at), report)).collect();
     Some(RouteAuthentication { jwt, optional: written.optional })
+}
+
+/// What a product counts is what its upstream is asked.
+fn product(written: Option<String>, place: &Place<'_>, report: &mut Report<'_>) -> Option<String> {
+    let name = written?;
+    let key = place.key("product");
+    if let Some((message, help)) = product::name_refusal(&name) {
+        report.error(&key.trail, message, help);
+    }
+    if !place.key("upstream").written() && !place.damaged() {
+        let help = "write `upstream`, or remove `product`";
+        report.error(&key.trail, "a route of a product has an upstream", help);
+    }
+    Some(name)
 }
 
 fn host_policy(written: Option<&str>, place: &Place<'_>, report: &mut Report<'_>) -> HostPolicy {

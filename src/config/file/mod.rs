@@ -86,6 +86,10 @@ pub struct File {
     /// JSON web tokens that are taken, by name.
     #[schemars(extend("x-default" = "none"))]
     pub jwt: BTreeMap<String, Jwt>,
+    /// Products by name: what routes with a `product` offer to applications. A name has lower-case
+    /// letters, digits, `-` and `_`. Those that stand here can only be read by way of the admin API.
+    #[schemars(extend("x-default" = "none"))]
+    pub products: BTreeMap<String, Product>,
     /// What is done with requests. A request that no route matches gets 404, or 405 where only
     /// its method differs.
     #[schemars(extend("x-default" = "none"))]
@@ -107,6 +111,7 @@ impl Default for File {
             listeners: Vec::new(),
             upstreams: BTreeMap::new(),
             jwt: BTreeMap::new(),
+            products: BTreeMap::new(),
             routes: Vec::new(),
         }
     }

@@ -76,7 +76,8 @@ pub enum Lifecycle {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Authentication {
-    /// Ways of which one must succeed. The first whose credential the request carries decides.
+    /// Ways of which one must succeed, where there is no `all_of`. The first whose credential the
+    /// request carries decides.
     #[schemars(extend("x-default" = "`[\"user_key\"]`"))]
     pub any_of: Vec<String>,
     /// Ways that must all succeed; the first says which application calls.
@@ -171,9 +172,9 @@ pub struct MappingRule {
     /// HTTP method; `*`: any.
     #[schemars(extend("x-required" = true))]
     pub method: String,
-    /// Beginning of the path, as 3scale has it: `{name}` stands for one segment or part of one, a
-    /// `$` at the end anchors it there, and `?name=value&other={x}` asks for query parameters:
-    /// `"/orders/{id}$"`, `"/search?kind=book"`.
+    /// Beginning of the path that the client asked for, as 3scale has it: `{name}` stands for one
+    /// segment or part of one, a `$` at the end anchors it there, and `?name=value&other={x}` asks
+    /// for query parameters: `"/orders/{id}$"`, `"/search?kind=book"`, `"/search$?kind={any}"`.
     #[schemars(extend("x-required" = true))]
     pub pattern: String,
     /// The metric or method that grows.

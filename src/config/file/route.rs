@@ -55,6 +55,19 @@ pub struct Route {
     /// Whose tokens are taken: without one the answer is 401.
     #[schemars(extend("x-default" = "none is asked for"))]
     pub authentication: Option<RouteAuthentication>,
+    /// Name of the product that the route is part of: calls need a credential of one of its
+    /// applications, are held to a plan and are counted. Declared in `[products.NAME]` or made by the
+    /// admin API; while there is none of that name, or only a draft, the route answers 404. Only with
+    /// `upstream`.
+    #[schemars(extend("x-default" = "—"))]
+    pub product: Option<String>,
+    /// Networks that client addresses must be of: `["10.0.0.0/8", "2001:db8::7"]`; else 403. Behind a
+    /// trusted proxy it is the address that the proxy tells.
+    #[schemars(extend("x-default" = "every address"))]
+    pub allow: Vec<String>,
+    /// Networks that client addresses must not be of, whatever `allow` says; else 403.
+    #[schemars(extend("x-default" = "none"))]
+    pub deny: Vec<String>,
     /// Leading segments that are removed from the path before it goes upstream.
     #[schemars(extend("x-default" = "—"))]
     pub strip_prefix: Option<String>,

@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::limits;
 
-/// The store: one SQLite file with what must outlive the process, such as accounts and certificates
-/// of `[acme]`. Where nothing needs it, it is neither made nor opened.
+/// The store: one SQLite file with what must outlive the process: accounts and certificates of
+/// `[acme]`; products, accounts, applications, keys and usage. Where nothing needs it, it is neither
+/// made nor opened: that is without `[acme]`, `[products.NAME]` and routes with a `product`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Store {

@@ -8,7 +8,6 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::AbortHandle;
 
 use super::fetch::{Answer, Http};
-use super::tell_left_out;
 use super::told::Told;
 use crate::config::{Jwt, JwtAlgorithm, JwtKeys, JwtUrl};
 use crate::io::clock;
@@ -160,4 +159,11 @@ impl Work {
 /// Up to a tenth less, so that many gateways do not ask at once.
 fn jittered(time: Duration) -> Duration {
     time.mul_f64(1.0 - fastrand::f64() / 10.0)
+}
+
+/// Tells which keys of a set are not used, and why.
+fn tell_left_out(name: &str, keys: &KeySet) {
+    for (id, unfit) in keys.left_out() {
+        tracing::warn!(jwt = name, key = &**id, "a key is left out: it is {}", unfit.text());
+    }
 }

@@ -136,10 +136,3 @@ impl Jwks {
         self.told.clone()
     }
 }
-
-/// Tells which keys of a set are not used, and why.
-fn tell_left_out(name: &str, keys: &KeySet) {
-    for (id, unfit) in keys.left_out() {
-        tracing::warn!(jwt = name, key = &**id, "a key is left out: it is {}", unfit.text());
-    }
-}

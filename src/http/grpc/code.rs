@@ -27,7 +27,7 @@ impl Code {
             400 | 500 => Self::Internal,
             401 => Self::Unauthenticated,
             403 => Self::PermissionDenied,
-            404 | 405 | 501 => Self::Unimplemented,
+            404 | 405 | 410 | 501 => Self::Unimplemented,
             408 => Self::DeadlineExceeded,
             413 | 414 | 429 | 431 => Self::ResourceExhausted,
             499 => Self::Cancelled,

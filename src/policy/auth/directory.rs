@@ -6,31 +6,18 @@
 
 use std::sync::Arc;
 
-use super::Product;
+use super::digest::Digest;
+use super::product::Product;
 use super::sharded::Sharded;
-use crate::config::file::CredentialKind;
-
-/// What a credential is known by, keyed and hashed (BLAKE3).
-pub type Digest = [u8; 32];
-
-/// The digest of what a credential of this kind is known by: of a `user_key` the key, of an
-/// `app_key` app_id and key, of `basic` the user, of a `certificate` its fingerprint or subject, of a
-/// `jwt` the verifier's name and the claim's value. Of several parts each is told from the next.
-pub fn digest(secret: &Digest, kind: CredentialKind, parts: &[&[u8]]) -> Digest {
-    let mut hasher = blake3::Hasher::new_keyed(secret);
-    hasher.update(&[kind as u8]);
-    for part in parts {
-        hasher.update(&(part.len() as u64).to_le_bytes());
-        hasher.update(part);
-    }
-    *hasher.finalize().as_bytes()
-}
+use crate::policy::transform::FieldNames;
 
 /// An application that may call: it, its account and its product are live.
 #[derive(Debug)]
 pub struct Application {
     /// Id.
     pub id: u64,
+    /// Id of its account.
+    pub account: u64,
     /// The product's slot in [`Directory::product`].
     pub product: u32,
     /// Id of its plan.
@@ -63,6 +50,9 @@ pub struct Credential {
 pub struct Directory {
     /// Digests are keyed with it.
     pub secret: Digest,
+    /// Fields that upstreams get of any application's attributes, now or before: a client's own
+    /// never pass, since who has none could claim another's.
+    pub attributes: Arc<FieldNames>,
     products: Arc<[Option<Arc<Product>>]>,
     credentials: Sharded<Credential>,
 }
@@ -70,7 +60,8 @@ pub struct Directory {
 impl Directory {
     /// Nobody.
     pub fn empty(secret: Digest) -> Self {
-        Self { secret, products: Arc::new([]), credentials: Sharded::empty() }
+        let attributes = Arc::default();
+        Self { secret, attributes, products: Arc::new([]), credentials: Sharded::empty() }
     }
 
     /// The product in a slot; `None`: it is not there (any more).
@@ -106,6 +97,21 @@ impl Directory {
 
     /// Sets credentials, or removes them.
     pub fn change(&mut self, changes: impl IntoIterator<Item = (Digest, Option<Credential>)>) {
-        self.credentials.change(changes);
+        let attributes = &mut self.attributes;
+        self.credentials.change(changes.into_iter().inspect(|(_, credential)| {
+            if let Some(credential) = credential {
+                learn(attributes, &credential.application.lines);
+            }
+        }));
+    }
+}
+
+/// Notes the names of field lines.
+fn learn(names: &mut Arc<FieldNames>, lines: &[u8]) {
+    for line in lines.split(|byte| *byte == b'\n') {
+        let name = memchr::memchr(b':', line).map_or(&[][..], |colon| &line[..colon]);
+        if !name.is_empty() && !names.has(name) {
+            Arc::make_mut(names).add(name);
+        }
     }
 }

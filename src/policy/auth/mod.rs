@@ -1,13 +1,30 @@
 //! Who calls, and what their plan lets them do.
 //!
-//! Owns the directory of applications ([`directory`]) that control makes of the store, and products
-//! compiled for requests ([`product`]). Pure: the request's head, `now` and the directory are
-//! arguments; what needs the network comes back as a question.
+//! Owns the directory of applications ([`directory`]) that control makes of the store, products
+//! compiled for requests ([`product`]), and the verdict on a request ([`admit()`]). Pure: the request's
+//! head, `now` and the directory are arguments.
 
+mod admit;
+mod challenge;
+mod compile;
+mod digest;
 pub mod directory;
+mod few;
 pub mod jwt;
+pub mod mapping;
+mod pattern;
+pub mod places;
+pub mod present;
 pub mod product;
 mod sharded;
+#[cfg(test)]
+mod tests;
 
-pub use directory::{Application, Credential, Digest, Directory, digest};
+pub use admit::{Admitted, Asked, Refusal, admit};
+pub use compile::{Definition, Mistake, attribute_lines};
+pub use digest::{Digest, digest};
+pub use directory::{Application, Credential, Directory};
+pub use mapping::{Hit, Hits};
+pub use places::Carrier;
+pub use present::Presented;
 pub use product::{Metric, Plan, Product};

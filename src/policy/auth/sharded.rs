@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
-use super::Digest;
+use super::digest::Digest;
 use crate::limits::DIRECTORY_SHARDS;
 
 /// Digests are evenly spread already: their first bytes are hash enough.

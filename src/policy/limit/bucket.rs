@@ -116,6 +116,18 @@ impl Bucket {
         Ok(Grant { bucket: Self { tat, lent: others + (tokens - 1) }, tokens })
     }
 
+    /// Takes `tokens` that are spent at once, and back `own`, which must be spent. `Err`: steps until
+    /// there are as many (they may be more than the bucket ever holds).
+    pub(super) fn take(self, terms: Terms, now: u64, own: Lease, tokens: u32) -> Result<Self, u64> {
+        let level = self.level(terms.interval, now, own);
+        let after = level.saturating_add(terms.interval.saturating_mul(u64::from(tokens)));
+        let brim = now.saturating_add(terms.brim);
+        if after > brim || after == u64::MAX {
+            return Err(after.saturating_sub(brim).max(1));
+        }
+        Ok(Self { tat: after, lent: self.lent.saturating_sub(own.held) })
+    }
+
     /// Takes back a core's lease.
     pub(super) fn settle(self, interval: u64, now: u64, own: Lease) -> Self {
         let level = self.level(interval, now, own);
@@ -123,10 +135,10 @@ impl Bucket {
         Self { tat: level.saturating_sub(back), lent: self.lent.saturating_sub(own.held) }
     }
 
-    /// Takes back one token that was spent and reported at this `now`, but for nothing.
-    pub(super) fn refund(self, interval: u64, now: u64) -> Self {
+    /// Takes back tokens that were spent and reported at this `now`, but for nothing.
+    pub(super) fn refund(self, interval: u64, now: u64, tokens: u32) -> Self {
         let level = self.level(interval, now, Lease::default());
-        Self { tat: level.saturating_sub(interval), ..self }
+        Self { tat: level.saturating_sub(interval.saturating_mul(u64::from(tokens))), ..self }
     }
 }
 
@@ -199,6 +211,20 @@ mod tests {
     }
 
     #[test]
+    fn several_tokens_are_taken_at_once_or_not_at_all() {
+        let terms = terms(10, 5);
+        let bucket = EMPTY.take(terms, 100, NONE, 3).unwrap();
+        assert_eq!(bucket, Bucket { tat: 130, lent: 0 });
+        assert_eq!(bucket.take(terms, 100, NONE, 3), Err(10));
+        assert_eq!(bucket.take(terms, 110, NONE, 3).map(|b| b.tat), Ok(160));
+        assert_eq!(bucket.refund(10, 100, 3), Bucket { tat: 100, lent: 0 });
+        // More than there can be.
+        assert_eq!(EMPTY.take(terms, 100, NONE, 6), Err(10));
+        // What others hold counts as taken.
+        assert_eq!(Bucket { tat: 0, lent: 4 }.take(terms, 100, NONE, 2), Err(10));
+    }
+
+    #[test]
     fn lent_tokens_do_not_let_the_bucket_refill_above_them() {
         let terms = terms(10, 40);
         let bucket = EMPTY.grant(terms, 0, NONE, 10, 1).unwrap().bucket;
@@ -239,5 +265,7 @@ mod tests {
         assert!(EMPTY.grant(never, 1, NONE, 1, 1).is_err());
         let late = Bucket { tat: u64::MAX - 5, lent: 3 };
         assert!(late.grant(terms(10, 3), u64::MAX - 1, NONE, 4, 1).is_err());
+        assert!(EMPTY.take(never, 1, NONE, 2).is_err());
+        assert!(late.take(terms(10, 3), u64::MAX - 1, NONE, 4).is_err());
     }
 }

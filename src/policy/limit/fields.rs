@@ -11,12 +11,12 @@ use super::{Judgement, Rule, Standing};
 
 pub use super::member::{NAMES, Names};
 
-/// Appends the field lines for `judgement`, which `scopes` were judged for. Retry-After comes with
+/// Appends the field lines for `judgement`, which `rules` were asked for. Retry-After comes with
 /// every refusal, the rest as `fields` says.
-pub fn append(
+pub fn append<'r>(
     out: &mut Vec<u8>,
     fields: RateLimitFields,
-    scopes: &[&[Rule]],
+    rules: impl Iterator<Item = &'r Rule>,
     judgement: &Judgement<'_>,
 ) {
     let standing = match judgement {
@@ -32,7 +32,7 @@ pub fn append(
     };
     let Some(standing) = standing else { return };
     if matches!(fields, RateLimitFields::Draft | RateLimitFields::Both) {
-        draft(out, scopes, &standing);
+        draft(out, rules, &standing);
     }
     if matches!(fields, RateLimitFields::XRateLimit | RateLimitFields::Both) {
         number_line(out, NAMES.x_limit, standing.rule.quota);
@@ -46,10 +46,10 @@ pub fn retry_after(out: &mut Vec<u8>, ns: u64) {
     number_line(out, NAMES.retry_after, whole_seconds(ns));
 }
 
-fn draft(out: &mut Vec<u8>, scopes: &[&[Rule]], standing: &Standing<'_>) {
+fn draft<'r>(out: &mut Vec<u8>, rules: impl Iterator<Item = &'r Rule>, standing: &Standing<'_>) {
     name(out, NAMES.policy);
     let mut separator: &[u8] = b"";
-    for rule in scopes.iter().flat_map(|rules| rules.iter()) {
+    for rule in rules {
         out.extend_from_slice(separator);
         out.extend_from_slice(&rule.policy);
         separator = b", ";
@@ -81,7 +81,7 @@ mod tests {
 
     fn text(fields: RateLimitFields, rules: &[Rule], judgement: &Judgement<'_>) -> String {
         let mut out = Vec::new();
-        append(&mut out, fields, &[rules, &[]], judgement);
+        append(&mut out, fields, rules.iter(), judgement);
         String::from_utf8(out).unwrap()
     }
 

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use crate::http::Identity;
 use crate::http::head::{Field, values};
+use crate::policy::query::{decoded, is_encoded, parameters};
 
 use super::rule::{Rule, RuleKey};
 use super::shared::{Shared, client_bits};
@@ -24,6 +25,8 @@ pub struct KeySource<'a> {
     pub query: Option<&'a [u8]>,
     /// Who the client proved to be.
     pub identity: Option<&'a Identity>,
+    /// Id of the application that calls, once that is known.
+    pub application: Option<u64>,
     /// The value of the route's path parameter with this number.
     pub path_parameter: &'a dyn Fn(usize) -> &'a [u8],
 }
@@ -48,6 +51,16 @@ impl KeySource<'_> {
                 let text = self.identity.map(|identity| identity.text(*attribute).as_bytes());
                 write_optional(&mut hasher, text);
             }
+            RuleKey::Application => match self.application {
+                Some(id) => {
+                    hasher.write_u8(1);
+                    hasher.write_u64(id);
+                }
+                None => {
+                    hasher.write_u8(0);
+                    hasher.write_u128(client_bits(self.client, self.ipv6_prefix));
+                }
+            },
             RuleKey::PathParameter(index) => {
                 write_optional(&mut hasher, Some((self.path_parameter)(*index)));
             }
@@ -68,20 +81,14 @@ fn write_optional(hasher: &mut impl Hasher, value: Option<&[u8]>) {
 
 /// The first value of the query parameter `name`, still encoded.
 fn parameter<'a>(query: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
-    query.split(|&byte| byte == b'&').find_map(|pair| {
-        let (key, value) = match memchr::memchr(b'=', pair) {
-            Some(at) => (&pair[..at], &pair[at + 1..]),
-            None => (pair, &pair[pair.len()..]),
-        };
-        (key == name || decoded(key).eq(name.iter().copied())).then_some(value)
-    })
+    parameters(query).find(|parameter| parameter.is(name)).map(|parameter| parameter.value)
 }
 
 /// Hashes what the value means, so that another spelling is no other bucket.
 fn write_decoded(hasher: &mut impl Hasher, value: &[u8]) {
     hasher.write_u8(1);
     // In pieces of one size, since hashing byte by byte is slow.
-    if memchr::memchr2(b'%', b'+', value).is_none() {
+    if !is_encoded(value) {
         value.chunks(PIECE).for_each(|piece| hasher.write(piece));
         return;
     }
@@ -100,28 +107,6 @@ fn write_decoded(hasher: &mut impl Hasher, value: &[u8]) {
 
 const PIECE: usize = 64;
 
-/// application/x-www-form-urlencoded decoding; a `%` without two hex digits stands for itself.
-fn decoded(text: &[u8]) -> impl Iterator<Item = u8> + '_ {
-    let mut rest = text;
-    std::iter::from_fn(move || {
-        let (&first, after) = rest.split_first()?;
-        let (byte, after) = match (first, after) {
-            (b'+', after) => (b' ', after),
-            (b'%', [high, low, after @ ..]) => match (hex(*high), hex(*low)) {
-                (Some(high), Some(low)) => (high << 4 | low, after),
-                _ => (b'%', rest.get(1..)?),
-            },
-            (byte, after) => (byte, after),
-        };
-        rest = after;
-        Some(byte)
-    })
-}
-
-fn hex(digit: u8) -> Option<u8> {
-    char::from(digit).to_digit(16).map(|value| value as u8)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -137,6 +122,7 @@ mod tests {
             buf: &[],
             query: Some(query.as_bytes()),
             identity: None,
+            application: None,
             path_parameter: &|_| b"",
         }
     }
@@ -175,10 +161,15 @@ mod tests {
     }
 
     #[test]
-    fn decoding_leaves_broken_escapes() {
-        let text = |encoded: &str| decoded(encoded.as_bytes()).collect::<Vec<u8>>();
-        assert_eq!(text("%41%zz%4"), b"A%zz%4");
-        assert_eq!(text("%"), b"%");
+    fn applications_are_told_apart_wherever_they_call_from() {
+        let (shared, rule) = (Shared::with_slots(8, 8), rule(LimitKey::Application));
+        let hash = |client, application| {
+            KeySource { application, ..source(client, "") }.hash(&shared, &rule)
+        };
+        assert_eq!(hash("192.0.2.1", Some(7)), hash("192.0.2.2", Some(7)));
+        assert_ne!(hash("192.0.2.1", Some(7)), hash("192.0.2.1", Some(8)));
+        assert_ne!(hash("192.0.2.1", None), hash("192.0.2.2", None));
+        assert_ne!(hash("::", None), hash("::", Some(0)));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::limits::{
 
 use super::bucket::{Bucket, Lease, Terms, nanoseconds, steps};
 use super::table::Position;
-use super::{KeySource, Rule, Shared};
+use super::{Charge, KeySource, Rule, Shared};
 
 /// How a client stands with the limit that leaves it least.
 #[derive(Debug, Clone, Copy)]
@@ -36,6 +36,23 @@ pub enum Judgement<'r> {
     /// All places for this limit's bucket are taken by buckets in debt. Admitting would be
     /// uncounted, so it is refused: 503.
     TableFull(&'r Rule),
+}
+
+impl<'r> Judgement<'r> {
+    /// Both, where the second was asked after the first had allowed.
+    pub fn and(self, second: Self) -> Self {
+        match (self, second) {
+            (Self::Allowed(Some(first)), Self::Allowed(Some(second))) => {
+                let part = |a: Standing<'_>, b: Standing<'_>| {
+                    u128::from(a.remaining) * u128::from(b.rule.burst)
+                };
+                let second_is_tighter = part(second, first) < part(first, second);
+                Self::Allowed(Some(if second_is_tighter { second } else { first }))
+            }
+            (first, Self::Allowed(None)) => first,
+            (_, second) => second,
+        }
+    }
 }
 
 /// One worker's leases and the refusals it knows of. Plain memory of a fixed size.
@@ -105,14 +122,24 @@ impl Local {
         keys: &KeySource<'_>,
         now_ns: u64,
     ) -> Judgement<'r> {
+        self.charge(shared, Charge::one_of_each(scopes), keys, now_ns)
+    }
+
+    /// Judges a request by these rules. From each as much is taken as is charged, or nothing from any.
+    pub fn charge<'r>(
+        &mut self,
+        shared: &Shared,
+        charges: impl Iterator<Item = Charge<'r>> + Clone,
+        keys: &KeySource<'_>,
+        now_ns: u64,
+    ) -> Judgement<'r> {
         let now = steps(now_ns);
-        let rules = || scopes.iter().flat_map(|rules| rules.iter()).enumerate();
         // What this core can refuse by itself goes first: it takes nothing and shares nothing.
         let mut hashes = [0; RULES_AT_HAND];
-        for (index, rule) in rules() {
-            let hash = keys.hash(shared, rule);
-            if let Some(wait) = self.known_refusal(rule, hash, now) {
-                return limited(rule, wait);
+        for (index, charge) in charges.clone().enumerate() {
+            let hash = keys.hash(shared, charge.rule);
+            if let Some(wait) = self.known_refusal(charge, hash, now) {
+                return limited(charge.rule, wait);
             }
             if let Some(kept) = hashes.get_mut(index) {
                 *kept = hash;
@@ -123,16 +150,17 @@ impl Local {
             None => keys.hash(shared, rule),
         };
         let mut tightest: Option<(&Rule, u64)> = None;
-        for (index, rule) in rules() {
-            match self.take(shared, rule, hash_of(index, rule), now) {
+        for (index, charge) in charges.clone().enumerate() {
+            let rule = charge.rule;
+            match self.take(shared, charge, hash_of(index, rule), now) {
                 Ok(room) => {
                     if tightest.is_none_or(|held| is_tighter((rule, room), held)) {
                         tightest = Some((rule, room));
                     }
                 }
                 Err(refusal) => {
-                    for (taken, rule) in rules().take(index) {
-                        self.hand_back(shared, rule, hash_of(taken, rule), now);
+                    for (taken, charge) in charges.enumerate().take(index) {
+                        self.hand_back(shared, charge, hash_of(taken, charge.rule), now);
                     }
                     return match refusal {
                         Refusal::Wait(wait) => limited(rule, wait),
@@ -178,24 +206,35 @@ impl Local {
         !self.held.is_empty()
     }
 
-    fn known_refusal(&self, rule: &Rule, hash: u64, now: u64) -> Option<u64> {
+    fn known_refusal(&self, charge: Charge<'_>, hash: u64, now: u64) -> Option<u64> {
         let entry = &self.entries[index(hash)];
         let fresh = now < entry.looked.saturating_add(steps(LEASE_TICK_NS));
-        let known = fresh && entry.hash == hash && entry.left == 0 && entry.terms == rule.terms;
+        let same = entry.hash == hash && entry.terms == charge.rule.terms;
+        let known = fresh && same && entry.left == 0;
         let Terms { interval, brim } = entry.terms;
-        let next = entry.level.saturating_add(interval);
+        let next = entry.level.saturating_add(interval.saturating_mul(u64::from(charge.amount)));
         let wait = next.saturating_sub(now.saturating_add(brim));
         (known && wait > 0).then_some(wait)
     }
 
-    /// Takes one token; returns the room left in the bucket, steps.
-    fn take(&mut self, shared: &Shared, rule: &Rule, hash: u64, now: u64) -> Result<u64, Refusal> {
+    /// Takes what is charged; returns the room left in the bucket, steps.
+    fn take(
+        &mut self,
+        shared: &Shared,
+        charge: Charge<'_>,
+        hash: u64,
+        now: u64,
+    ) -> Result<u64, Refusal> {
+        let Charge { rule, amount } = charge;
         let index = index(hash);
         let entry = &mut self.entries[index];
         let same = entry.hash == hash && entry.terms == rule.terms;
-        if same && entry.left > 0 {
-            entry.spend(now);
+        if same && u32::from(entry.left) >= amount {
+            entry.spend(now, amount as u16);
             return Ok(entry.room(now));
+        }
+        if amount > 1 {
+            return self.take_several(shared, charge, hash, now);
         }
         if !same && entry.hash != hash && entry.left > 0 {
             // The place is another key's, which is using it: do without.
@@ -216,22 +255,49 @@ impl Local {
         Ok(entry.room(now))
     }
 
-    /// Undoes a [`Local::take`] at the same `now`.
-    fn hand_back(&mut self, shared: &Shared, rule: &Rule, hash: u64, now: u64) {
+    /// Takes several tokens from the authority at once.
+    fn take_several(
+        &mut self,
+        shared: &Shared,
+        charge: Charge<'_>,
+        hash: u64,
+        now: u64,
+    ) -> Result<u64, Refusal> {
+        let Charge { rule, amount } = charge;
         let entry = &mut self.entries[index(hash)];
-        if entry.hash == hash && entry.terms == rule.terms && entry.spent > 0 {
-            entry.spent -= 1;
-            entry.left += 1;
+        if entry.hash != hash && entry.left > 0 {
+            // The place is another key's, which is using it: do without.
+            let mut passing = Entry::new(hash, rule.terms);
+            passing.take_at_once(shared, now, amount)?;
+            return Ok(passing.room(now));
+        }
+        entry.settle(shared, now);
+        if entry.hash != hash || entry.terms != rule.terms {
+            *entry = Entry { listed: entry.listed, ..Entry::new(hash, rule.terms) };
+        }
+        entry.take_at_once(shared, now, amount)?;
+        Ok(entry.room(now))
+    }
+
+    /// Undoes a [`Local::take`] at the same `now`.
+    fn hand_back(&mut self, shared: &Shared, charge: Charge<'_>, hash: u64, now: u64) {
+        let Charge { rule, amount } = charge;
+        let entry = &mut self.entries[index(hash)];
+        let same = entry.hash == hash && entry.terms == rule.terms;
+        if same && entry.spent > 0 && u32::from(entry.spent) >= amount {
+            entry.spent -= amount as u16;
+            entry.left += amount as u16;
             return;
         }
-        // It was a grant's first token, or the lease has been settled since: either way the
-        // authority counts it as spent.
+        // It was a grant's first token or several, or the lease has been settled since: either way
+        // the authority counts it as spent.
         if let Some((position, _)) = shared.buckets.find(hash) {
-            if entry.hash == hash {
-                entry.level = entry.level.saturating_sub(entry.terms.interval);
-            }
             let interval = rule.terms.interval;
-            change(shared, position, hash, |bucket| bucket.refund(interval, now));
+            if entry.hash == hash {
+                let time = interval.saturating_mul(u64::from(amount));
+                entry.level = entry.level.saturating_sub(time);
+            }
+            change(shared, position, hash, |bucket| bucket.refund(interval, now, amount));
         }
     }
 }
@@ -258,12 +324,13 @@ impl Entry {
         Lease { held: self.lent(), left: self.left, reach: self.reach }
     }
 
-    /// Spends a token of the lease.
-    fn spend(&mut self, now: u64) {
+    /// Spends tokens of the lease, which has as many. Of those that go at once the first reaches
+    /// farthest, since most are held then.
+    fn spend(&mut self, now: u64, tokens: u16) {
         let time = self.terms.interval.saturating_mul(u64::from(self.left));
         self.reach = self.reach.max(now.saturating_add(time));
-        self.left -= 1;
-        self.spent += 1;
+        self.left -= tokens;
+        self.spent += tokens;
     }
 
     /// How many tokens to ask for: twice as many when the last were gone within a tick, half when
@@ -303,6 +370,33 @@ impl Entry {
                 self.reach = 0;
                 self.batch = wanted;
                 return Ok(());
+            }
+        }
+        Err(Refusal::Full)
+    }
+
+    /// Takes several tokens that are spent at once. The lease must be settled.
+    fn take_at_once(&mut self, shared: &Shared, now: u64, tokens: u32) -> Result<(), Refusal> {
+        debug_assert_eq!(self.lent(), 0);
+        self.looked = now;
+        for _ in 0..TABLE_TRIES {
+            let (position, slot) = self.locate(shared, now).ok_or(Refusal::Full)?;
+            let bucket = Bucket { tat: slot.word, lent: slot.spare };
+            match bucket.take(self.terms, now, Lease::default(), tokens) {
+                Err(wait) => {
+                    let time = self.terms.interval.saturating_mul(u64::from(tokens));
+                    let next = now.saturating_add(self.terms.brim).saturating_add(wait);
+                    self.level = next.saturating_sub(time);
+                    return Err(Refusal::Wait(wait));
+                }
+                Ok(taken) => {
+                    let changed = slot.with(taken.lent, taken.tat);
+                    if shared.buckets.exchange(position, slot, changed) {
+                        self.position = position;
+                        self.level = taken.tat;
+                        return Ok(());
+                    }
+                }
             }
         }
         Err(Refusal::Full)
@@ -400,6 +494,7 @@ mod tests {
             buf: &[],
             query: None,
             identity: None,
+            application: None,
             path_parameter: &|_| b"",
         }
     }
@@ -416,6 +511,13 @@ mod tests {
 
         fn admits(&mut self, rules: &[Rule], now: u64) -> bool {
             let judgement = self.core.judge(&self.shared, &[rules], &keys(), now);
+            matches!(judgement, Judgement::Allowed(_))
+        }
+
+        fn admits_several(&mut self, rule: &Rule, amount: u32, now: u64) -> bool {
+            let charges = [Charge { rule, amount }];
+            let charges = charges.iter().copied();
+            let judgement = self.core.charge(&self.shared, charges, &keys(), now);
             matches!(judgement, Judgement::Allowed(_))
         }
 
@@ -516,6 +618,67 @@ mod tests {
             }
         }
         assert!(bench.admits(&rules, START + 500 * MS));
+    }
+
+    #[test]
+    fn several_tokens_are_taken_together() {
+        let mut bench = Bench::new(1);
+        let rule = rule("a", 10, 100);
+        assert!(bench.admits_several(&rule, 60, START));
+        assert!(!bench.admits_several(&rule, 41, START));
+        assert!(bench.admits_several(&rule, 40, START));
+        assert!(!bench.admits_several(&rule, 2, START + 199 * MS));
+        assert!(bench.admits_several(&rule, 2, START + 200 * MS));
+        // More than the bucket ever holds.
+        assert!(!bench.admits_several(&rule, 101, START + 100_000 * MS));
+    }
+
+    #[test]
+    fn several_tokens_come_out_of_a_lease_or_give_it_back() {
+        let mut bench = Bench::new(1);
+        let rules = [rule("a", 10, 1000)];
+        (0..20).for_each(|_| assert!(bench.admits(&rules, START)));
+        let left = bench.core.entries[index(keys().hash(&bench.shared, &rules[0]))].left;
+        assert!(left > 2, "{left}");
+        let before = bench.bucket(&rules[0]);
+        assert!(bench.admits_several(&rules[0], 2, START));
+        assert_eq!(bench.bucket(&rules[0]), before);
+        assert!(bench.admits_several(&rules[0], 500, START));
+        assert_eq!(bench.bucket(&rules[0]).lent, 0);
+        assert_eq!(bench.admitted(&rules, START), 1000 - 20 - 2 - 500);
+    }
+
+    #[test]
+    fn a_refusal_hands_several_back() {
+        let mut bench = Bench::new(1);
+        let rules = [rule("wide", 1, 1000), rule("narrow", 1, 3)];
+        let charges =
+            [Charge { rule: &rules[0], amount: 7 }, Charge { rule: &rules[1], amount: 4 }];
+        for _ in 0..5 {
+            let charges = charges.iter().copied();
+            let judgement = bench.core.charge(&bench.shared, charges, &keys(), START);
+            assert!(matches!(judgement, Judgement::Limited { .. }));
+        }
+        assert_eq!(bench.admitted(&rules[..1], START), 1000);
+    }
+
+    #[test]
+    fn two_judgements_make_one() {
+        let (wide, narrow) = (rule("wide", 1, 100), rule("narrow", 1, 10));
+        let allowed =
+            |rule, remaining| Judgement::Allowed(Some(Standing { rule, remaining, reset: 1 }));
+        let name = |judgement: Judgement<'_>| match judgement {
+            Judgement::Allowed(Some(standing)) => {
+                standing.rule.name().to_owned() + &standing.rule.burst().to_string()
+            }
+            other => panic!("{other:?}"),
+        };
+        let tighter = name(allowed(&narrow, 4));
+        assert_eq!(name(allowed(&wide, 50).and(allowed(&narrow, 4))), tighter);
+        assert_eq!(name(allowed(&narrow, 4).and(allowed(&wide, 50))), tighter);
+        assert_eq!(name(allowed(&narrow, 4).and(Judgement::Allowed(None))), tighter);
+        let full = allowed(&wide, 50).and(Judgement::TableFull(&narrow));
+        assert!(matches!(full, Judgement::TableFull(_)));
     }
 
     #[test]

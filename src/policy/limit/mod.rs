@@ -43,6 +43,12 @@
 //! core does not use goes back within two ticks, and while the bucket is in debt (`tat` ahead)
 //! that gives back the whole credit.
 //!
+//! # More than one token
+//!
+//! Who wants several at once gets them out of a lease that has as many, or else straight from the
+//! authority, after giving back what the lease had left: spent in the moment of the exchange, like the
+//! first token of every grant, they are never lent, and the proof holds for them as it stands.
+//!
 //! # Refusals
 //!
 //! A core that was refused knows when the next token comes, and refuses by itself until then, or
@@ -63,5 +69,5 @@ mod table;
 
 pub use key::KeySource;
 pub use lease::{Judgement, Local, Standing};
-pub use rule::Rule;
+pub use rule::{Charge, Rule};
 pub use shared::Shared;

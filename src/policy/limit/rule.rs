@@ -13,6 +13,8 @@ pub(super) enum RuleKey {
     Query(Box<[u8]>),
     PathParameter(usize),
     ClientCertificate(ClientAttribute),
+    /// The application, or the client's address where none calls.
+    Application,
     Scope,
 }
 
@@ -32,6 +34,30 @@ pub struct Rule {
     pub(super) quota: u64,
 }
 
+/// A rule that is to be asked, and how much of its bucket.
+#[derive(Debug, Clone, Copy)]
+pub struct Charge<'r> {
+    /// The rule.
+    pub rule: &'r Rule,
+    /// Tokens, at least 1.
+    pub amount: u32,
+}
+
+impl<'r> Charge<'r> {
+    /// A token of each rule in all these scopes.
+    pub fn one_of_each<'s>(scopes: &'s [&'r [Rule]]) -> impl Iterator<Item = Self> + Clone + 's
+    where
+        'r: 's,
+    {
+        scopes.iter().flat_map(|rules| rules.iter()).map(Self::one)
+    }
+
+    /// A token.
+    pub fn one(rule: &'r Rule) -> Self {
+        Self { rule, amount: 1 }
+    }
+}
+
 impl Rule {
     /// Compiles `limit`. `scope` names where it stands and must differ between any two places
     /// (`"route orders"`, `"listener web"`, `"gateway"`): a rule's buckets are found by scope and
@@ -47,6 +73,7 @@ impl Rule {
                 path_parameter.map_or(RuleKey::Scope, RuleKey::PathParameter)
             }
             LimitKey::ClientCertificate(attribute) => RuleKey::ClientCertificate(*attribute),
+            LimitKey::Application => RuleKey::Application,
             LimitKey::Route => RuleKey::Scope,
         };
         let (quota, window) = member::quota(limit);

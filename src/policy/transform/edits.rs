@@ -1,6 +1,7 @@
 //! A route's edits of fields: remove, set, add.
 
 use super::alphabet::is_token_byte;
+use super::field_names::FieldNames;
 use super::template::{Names, Place, Template, TemplateError, Values};
 use crate::config::HeaderEdits;
 use crate::http::Field;
@@ -8,10 +9,8 @@ use crate::http::Field;
 /// Compiled edits of request or response fields.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Edits {
-    /// Lower-case names of fields that must not pass: those removed and those set.
-    removed: Vec<Box<[u8]>>,
-    /// A bit for the mark of each name in `removed`: most other names are told by this alone.
-    marks: u64,
+    /// Fields that must not pass: those removed and those set.
+    removed: FieldNames,
     /// The set and added lines, as one text.
     lines: Template,
 }
@@ -54,26 +53,18 @@ impl Edits {
         let mut compiled = Self::default();
         for (index, name) in edits.remove.iter().enumerate() {
             check_name(name).map_err(|why| EditError { list: EditList::Remove, index, why })?;
-            compiled.remove(name);
+            compiled.removed.add(name.as_bytes());
         }
         for (index, (name, value)) in edits.set.iter().enumerate() {
             let wrong = |why| EditError { list: EditList::Set, index, why };
             compiled.line(name, value, names).map_err(wrong)?;
-            compiled.remove(name);
+            compiled.removed.add(name.as_bytes());
         }
         for (index, (name, value)) in edits.add.iter().enumerate() {
             let wrong = |why| EditError { list: EditList::Add, index, why };
             compiled.line(name, value, names).map_err(wrong)?;
         }
         Ok(compiled)
-    }
-
-    fn remove(&mut self, name: &str) {
-        let name = name.to_ascii_lowercase().into_bytes().into_boxed_slice();
-        if !self.removed.contains(&name) {
-            self.marks |= mark(&name);
-            self.removed.push(name);
-        }
     }
 
     fn line(&mut self, name: &str, value: &str, names: Names<'_>) -> Result<(), EditMistake> {
@@ -95,14 +86,14 @@ impl Edits {
     /// Whether this field of a message must be left out.
     #[inline]
     pub fn removes(&self, field: &Field, buf: &[u8]) -> bool {
-        self.marks != 0 && self.removes_name(field.name.of(buf))
+        !self.removed.is_empty() && self.removes_name(field.name.of(buf))
     }
 
     /// Whether a field of this name (any case) is left out. The gateway's own fields ask too, so
     /// that a route has the last word on them.
     #[inline]
     pub fn removes_name(&self, name: &[u8]) -> bool {
-        self.marks & mark(name) != 0 && self.removed.iter().any(|removed| passes_for(name, removed))
+        self.removed.has(name)
     }
 
     /// Appends the set and added lines, each with its line end.
@@ -110,20 +101,6 @@ impl Edits {
     pub fn append(&self, values: &Values<'_>, out: &mut Vec<u8>) {
         self.lines.write(values, out);
     }
-}
-
-/// Whether a name is this one (lower case), in any case, or poses as it: CGI and its like show a
-/// service `X_Tier` under the name of `X-Tier`.
-fn passes_for(name: &[u8], removed: &[u8]) -> bool {
-    let same = |(a, b): (&u8, &u8)| a.eq_ignore_ascii_case(b) || (*a, *b) == (b'_', b'-');
-    name.len() == removed.len() && name.iter().zip(removed).all(same)
-}
-
-/// One of 64 bits by a name's length and first letter.
-#[inline]
-fn mark(name: &[u8]) -> u64 {
-    let first = name.first().map_or(0, |byte| usize::from(byte | 0x20));
-    1 << ((name.len() * 7 + first) & 63)
 }
 
 fn check_name(name: &str) -> Result<(), EditMistake> {

@@ -9,9 +9,10 @@
 //! boundary; a rewritten path is as canonical as the one it was made from.
 
 pub mod address;
-mod alphabet;
+pub(crate) mod alphabet;
 pub mod claims;
 pub mod edits;
+mod field_names;
 pub mod forward;
 pub mod location;
 pub mod redirect;
@@ -23,6 +24,7 @@ pub mod trace;
 pub use address::AddressText;
 pub use claims::{Scheme, Trust, outside};
 pub use edits::{EditError, Edits};
+pub use field_names::FieldNames;
 pub use forward::{Forward, Hop};
 pub use location::LocationContext;
 pub use redirect::Redirect;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use libfuzzer_sys::fuzz_target;
 use tollgate::config::{self, Settings, Severity};
+use tollgate::control::catalog::Slots;
 use tollgate::control::compile::{Material, Plan};
 use tollgate::control::tls::{InForce, Targets};
-use tollgate::policy::auth::Directory;
 use tollgate::stats::Registry;
 
 /// Compiles settings as a reload does, without sockets or addresses of DNS names.
@@ -20,8 +20,7 @@ fn compile(settings: &Settings) {
         targets: Targets::default(),
         acme_tokens: Arc::default(),
     };
-    let directory = Arc::new(Directory::empty([0; 32]));
-    let material = Material { generation: 1, ids: &ids, sockets, tls, directory, max_connections: 1 };
+    let material = Material { ids: &ids, sockets, tls, slots: &Slots::default(), max_connections: 1 };
     if let Ok(snapshot) = plan.compile(material) {
         assert_eq!(snapshot.routes.len(), settings.routes.len());
         assert_eq!(snapshot.listeners.len(), settings.listeners.len());

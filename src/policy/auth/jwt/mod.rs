@@ -28,5 +28,5 @@ pub use json::Json;
 pub use key::{Key, Unfit};
 pub use key_set::{KeySet, NoKeySet};
 pub use refusal::Refusal;
-pub use verifier::{Bound, Verified, Verifier};
+pub use verifier::{Bound, Proved, Verified, Verifier};
 pub use verifiers::Verifiers;

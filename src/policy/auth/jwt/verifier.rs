@@ -1,5 +1,6 @@
 //! Whether a token is to be believed.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use base64::Engine;
@@ -38,6 +39,17 @@ pub struct Verified {
     pub application: Option<Box<str>>,
     /// The client it is bound to.
     pub bound: Option<Bound>,
+}
+
+/// What one verifier says of what a request shows.
+#[derive(Debug, Clone)]
+pub enum Proved {
+    /// There is no token, or it is another verifier's.
+    Absent,
+    /// It is not to be believed.
+    Refused(Refusal),
+    /// It is.
+    Token(Rc<Verified>),
 }
 
 /// To whom a token is bound (`cnf`, RFC 7800).

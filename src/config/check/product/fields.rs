@@ -1,0 +1,97 @@
+//! Fields that products name: those that are free to be named.
+
+use crate::config::check::words::{self, Refusal};
+
+/// Fields of one connection, or that frame a message or say where it goes.
+const OF_MESSAGE: [&str; 16] = [
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-range",
+    "content-type",
+    "date",
+    "expect",
+    "host",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "http2-settings",
+    "sec-websocket-key",
+];
+
+/// Fields that the gateway writes itself.
+const OWN: [&str; 11] = [
+    "client-cert",
+    "client-cert-chain",
+    "forwarded",
+    "traceparent",
+    "tracestate",
+    "via",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-request-id",
+    "early-data",
+];
+
+/// Names that begin so are the gateway's own.
+const OWN_PREFIX: &str = "x-tollgate-";
+
+/// What is wrong with the name of a field that upstreams get.
+pub(super) fn attribute_refusal(name: &str) -> Option<Refusal> {
+    free_refusal(name).or_else(|| {
+        let message = "credentials of clients are looked for in Authorization";
+        let lower = name.to_ascii_lowercase();
+        (lower == "proxy-authorization")
+            .then(|| (message.to_owned(), "write another field".to_owned()))
+    })
+}
+
+/// What is wrong with the name of a field in which credentials are looked for.
+pub(super) fn credential_refusal(name: &str) -> Option<Refusal> {
+    free_refusal(name).or_else(|| match name.to_ascii_lowercase().as_str() {
+        "authorization" => {
+            let message = "Authorization holds a scheme and what belongs to it";
+            let help = "write \"bearer\", \"basic_user\" or \"basic_password\"";
+            Some((message.to_owned(), help.to_owned()))
+        }
+        "cookie" => {
+            let message = "Cookie holds many things for upstreams";
+            Some((message.to_owned(), "write another field".to_owned()))
+        }
+        _ => None,
+    })
+}
+
+/// What is wrong with the name of a field of an upstream's answer that says a number.
+pub(super) fn response_refusal(name: &str) -> Option<Refusal> {
+    free_refusal(name).or_else(|| {
+        let kept = ["set-cookie", "location", "www-authenticate", "cache-control", "etag", "vary"];
+        let lower = name.to_ascii_lowercase();
+        kept.contains(&lower.as_str()).then(|| {
+            let message = format!("{name:?} has a meaning for clients, which do not get the field");
+            (message, "write a field of your own, like \"X-Cost\"".to_owned())
+        })
+    })
+}
+
+fn free_refusal(name: &str) -> Option<Refusal> {
+    if let Some(refusal) = words::field_name_refusal(name) {
+        return Some(refusal);
+    }
+    let lower = name.to_ascii_lowercase();
+    if OF_MESSAGE.contains(&lower.as_str()) {
+        let message = format!("{name:?} belongs to the message, or to one connection");
+        return Some((message, "write another field".to_owned()));
+    }
+    // What is spelled with underscores is the same to many upstreams.
+    let hyphens = lower.replace('_', "-");
+    if OWN.contains(&hyphens.as_str()) || hyphens.starts_with(OWN_PREFIX) {
+        let message = format!("the gateway writes {name:?} itself");
+        return Some((message, "write another field".to_owned()));
+    }
+    None
+}

@@ -1,0 +1,295 @@
+//! `[products.NAME]`, and what the admin API is sent in the same words.
+
+mod callers;
+mod fields;
+mod mapping;
+mod notes;
+mod plan;
+mod pricing;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use super::words::{self, Refusal};
+use crate::config::diagnostic::{Report, Severity};
+use crate::config::document::Place;
+use crate::config::file::{Lifecycle, Product};
+use crate::config::remark::{Remark, Step};
+use crate::config::settings::Route;
+use crate::config::suggest;
+use crate::limits::{
+    PRODUCT_DESCRIPTION_MAX, PRODUCT_METRICS_MAX, PRODUCT_NAME_MAX, PRODUCT_PLANS_MAX,
+    PRODUCT_TITLE_MAX,
+};
+use notes::Notes;
+
+/// The metric that every product has.
+const HITS: &str = "hits";
+
+/// Products as they stand in the file.
+pub(super) fn products(
+    written: BTreeMap<String, Product>,
+    place: &Place<'_>,
+    report: &mut Report<'_>,
+) -> BTreeMap<String, Product> {
+    for (name, product) in &written {
+        if let Some((message, help)) = name_refusal(name) {
+            report.error(&place.name(name), message, help);
+        }
+        let place = place.key(name);
+        // What is missing or no value at all, the walk has told already.
+        let is_new =
+            |remark: &Remark| remark.severity == Severity::Warning || is_given(&place, &remark.at);
+        let (new, told): (Vec<_>, Vec<_>) = body_mistakes(product).into_iter().partition(is_new);
+        new.into_iter().for_each(|remark| remark.tell(&place, report));
+        if !report.has_errors() {
+            // It has not, which is not expected; but never lose a mistake.
+            told.into_iter().for_each(|remark| remark.tell(&place, report));
+        }
+    }
+    written
+}
+
+/// Whether a value stands in the file.
+fn is_given(place: &Place<'_>, way: &[Step]) -> bool {
+    match way {
+        [] => place.given(),
+        [Step::Key(key), rest @ ..] => is_given(&place.key(key), rest),
+        [Step::Name(name), rest @ ..] => is_given(&place.key(name), rest),
+        [Step::Item(position), rest @ ..] => is_given(&place.item(*position), rest),
+    }
+}
+
+/// Products that no route is of, and routes whose product is not declared beside others.
+pub(super) fn routed(
+    products: &BTreeMap<String, Product>,
+    routes: &[(usize, Route)],
+    top: &Place<'_>,
+    report: &mut Report<'_>,
+) {
+    // A route that was left out for its mistakes may have named it.
+    if report.has_errors() {
+        return;
+    }
+    let named: HashSet<&str> = routes.iter().filter_map(|(_, r)| r.product.as_deref()).collect();
+    let place = top.key("products");
+    for name in products.keys().filter(|name| !named.contains(name.as_str())) {
+        let help = "name it as a route's `product`, or remove it";
+        report.warning(&place.name(name), "no route is of this product", help);
+    }
+    let place = top.key("routes");
+    for (position, route) in routes {
+        let Some(name) = route.product.as_deref() else { continue };
+        if products.is_empty() || products.contains_key(name) || report.is_full() {
+            continue;
+        }
+        let message = format!("no product is declared as {name:?}: there may be one in the store");
+        let help = match suggest::nearest(name, products.keys().map(String::as_str)) {
+            Some(near) => format!("write {near:?}, or make it by the admin API"),
+            None => format!("write a table [products.{name}], or make it by the admin API"),
+        };
+        report.warning(&place.item(*position).key("product").trail, message, help);
+    }
+}
+
+/// What is wrong with a product of this name, and what is hardly meant. The ways begin at the
+/// product, so that they are JSON pointers into a body ([`crate::config::pointer`]); what is said of
+/// its name stands at the top.
+pub fn mistakes(name: &str, product: &Product) -> Vec<Remark> {
+    let of_name = name_refusal(name).map(|(message, help)| Remark {
+        severity: Severity::Error,
+        at: Vec::new(),
+        message,
+        help,
+    });
+    of_name.into_iter().chain(body_mistakes(product)).collect()
+}
+
+fn body_mistakes(product: &Product) -> Vec<Remark> {
+    let mut notes = Notes::default();
+    texts(product, &mut notes);
+    dates(product, &mut notes);
+    let names = Names::of(product, &mut notes);
+    callers::check(product, &mut notes);
+    mapping::check(&product.mapping_rules, &names, &mut notes);
+    notes.at_most("plans", product.plans.len(), PRODUCT_PLANS_MAX, "plans");
+    notes.within("plans", |notes| {
+        for (name, plan) in &product.plans {
+            notes.refuse(name, plan_name_refusal(name));
+            notes.within(name, |notes| plan::check(plan, &names, notes));
+        }
+    });
+    notes.into_remarks()
+}
+
+/// What is wrong with a product's name.
+pub(super) fn name_refusal(name: &str) -> Option<Refusal> {
+    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_".contains(c);
+    plain_name_refusal(name, "a product's name", "lower-case letters, digits, `-` and `_`", fits)
+}
+
+fn plan_name_refusal(name: &str) -> Option<Refusal> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    plain_name_refusal(name, "a plan's name", "letters, digits, `-`, `_` and `.`", fits)
+}
+
+/// Names that stand in paths of the admin API.
+fn plain_name_refusal(
+    name: &str,
+    what: &str,
+    signs: &str,
+    fits: impl Fn(char) -> bool,
+) -> Option<Refusal> {
+    if name.is_empty() {
+        return Some((format!("{what} is empty"), format!("write {signs}")));
+    }
+    if name.len() > PRODUCT_NAME_MAX {
+        let message = format!("{what} of {} bytes is too long", name.len());
+        return Some((message, format!("write at most {PRODUCT_NAME_MAX}")));
+    }
+    if name.chars().all(&fits) {
+        return None;
+    }
+    let lower = name.to_lowercase();
+    let near = if name.to_ascii_uppercase().chars().all(&fits) { name } else { &lower };
+    let near: String = near.chars().map(|c| if fits(c) { c } else { '-' }).collect();
+    Some((format!("{what} holds {signs}"), format!("write {near:?}")))
+}
+
+fn texts(product: &Product, notes: &mut Notes) {
+    title(product.title.as_deref(), notes);
+    let version = product.version.as_deref().unwrap_or_default();
+    notes.refuse("version", longer(version, PRODUCT_TITLE_MAX));
+    notes.refuse("description", longer(&product.description, PRODUCT_DESCRIPTION_MAX));
+}
+
+/// A title, wherever there is one.
+fn title(text: Option<&str>, notes: &mut Notes) {
+    notes.refuse("title", longer(text.unwrap_or_default(), PRODUCT_TITLE_MAX));
+}
+
+fn longer(text: &str, most: usize) -> Option<Refusal> {
+    let message = || format!("a text of {} bytes is too long", text.len());
+    (text.len() > most).then(|| (message(), format!("write at most {most} bytes")))
+}
+
+fn dates(product: &Product, notes: &mut Notes) {
+    let mut date = |key: &'static str, text: Option<&str>| {
+        let at = text.map(timestamp);
+        if at == Some(None) {
+            let message = format!("{:?} is not a date and time", text.unwrap_or_default());
+            notes.error(key, message, "write one like \"2026-07-01T00:00:00Z\" (RFC 3339)");
+        }
+        at.flatten()
+    };
+    let deprecated = date("deprecated_at", product.deprecated_at.as_deref());
+    let sunset = date("sunset", product.sunset.as_deref());
+    if let (Some(deprecated), Some(sunset)) = (deprecated, sunset)
+        && sunset < deprecated
+    {
+        let message = "it stops before it is deprecated (RFC 8594, RFC 9745)";
+        notes.error("sunset", message, "write a date after `deprecated_at`");
+    }
+    if matches!(product.state, Lifecycle::Draft | Lifecycle::Published) {
+        for (key, date) in [("deprecated_at", deprecated), ("sunset", sunset)] {
+            if date.is_some() {
+                let message = "nobody is told of it: the product is not deprecated";
+                notes.warning(key, message, "write state = \"deprecated\", or remove it");
+            }
+        }
+    }
+}
+
+/// RFC 3339: what the library reads beyond it (zones in brackets, no seconds) is left to it.
+fn timestamp(text: &str) -> Option<jiff::Timestamp> {
+    let shape: String = text.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+    let zone = shape.strip_prefix("0000-00-00T00:00:00")?;
+    let zone = match zone.strip_prefix('.') {
+        Some(fraction) => fraction.trim_start_matches('0'),
+        None => zone,
+    };
+    if !matches!(zone, "Z" | "+00:00" | "-00:00") {
+        return None;
+    }
+    text.parse().ok()
+}
+
+/// What a product counts by.
+struct Names<'p> {
+    /// Metrics, `hits` among them.
+    metrics: HashSet<&'p str>,
+    /// Methods.
+    methods: HashSet<&'p str>,
+}
+
+impl<'p> Names<'p> {
+    fn of(product: &'p Product, notes: &mut Notes) -> Self {
+        let count = product.metrics.len() + product.methods.len();
+        let key = if product.methods.is_empty() { "metrics" } else { "methods" };
+        notes.at_most(key, count, PRODUCT_METRICS_MAX, "metrics and methods");
+        let mut first = HashMap::from([(HITS, "every product has it")]);
+        let mut metrics = HashSet::from([HITS]);
+        notes.within("metrics", |notes| {
+            for (position, metric) in product.metrics.iter().enumerate() {
+                notes.within(position, |notes| {
+                    name(&metric.name, "a metric has this name", &mut first, notes);
+                    title(Some(&metric.title), notes);
+                    notes.refuse("unit", longer(&metric.unit, PRODUCT_TITLE_MAX));
+                    if let Some(field) = &metric.response_header {
+                        notes.refuse("response_header", fields::response_refusal(field));
+                    }
+                });
+                metrics.insert(metric.name.as_str());
+            }
+        });
+        let mut methods = HashSet::new();
+        notes.within("methods", |notes| {
+            for (position, method) in product.methods.iter().enumerate() {
+                notes.within(position, |notes| {
+                    name(&method.name, "a method has this name", &mut first, notes);
+                    title(Some(&method.title), notes);
+                });
+                methods.insert(method.name.as_str());
+            }
+        });
+        let names = Self { metrics, methods };
+        notes.within("methods", |notes| {
+            for (position, method) in product.methods.iter().enumerate() {
+                notes.within(position, |notes| names.parent(method.metric.as_deref(), notes));
+            }
+        });
+        names
+    }
+
+    fn parent(&self, metric: Option<&str>, notes: &mut Notes) {
+        let Some(metric) = metric.filter(|metric| !self.metrics.contains(metric)) else { return };
+        if self.methods.contains(metric) {
+            let message = format!("{metric:?} is a method, and has a metric of its own");
+            notes.error("metric", message, "write a metric");
+        } else {
+            notes.unknown("metric", "metric", metric, self.metrics.iter().copied());
+        }
+    }
+
+    /// A metric or method is named.
+    fn counted(&self, name: &str, notes: &mut Notes) {
+        if !self.metrics.contains(name) && !self.methods.contains(name) {
+            let known = self.metrics.iter().chain(&self.methods).copied();
+            notes.unknown("metric", "metric or method", name, known);
+        }
+    }
+}
+
+/// The name of a metric or method, which is the only one.
+fn name<'p>(
+    name: &'p str,
+    kind: &'static str,
+    first: &mut HashMap<&'p str, &'static str>,
+    notes: &mut Notes,
+) {
+    if let Some((message, help)) = words::name_refusal(name) {
+        notes.error("name", message, help);
+    } else if let Some(other) = first.insert(name, kind) {
+        let message = format!("{name:?} is there already: {other}");
+        notes.error("name", message, "give each metric and method a name of its own");
+    }
+}

@@ -1,0 +1,207 @@
+//! Who calls, and whether their plan lets them: from a request's head, the directory and the time.
+
+use super::digest::{Digest, digest};
+use super::directory::{Application, Credential, Directory};
+use super::jwt::Proved;
+use super::mapping::Hits;
+use super::places::Carrier;
+use super::product::{Plan, Product, Way};
+use crate::config::ClientAttribute;
+use crate::config::file::CredentialKind;
+use crate::http::Identity;
+use crate::policy::limit::Charge;
+
+/// What a request shows of who calls, and what it asks for.
+#[derive(Clone, Copy)]
+pub struct Asked<'a> {
+    /// The method's text.
+    pub method: &'a [u8],
+    /// The canonical path.
+    pub path: &'a [u8],
+    /// Its fields and query.
+    pub carrier: Carrier<'a>,
+    /// Who the client proved to be by a certificate.
+    pub identity: Option<&'a Identity>,
+    /// What the product's verifiers say of the token that it shows, in their order.
+    pub tokens: &'a [Proved],
+    /// Seconds since 1970.
+    pub now_s: u64,
+}
+
+/// A request that its plan lets in.
+#[derive(Debug)]
+pub struct Admitted<'d> {
+    /// The product.
+    pub product: &'d Product,
+    /// Which application calls; `None`: nobody in particular (the anonymous plan).
+    pub application: Option<&'d Application>,
+    /// Id of the credential that it proved itself by, the first where there are several.
+    pub credential: Option<u64>,
+    /// Its plan.
+    pub plan: &'d Plan,
+    /// What the request counts as.
+    pub hits: Hits,
+}
+
+impl<'d> Admitted<'d> {
+    /// What its plan's rate limits are charged.
+    pub fn charges(&self) -> impl Iterator<Item = Charge<'d>> + Clone + use<'_, 'd> {
+        let plan = self.plan;
+        self.hits.as_slice().iter().flat_map(move |hit| {
+            let terms = plan.metrics.get(usize::from(hit.metric));
+            let rules = terms.into_iter().flat_map(|terms| &terms.limits);
+            rules.map(|rule| Charge { rule, amount: hit.amount })
+        })
+    }
+}
+
+/// Why a request was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// It has no credential, and needs one.
+    NoCredential,
+    /// Its credential is not known, or no longer, or not for this product.
+    BadCredential,
+    /// The application may not call, for now or not yet.
+    Suspended,
+    /// The application's time is over.
+    Expired,
+    /// No mapping rule says what it counts as.
+    NoMappingRule,
+    /// The plan does not have the method.
+    MethodOff,
+}
+
+/// What one way to prove who one is comes to.
+enum Proof<'d> {
+    /// Nothing of its kind is there.
+    Absent,
+    Bad,
+    Of(&'d Credential),
+}
+
+/// Who calls, and whether they may.
+///
+/// # Errors
+/// Why not.
+pub fn admit<'d>(
+    directory: &'d Directory,
+    slot: u32,
+    product: &'d Product,
+    asked: &Asked<'_>,
+) -> Result<Admitted<'d>, Refusal> {
+    let caller = authenticate(directory, slot, product, asked)?;
+    let (plan, application) = match caller {
+        Some(credential) => {
+            let application = &*credential.application;
+            if application.suspended {
+                return Err(Refusal::Suspended);
+            }
+            if application.ends_at <= asked.now_s {
+                return Err(Refusal::Expired);
+            }
+            (application.plan, Some(application))
+        }
+        None => (product.anonymous_plan.ok_or(Refusal::NoCredential)?, None),
+    };
+    // Without its plan an application has nothing that it may call.
+    let plan = product.plans.get(&plan).ok_or(Refusal::Suspended)?;
+    let query = asked.carrier.query;
+    let hits = product.mapping.hits(asked.method, asked.path, query);
+    let hits = hits.ok_or(Refusal::NoMappingRule)?;
+    let is_off = |metric: u16| plan.metrics.get(usize::from(metric)).is_none_or(|terms| terms.off);
+    if hits.as_slice().iter().any(|hit| is_off(hit.metric)) {
+        return Err(Refusal::MethodOff);
+    }
+    let credential = caller.map(|credential| credential.id);
+    Ok(Admitted { product, application, credential, plan, hits })
+}
+
+/// Whose credential the request carries; `None`: nobody's, and that is enough.
+fn authenticate<'d>(
+    directory: &'d Directory,
+    slot: u32,
+    product: &Product,
+    asked: &Asked<'_>,
+) -> Result<Option<&'d Credential>, Refusal> {
+    let mut first: Option<&Credential> = None;
+    let mut absent = 0;
+    for way in &product.ways {
+        match prove(directory, product, *way, asked) {
+            Proof::Absent => absent += 1,
+            Proof::Bad => return Err(Refusal::BadCredential),
+            Proof::Of(credential) => {
+                let fits = credential.application.product == slot
+                    && credential.ends_at > asked.now_s
+                    && first.is_none_or(|f| f.application.id == credential.application.id);
+                if !fits {
+                    return Err(Refusal::BadCredential);
+                }
+                if !product.all_ways {
+                    return Ok(Some(credential));
+                }
+                first.get_or_insert(credential);
+            }
+        }
+    }
+    match first {
+        _ if absent == product.ways.len() && product.anonymous_plan.is_some() => Ok(None),
+        Some(credential) if absent == 0 => Ok(Some(credential)),
+        _ => Err(Refusal::NoCredential),
+    }
+}
+
+fn prove<'d>(
+    directory: &'d Directory,
+    product: &Product,
+    way: Way,
+    asked: &Asked<'_>,
+) -> Proof<'d> {
+    let places = &product.places;
+    match way {
+        Way::UserKey => match asked.carrier.find(&places.user_key) {
+            None => Proof::Absent,
+            Some(key) => known(directory, digest_of(directory, CredentialKind::UserKey, &[&key])),
+        },
+        Way::AppKey => {
+            let id = asked.carrier.find(&places.app_id);
+            match (id, asked.carrier.find(&places.app_key)) {
+                (None, None) => Proof::Absent,
+                (Some(id), Some(key)) => {
+                    known(directory, digest_of(directory, CredentialKind::AppKey, &[&id, &key]))
+                }
+                _ => Proof::Bad,
+            }
+        }
+        Way::Jwt(index) => match asked.tokens.get(usize::from(index)) {
+            None | Some(Proved::Absent) => Proof::Absent,
+            Some(Proved::Refused(_)) => Proof::Bad,
+            Some(Proved::Token(token)) => {
+                let verifier = product.verifiers.get(usize::from(index));
+                let Some((verifier, claim)) = verifier.zip(token.application.as_ref()) else {
+                    return Proof::Bad;
+                };
+                let parts = [verifier.as_bytes(), claim.as_bytes()];
+                known(directory, digest_of(directory, CredentialKind::Jwt, &parts))
+            }
+        },
+        Way::Certificate => {
+            let Some(identity) = asked.identity else { return Proof::Absent };
+            let by = |attribute| {
+                let text = identity.text(attribute).as_bytes();
+                let digest = digest_of(directory, CredentialKind::Certificate, &[text]);
+                directory.credential(&digest).filter(|_| !text.is_empty())
+            };
+            let found = by(ClientAttribute::Fingerprint).or_else(|| by(ClientAttribute::Subject));
+            found.map_or(Proof::Bad, Proof::Of)
+        }
+    }
+}
+
+fn digest_of(directory: &Directory, kind: CredentialKind, parts: &[&[u8]]) -> Digest {
+    digest(&directory.secret, kind, parts)
+}
+
+fn known(directory: &Directory, digest: Digest) -> Proof<'_> {
+    directory.credential(&digest).map_or(Proof::Bad, Proof::Of)
+}

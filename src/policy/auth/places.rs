@@ -1,0 +1,222 @@
+//! Where credentials are in a request, and how they are taken out of it.
+
+use std::borrow::Cow;
+use std::str::FromStr;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::http::head::{Field, values};
+use crate::policy::query::{decoded, is_encoded, parameters};
+use crate::policy::transform::FieldNames;
+use crate::policy::transform::alphabet::is_token_byte;
+
+/// The name of the field that schemes of authentication share.
+const AUTHORIZATION: &[u8] = b"authorization";
+
+/// Where a credential may be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// In a field; lower-case name.
+    Header(Box<[u8]>),
+    /// In a query parameter.
+    Query(Box<[u8]>),
+    /// In Authorization: Bearer (RFC 6750).
+    Bearer,
+    /// The user of Authorization: Basic (RFC 7617).
+    BasicUser,
+    /// Its password.
+    BasicPassword,
+}
+
+impl FromStr for Place {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once(':').map_or((text, ""), |(kind, name)| (kind, name)) {
+            ("bearer", "") => Ok(Self::Bearer),
+            ("basic_user", "") => Ok(Self::BasicUser),
+            ("basic_password", "") => Ok(Self::BasicPassword),
+            ("header", name) if !name.is_empty() && name.bytes().all(is_token_byte) => {
+                Ok(Self::Header(name.to_ascii_lowercase().into_bytes().into()))
+            }
+            ("query", name) if !name.is_empty() => Ok(Self::Query(name.as_bytes().into())),
+            _ => Err(format!(
+                "{text:?} is no place: write \"header:NAME\", \"query:NAME\", \"bearer\", \
+                 \"basic_user\" or \"basic_password\""
+            )),
+        }
+    }
+}
+
+/// What of a request may hold credentials.
+#[derive(Clone, Copy)]
+pub struct Carrier<'a> {
+    /// The request's fields.
+    pub fields: &'a [Field],
+    /// What the fields' spans point into.
+    pub buf: &'a [u8],
+    /// The query without `?`.
+    pub query: Option<&'a [u8]>,
+}
+
+impl<'a> Carrier<'a> {
+    /// What is in the first of these places that holds something. Of repeated fields and parameters
+    /// the first counts.
+    pub fn find(&self, places: &[Place]) -> Option<Cow<'a, [u8]>> {
+        places.iter().find_map(|place| self.at(place))
+    }
+
+    fn at(&self, place: &Place) -> Option<Cow<'a, [u8]>> {
+        let found = match place {
+            Place::Header(name) => Cow::Borrowed(values(self.fields, self.buf, name).next()?),
+            Place::Query(name) => self.parameter(name)?,
+            Place::Bearer => Cow::Borrowed(self.authorization(b"bearer")?),
+            Place::BasicUser => Cow::Owned(self.basic()?.0),
+            Place::BasicPassword => Cow::Owned(self.basic()?.1),
+        };
+        (!found.is_empty()).then_some(found)
+    }
+
+    fn parameter(&self, name: &[u8]) -> Option<Cow<'a, [u8]>> {
+        let value = parameters(self.query?).find(|parameter| parameter.is(name))?.value;
+        Some(match is_encoded(value) {
+            true => decoded(value).collect(),
+            false => Cow::Borrowed(value),
+        })
+    }
+
+    /// What follows this scheme (lower case) in Authorization.
+    fn authorization(&self, scheme: &[u8]) -> Option<&'a [u8]> {
+        let value = values(self.fields, self.buf, AUTHORIZATION).next()?;
+        let (said, rest) = value.split_at_checked(scheme.len())?;
+        let is_it = said.eq_ignore_ascii_case(scheme) && rest.first() == Some(&b' ');
+        is_it.then(|| rest.trim_ascii())
+    }
+
+    fn basic(&self) -> Option<(Vec<u8>, Vec<u8>)> {
+        let mut user = STANDARD.decode(self.authorization(b"basic")?).ok()?;
+        let colon = memchr::memchr(b':', &user)?;
+        let password = user.split_off(colon + 1);
+        user.truncate(colon);
+        Some((user, password))
+    }
+}
+
+/// What of a request only the gateway may see.
+#[derive(Debug, Clone, Default)]
+pub struct Secrets {
+    /// Fields.
+    pub fields: FieldNames,
+    parameters: Vec<Box<[u8]>>,
+}
+
+impl Secrets {
+    /// Adds a place.
+    pub fn add(&mut self, place: &Place) {
+        match place {
+            Place::Query(name) => self.parameters.push(name.clone()),
+            Place::Header(name) => {
+                self.fields.add(name);
+            }
+            Place::Bearer | Place::BasicUser | Place::BasicPassword => {
+                self.fields.add(AUTHORIZATION);
+            }
+        }
+    }
+
+    /// Whether a query may hold some.
+    pub fn in_query(&self) -> bool {
+        !self.parameters.is_empty()
+    }
+
+    /// Writes what a query is without them.
+    pub fn without(&self, query: &[u8], out: &mut Vec<u8>) {
+        out.clear();
+        for parameter in parameters(query) {
+            if self.parameters.iter().any(|name| parameter.is(name)) {
+                continue;
+            }
+            if !out.is_empty() {
+                out.push(b'&');
+            }
+            out.extend_from_slice(parameter.whole);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::{Known, Span};
+
+    /// The value of these places in a request with one field and this query.
+    fn found(places: &[&str], (name, value): (&str, &str), query: &str) -> Option<String> {
+        let places: Vec<Place> = places.iter().map(|place| place.parse().unwrap()).collect();
+        let buf = format!("{name}{value}");
+        let (name, value) = (Span::new(0, name.len()), Span::new(name.len(), buf.len()));
+        let fields = [Field { name, value, known: Known::Other, hop: false }];
+        let carrier =
+            Carrier { fields: &fields, buf: buf.as_bytes(), query: Some(query.as_bytes()) };
+        carrier.find(&places).map(|found| String::from_utf8(found.into_owned()).unwrap())
+    }
+
+    #[test]
+    fn a_credential_is_found_where_it_may_be() {
+        let key = Some("k 1".to_owned());
+        assert_eq!(found(&["header:X-API-Key"], ("x-api-key", "k 1"), ""), key);
+        assert_eq!(found(&["query:key"], ("a", "b"), "a=1&key=k+1"), key);
+        assert_eq!(found(&["query:key"], ("a", "b"), "k%65y=k%201&key=2"), key);
+        assert_eq!(found(&["bearer"], ("Authorization", "bEARER  k 1"), ""), key);
+        // "k 1:pass:word"
+        let basic = ("Authorization", "Basic ayAxOnBhc3M6d29yZA==");
+        assert_eq!(found(&["basic_user"], basic, ""), key);
+        assert_eq!(found(&["basic_password"], basic, "").as_deref(), Some("pass:word"));
+    }
+
+    #[test]
+    fn the_first_place_that_holds_something_counts() {
+        let places = ["header:X-API-Key", "query:key"];
+        assert_eq!(found(&places, ("x-api-key", "h"), "key=q").as_deref(), Some("h"));
+        assert_eq!(found(&places, ("x-api-key", ""), "key=q").as_deref(), Some("q"));
+        assert_eq!(found(&places, ("x-other", "h"), "other=q"), None);
+    }
+
+    #[test]
+    fn what_is_malformed_is_not_there() {
+        for value in
+            ["Basic", "Basic !", "Basic ayAx", "Basicx ayAxOg==", "Bearer", "Bearer ", "Bas"]
+        {
+            assert_eq!(
+                found(&["basic_user", "bearer"], ("Authorization", value), ""),
+                None,
+                "{value}"
+            );
+        }
+    }
+
+    #[test]
+    fn places_are_written_in_words() {
+        for wrong in ["", "header", "header:", "header:a b", "query:", "bearer:x", "cookie:x"] {
+            assert!(wrong.parse::<Place>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_query_loses_its_secrets_and_nothing_else() {
+        let mut secrets = Secrets::default();
+        secrets.add(&Place::Query(b"key".as_slice().into()));
+        secrets.add(&Place::Bearer);
+        assert!(secrets.in_query() && secrets.fields.has(b"Authorization"));
+        let mut out = Vec::new();
+        for (query, wanted) in [
+            ("key=1", ""),
+            ("a=1&key=1&b=2", "a=1&b=2"),
+            ("k%65y=1&keys=2&key=3&%zz", "keys=2&%zz"),
+            ("a=1&&b", "a=1&&b"),
+        ] {
+            secrets.without(query.as_bytes(), &mut out);
+            assert_eq!(out, wanted.as_bytes(), "{query}");
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! A request's rules, in the order that docs/REQUEST.md promises: address rules, limits that ask
+//! nothing of who calls, authentication, plan and method, limits of the application, and last
+//! concurrency, whose places must be given back.
+
+use crate::config::file::Lifecycle;
+use crate::policy::auth::jwt::Proved;
+use crate::policy::auth::{Admitted, Asked, Carrier, Refusal, admit};
+use crate::policy::limit::{self, Charge, Judgement, KeySource, Rule};
+use crate::policy::{Denied, Passed, Permit, enter, judge_rates};
+use crate::respond::failure::Failure;
+
+use super::scratch::Scratch;
+use super::task::Request;
+use super::token;
+
+/// Judges a request that has its route.
+pub(super) async fn judge(r: &mut Request<'_>, s: &mut Scratch) -> Result<Permit, Failure> {
+    take_product(r, s)?;
+    check_address(r)?;
+    let s = &*s;
+    let buf = s.input.data();
+    let path = s.head.path.of(buf);
+    let keys = KeySource {
+        client: r.client.addr,
+        ipv6_prefix: r.snapshot.ipv6_prefix,
+        fields: &s.head.fields,
+        buf,
+        query: s.head.query.map(|q| q.of(buf)),
+        identity: r.connection.identity.as_deref(),
+        application: None,
+        path_parameter: &|ix| s.params.value(ix, path),
+    };
+    let mut asked = Rates::default();
+    let permit = ask(r, s, &keys, &mut asked).await;
+    tell(r, &asked);
+    count_verdict(r, &asked);
+    permit
+}
+
+/// What the rate limits said.
+#[derive(Default)]
+struct Rates<'a> {
+    judgement: Option<Judgement<'a>>,
+    /// Which of all limits refused.
+    denied: Option<Denied>,
+}
+
+/// A route is there as long as its product is.
+fn take_product(r: &mut Request<'_>, s: &mut Scratch) -> Result<(), Failure> {
+    let route = &r.snapshot.routes[r.route.unwrap_or_default()];
+    let Some(slot) = route.access().and_then(|access| access.product) else { return Ok(()) };
+    let product = r.snapshot.directory.product(slot);
+    let Some(product) = product.filter(|product| product.state != Lifecycle::Draft) else {
+        return Err(Failure::NoRoute);
+    };
+    r.product = Some((slot, product));
+    // Before anything can fail that is told in a log.
+    if let Some(query) = s.head.query.filter(|_| product.secrets.in_query()) {
+        product.secrets.without(query.of(s.input.data()), &mut s.words.query);
+        r.query_cleaned = true;
+    }
+    r.answer_fields.extend_from_slice(&product.notice);
+    match product.state {
+        Lifecycle::Retired => Err(Failure::ProductRetired),
+        _ => Ok(()),
+    }
+}
+
+fn check_address(r: &Request<'_>) -> Result<(), Failure> {
+    match r.route().access() {
+        Some(access) if !access.lets_in(r.client.addr) => Err(Failure::AddressDenied),
+        _ => Ok(()),
+    }
+}
+
+/// The order of all that may refuse from here on.
+async fn ask<'a>(
+    r: &mut Request<'a>,
+    s: &Scratch,
+    keys: &KeySource<'_>,
+    rates: &mut Rates<'a>,
+) -> Result<Permit, Failure> {
+    let passed = ask_rates(r, addressed(r).into_iter().flatten().map(Charge::one), keys, rates)?;
+    // Boxed: what waits for keys is large, and rare.
+    let tokens = match token::is_asked_for(r) {
+        true => Box::pin(token::prove(r, s)).await?,
+        false => Vec::new(),
+    };
+    let passed = match r.product {
+        None if r.route().application_limits().is_empty() => passed,
+        _ => {
+            r.admitted = authenticate(r, s, &tokens)?;
+            ask_application(r, keys, rates)?
+        }
+    };
+    let shared = &r.connection.core.shared.limits;
+    let permit = enter(passed, shared, keys, &r.route().concurrency());
+    permit.map_err(|denied| {
+        rates.denied = Some(denied);
+        denied.into()
+    })
+}
+
+/// Rules that are asked before it is known who calls.
+fn addressed<'a>(r: &Request<'a>) -> [&'a [Rule]; 3] {
+    let route = &r.snapshot.routes[r.route.unwrap_or_default()];
+    [&r.listener.limits, route.limits(), &r.snapshot.limits]
+}
+
+/// A token of each of these, or what is charged.
+fn ask_rates<'a>(
+    r: &Request<'a>,
+    charges: impl Iterator<Item = Charge<'a>> + Clone,
+    keys: &KeySource<'_>,
+    rates: &mut Rates<'a>,
+) -> Result<Passed, Failure> {
+    let core = &r.connection.core;
+    let local = &mut core.limits.borrow_mut();
+    let shared = &core.shared.limits;
+    let (passed, judgement) = judge_rates(local, shared, charges, keys, r.account.began_ns);
+    rates.judgement = match (rates.judgement, judgement) {
+        (Some(first), Some(second)) => Some(first.and(second)),
+        (first, second) => second.or(first),
+    };
+    passed.map_err(|denied| {
+        rates.denied = Some(denied);
+        denied.into()
+    })
+}
+
+/// Which application calls, if any, and whether its plan lets it.
+fn authenticate<'a>(
+    r: &mut Request<'a>,
+    s: &Scratch,
+    tokens: &[Proved],
+) -> Result<Option<Admitted<'a>>, Failure> {
+    let Some((slot, product)) = r.product else { return Ok(None) };
+    let snapshot = r.snapshot;
+    let buf = s.input.data();
+    let query = s.head.query.map(|q| q.of(buf));
+    let asked = Asked {
+        method: s.head.method_span.of(buf),
+        path: s.head.path.of(buf),
+        carrier: Carrier { fields: &s.head.fields, buf, query },
+        identity: r.connection.identity.as_deref(),
+        tokens,
+        now_s: r.connection.core.wall.of(r.account.began_ns) / 1_000_000_000,
+    };
+    admit(&snapshot.directory, slot, product, &asked).map(Some).map_err(|refusal| {
+        if refusal == Refusal::BadCredential
+            && let Some(failure) = token::failure(r, tokens)
+        {
+            return failure;
+        }
+        r.answer_fields.extend_from_slice(match refusal {
+            Refusal::NoCredential => &product.challenge,
+            Refusal::BadCredential => &product.challenge_bad,
+            _ => &[],
+        });
+        refusal.into()
+    })
+}
+
+/// Rate limits of the application that was admitted, each by as much as the request counts as.
+fn ask_application<'a>(
+    r: &Request<'a>,
+    keys: &KeySource<'_>,
+    rates: &mut Rates<'a>,
+) -> Result<Passed, Failure> {
+    let application = r.admitted.as_ref().and_then(|admitted| admitted.application);
+    let keys = KeySource { application: application.map(|application| application.id), ..*keys };
+    ask_rates(r, of_application(r), &keys, rates)
+}
+
+/// What the application is charged.
+fn of_application<'s, 'a>(
+    r: &'s Request<'a>,
+) -> impl Iterator<Item = Charge<'a>> + Clone + use<'s, 'a> {
+    let route = &r.snapshot.routes[r.route.unwrap_or_default()];
+    let of_route = route.application_limits().iter().map(Charge::one);
+    of_route.chain(r.admitted.as_ref().into_iter().flat_map(Admitted::charges))
+}
+
+/// Tells the client how it stands.
+fn tell(r: &mut Request<'_>, rates: &Rates<'_>) {
+    let Some(judgement) = rates.judgement else { return };
+    let mut fields = std::mem::take(&mut r.answer_fields);
+    let rules = addressed(r).into_iter().flatten();
+    let rules = rules.chain(of_application(r).map(|charge| charge.rule));
+    limit::fields::append(&mut fields, r.snapshot.rate_limit_fields, rules, &judgement);
+    r.answer_fields = fields;
+    if let Judgement::Limited { standing, .. } = judgement {
+        let name = standing.rule.name().into();
+        r.limited_by = Some((name, standing.reset));
+    }
+}
+
+fn count_verdict(r: &Request<'_>, rates: &Rates<'_>) {
+    let stats = &r.connection.core.stats;
+    let route = stats.route(r.route_id());
+    match rates.denied {
+        None if rates.judgement.is_some() => {
+            route.times().allowed.up();
+            stats.listener(r.listener.id).allowed.up();
+        }
+        None => {}
+        Some(Denied::RateLimited) => {
+            route.rare().limited.up();
+            stats.listener(r.listener.id).limited.up();
+        }
+        Some(Denied::StateFull) => route.rare().limit_table_full.up(),
+        Some(_) => route.rare().concurrency_refused.up(),
+    }
+}
