@@ -15,6 +15,7 @@ pub mod demo;
 pub mod explain;
 pub mod gateway;
 pub mod import;
+pub mod jwks;
 pub mod ledger;
 pub mod log_writer;
 pub mod process;

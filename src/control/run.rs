@@ -78,6 +78,7 @@ async fn serve(
     say(&format!("workers {workers}, on cores {pins:?}; {descriptors} descriptors\n"));
     let (addresses_changed, mut new_addresses) = mpsc::channel(1);
     let (acme_wishes, mut acme) = mpsc::channel(1);
+    let (keys_came, mut keys) = mpsc::channel(1);
     let (reloads, mut wishes) = mpsc::channel::<ReloadRequest>(16);
     let loaded = Content::of(source.text.as_bytes());
     let (named_files, names) = latest::channel(options.named_files);
@@ -90,6 +91,7 @@ async fn serve(
         set_log_level: options.set_log_level,
         addresses_changed,
         acme_wishes,
+        keys_came,
         reloads,
     };
     let mut gateway = Gateway::new(start).await?;
@@ -116,6 +118,7 @@ async fn serve(
                 }
             }
             Some(()) = new_addresses.recv() => gateway.addresses_changed().await,
+            Some(news) = keys.recv() => gateway.keys_changed(news).await,
             Some(wish) = acme.recv() => gateway.certificates_changed(wish).await,
             _ = alive.tick() => {
                 if let Some(index) = workers.threads.iter().position(JoinHandle::is_finished) {

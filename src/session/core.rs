@@ -11,6 +11,7 @@ use arc_swap::cache::Cache;
 use crate::accept::Admission;
 use crate::io::Watch;
 use crate::limits::{FAILURES_TOLD, SCRATCH_POOLED};
+use crate::policy::auth::jwt;
 use crate::policy::{limit, quota};
 use crate::respond::access_log::Clock;
 use crate::respond::date::Date;
@@ -51,6 +52,10 @@ pub struct Core {
     pub upstreams: Upstreams,
     /// Leases.
     pub limits: RefCell<limit::Local>,
+    /// Tokens that were verified.
+    pub tokens: RefCell<jwt::Cache>,
+    /// Requests that wait for keys.
+    pub(super) waiting_for_keys: Cell<usize>,
     /// Counters.
     pub stats: stats::Writer,
     /// What requests used.
@@ -120,6 +125,8 @@ impl Core {
             watch: watch.clone(),
             upstreams: Upstreams::new(watch),
             limits: RefCell::new(limit::Local::new(workers)),
+            tokens: RefCell::default(),
+            waiting_for_keys: Cell::new(0),
             stats,
             usage: RefCell::new(usage),
             journal: RefCell::new(journal),

@@ -3,6 +3,7 @@
 //! concurrency, whose places must be given back.
 
 use crate::config::file::Lifecycle;
+use crate::policy::auth::jwt::Proved;
 use crate::policy::auth::{Admitted, Asked, Carrier, Refusal, admit};
 use crate::policy::limit::{self, Charge, Judgement, KeySource, Rule};
 use crate::policy::quota::Charged;
@@ -12,9 +13,10 @@ use crate::respond::failure::Failure;
 use super::accounting;
 use super::scratch::Scratch;
 use super::task::Request;
+use super::token;
 
 /// Judges a request that has its route.
-pub(super) fn judge(r: &mut Request<'_>, s: &mut Scratch) -> Result<Permit, Failure> {
+pub(super) async fn judge(r: &mut Request<'_>, s: &mut Scratch) -> Result<Permit, Failure> {
     take_product(r, s)?;
     check_address(r)?;
     let s = &*s;
@@ -31,7 +33,7 @@ pub(super) fn judge(r: &mut Request<'_>, s: &mut Scratch) -> Result<Permit, Fail
         path_parameter: &|ix| s.params.value(ix, path),
     };
     let mut asked = Rates::default();
-    let permit = ask(r, s, &keys, &mut asked);
+    let permit = ask(r, s, &keys, &mut asked).await;
     tell(r, &asked);
     count_verdict(r, &asked);
     permit
@@ -76,17 +78,22 @@ fn check_address(r: &Request<'_>) -> Result<(), Failure> {
 }
 
 /// The order of all that may refuse from here on.
-fn ask<'a>(
+async fn ask<'a>(
     r: &mut Request<'a>,
     s: &Scratch,
     keys: &KeySource<'_>,
     rates: &mut Rates<'a>,
 ) -> Result<Permit, Failure> {
     let passed = ask_rates(r, addressed(r).into_iter().flatten().map(Charge::one), keys, rates)?;
+    // Boxed: what waits for keys is large, and rare.
+    let tokens = match token::is_asked_for(r) {
+        true => Box::pin(token::prove(r, s)).await?,
+        false => Vec::new(),
+    };
     let passed = match r.product {
         None if r.route().application_limits().is_empty() => passed,
         _ => {
-            r.admitted = authenticate(r, s)?;
+            r.admitted = authenticate(r, s, &tokens)?;
             let passed = ask_application(r, keys, rates)?;
             rates.charged = accounting::charge(r);
             accounting::refused(rates.charged.as_ref())?;
@@ -129,7 +136,11 @@ fn ask_rates<'a>(
 }
 
 /// Which application calls, if any, and whether its plan lets it.
-fn authenticate<'a>(r: &mut Request<'a>, s: &Scratch) -> Result<Option<Admitted<'a>>, Failure> {
+fn authenticate<'a>(
+    r: &mut Request<'a>,
+    s: &Scratch,
+    tokens: &[Proved],
+) -> Result<Option<Admitted<'a>>, Failure> {
     let Some((slot, product)) = r.product else { return Ok(None) };
     let snapshot = r.snapshot;
     let buf = s.input.data();
@@ -139,9 +150,15 @@ fn authenticate<'a>(r: &mut Request<'a>, s: &Scratch) -> Result<Option<Admitted<
         path: s.head.path.of(buf),
         carrier: Carrier { fields: &s.head.fields, buf, query },
         identity: r.connection.identity.as_deref(),
+        tokens,
         now_s: r.connection.core.wall.of(r.account.began_ns) / 1_000_000_000,
     };
     admit(&snapshot.directory, slot, product, &asked).map(Some).map_err(|refusal| {
+        if refusal == Refusal::BadCredential
+            && let Some(failure) = token::failure(r, tokens)
+        {
+            return failure;
+        }
         r.answer_fields.extend_from_slice(match refusal {
             Refusal::NoCredential => &product.challenge,
             Refusal::BadCredential => &product.challenge_bad,

@@ -44,6 +44,7 @@ mod switch;
 mod task;
 mod tcp;
 mod through;
+mod token;
 mod tunnel;
 mod upgrade;
 pub mod usage;

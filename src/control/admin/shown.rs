@@ -7,6 +7,7 @@ use hdrhistogram::Histogram as Hdr;
 
 use super::{AdminState, Facts, KindNames, Process};
 use crate::control::acme::NameTold;
+use crate::control::jwks::IssuerTold;
 use crate::control::log_writer::LogCounts;
 use crate::control::resolve::Resolution;
 use crate::control::tls::{ListenerCertificates, Validities};
@@ -26,6 +27,7 @@ pub(super) struct Shown<'a> {
     pub(super) names: Vec<Resolution>,
     pub(super) certificates: Arc<[ListenerCertificates]>,
     pub(super) acme: Vec<(String, NameTold)>,
+    pub(super) issuers: Vec<(String, IssuerTold)>,
 }
 
 impl<'a> Shown<'a> {
@@ -41,6 +43,7 @@ impl<'a> Shown<'a> {
             names: state.control.resolutions(),
             certificates: state.control.certificates(),
             acme: state.control.acme(),
+            issuers: state.control.issuers(),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::digest::{Digest, digest};
 use super::directory::{Application, Credential, Directory};
+use super::jwt::Proved;
 use super::mapping::Hits;
 use super::places::Carrier;
 use super::product::{Plan, Product, Way};
@@ -22,6 +23,8 @@ pub struct Asked<'a> {
     pub carrier: Carrier<'a>,
     /// Who the client proved to be by a certificate.
     pub identity: Option<&'a Identity>,
+    /// What the product's verifiers say of the token that it shows, in their order.
+    pub tokens: &'a [Proved],
     /// Seconds since 1970.
     pub now_s: u64,
 }
@@ -180,6 +183,18 @@ fn prove<'d>(
                 _ => Proof::Bad,
             }
         }
+        Way::Jwt(index) => match asked.tokens.get(usize::from(index)) {
+            None | Some(Proved::Absent) => Proof::Absent,
+            Some(Proved::Refused(_)) => Proof::Bad,
+            Some(Proved::Token(token)) => {
+                let verifier = product.verifiers.get(usize::from(index));
+                let Some((verifier, claim)) = verifier.zip(token.application.as_ref()) else {
+                    return Proof::Bad;
+                };
+                let parts = [verifier.as_bytes(), claim.as_bytes()];
+                known(directory, digest_of(directory, CredentialKind::Jwt, &parts))
+            }
+        },
         Way::Certificate => {
             let Some(identity) = asked.identity else { return Proof::Absent };
             let by = |attribute| {
@@ -203,11 +218,13 @@ fn known(directory: &Directory, digest: Digest) -> Proof<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::rc::Rc;
     use std::sync::Arc;
 
     use super::*;
     use crate::http::{Field, Known, Span};
     use crate::policy::auth::compile::tests::compiled;
+    use crate::policy::auth::jwt::{self, Json, Proved, Verified};
     use crate::policy::auth::{Hit, Presented};
 
     const SECRET: Digest = [7; 32];
@@ -294,6 +311,7 @@ limits = [{ rate = "1000/m" }, { metric = "create", rate = "10/s", burst = 20 }]
                 path: path.as_bytes(),
                 carrier: Carrier { fields: &self.fields, buf: &self.buf, query },
                 identity: None,
+                tokens: &[],
                 now_s: 1000,
             };
             admit(directory, SLOT, product, &asked)
@@ -446,5 +464,49 @@ limits = [{ rate = "1000/m" }, { metric = "create", rate = "10/s", burst = 20 }]
             assert!(presented.withholds(name.as_bytes()), "{name}");
         }
         assert!(!presented.withholds(b"Authorization") && !presented.withholds(b"Accept"));
+    }
+
+    #[test]
+    fn a_token_lets_the_application_in_that_its_claim_names() {
+        let text = r#"
+    authentication = { any_of = ["jwt:main", "jwt:other", "user_key"] }
+    plans = { bronze = {} }
+    "#;
+        let product = compiled(text).unwrap();
+        assert_eq!(product.verifiers, ["main".into(), "other".into()]);
+        assert!(product.secrets.fields.has(b"authorization"));
+        let challenge = String::from_utf8(product.challenge.to_vec()).unwrap();
+        assert!(challenge.contains("WWW-Authenticate: Bearer realm="), "{challenge}");
+        let mut directory = directory(&[("k1", application(1, 1), u64::MAX)]);
+        let known = digest(&directory.secret, CredentialKind::Jwt, &[b"other", b"client"]);
+        let credential = Credential {
+            id: 300,
+            application: Arc::new(application(3, 1)),
+            ends_at: u64::MAX,
+            password: None,
+        };
+        directory.change([(known, Some(credential))]);
+        let token = |application: Option<&str>| {
+            Proved::Token(Rc::new(Verified {
+                claims: Json::Null,
+                ends_at: 2000,
+                application: application.map(Box::from),
+                bound: None,
+            }))
+        };
+        let call = Call::with(&[]);
+        let of = |tokens: &[Proved]| {
+            let carrier = Carrier { fields: &call.fields, buf: &call.buf, query: None };
+            let (method, path) = (b"GET".as_slice(), b"/".as_slice());
+            let asked = Asked { method, path, carrier, identity: None, tokens, now_s: 1000 };
+            admit(&directory, SLOT, &product, &asked).map(|a| a.application.map(|one| one.id))
+        };
+        assert_eq!(of(&[Proved::Absent, token(Some("client"))]), Ok(Some(3)));
+        // The same claim of another issuer is another client, and an unknown one is nobody.
+        for bad in [token(Some("client")), token(None), Proved::Refused(jwt::Refusal::Expired)] {
+            assert_eq!(of(&[bad, Proved::Absent]), Err(Refusal::BadCredential));
+        }
+        assert_eq!(of(&[Proved::Absent, token(Some("else"))]), Err(Refusal::BadCredential));
+        assert_eq!(of(&[Proved::Absent, Proved::Absent]), Err(Refusal::NoCredential));
     }
 }

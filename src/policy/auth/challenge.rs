@@ -13,7 +13,7 @@ pub(super) fn challenges(realm: &str, ways: &[Way], places: &Places) -> (Box<[u8
             schemes.push((challenge, bad));
         }
     };
-    for place in [&places.user_key, &places.app_key].into_iter().flatten() {
+    for place in [&places.user_key, &places.app_key, &places.token].into_iter().flatten() {
         let text = |name: &[u8]| String::from_utf8_lossy(name).replace(['"', '\\'], "_");
         match place {
             // RFC 6750 section 3.1: no error for those who did not try.

@@ -10,6 +10,7 @@ mod compile;
 mod digest;
 pub mod directory;
 mod few;
+pub mod jwt;
 pub mod mapping;
 mod pattern;
 pub mod places;
