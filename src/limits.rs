@@ -3,9 +3,11 @@
 //! A bound an operator would want to move is a default here and a key in the configuration.
 
 mod acme;
+mod api;
 mod products;
 
 pub use acme::*;
+pub use api::*;
 pub use products::*;
 
 // upstream: balance, maglev, health, retry
@@ -281,6 +283,17 @@ pub const LEASES_PER_TICK: usize = 256;
 
 /// Rules of one request whose keys are hashed once; any beyond are hashed again where needed.
 pub const RULES_AT_HAND: usize = 16;
+
+// Room policy/quota.
+
+/// Slots of the table that holds the counts of quotas, 16 bytes each (so 64 MiB of address space;
+/// pages that no count has touched cost no memory): three quotas for each of a million applications.
+/// One slot in eight is a set's header. A power of two.
+pub const QUOTA_SLOTS: usize = 1 << 22;
+
+/// How long a count is kept after its period's end, minutes: longer than the cores' clocks may lie
+/// apart, so that none of them still charges it.
+pub const QUOTA_KEPT_MIN: u64 = 5;
 
 // Room policy/client.
 

@@ -57,6 +57,7 @@ pub struct Face {
     log_counts: Box<dyn Fn() -> LogCounts + Send + Sync>,
     resolutions: Box<dyn Fn() -> Vec<Resolution> + Send + Sync>,
     acme: AcmeTold,
+    catalog: Arc<Catalog>,
     reloads: mpsc::Sender<ReloadRequest>,
 }
 
@@ -185,6 +186,7 @@ impl Gateway {
             log_counts: Box::new(log.counter()),
             resolutions: Box::new(resolver.resolutions()),
             acme: acme.told(),
+            catalog: catalog.clone(),
             reloads: start.reloads,
         });
         let kinds = KindNames { failures: Failure::KINDS, bad_requests: Bad::NAMES };
@@ -543,6 +545,10 @@ impl admin::Control for Face {
 
     fn acme(&self) -> Vec<(String, NameTold)> {
         self.acme.all()
+    }
+
+    fn catalog(&self) -> Arc<Catalog> {
+        self.catalog.clone()
     }
 
     fn reload(&self) -> admin::Reloading {

@@ -14,6 +14,7 @@ pub mod compile;
 pub mod demo;
 pub mod explain;
 pub mod gateway;
+pub mod import;
 pub mod log_writer;
 pub mod process;
 mod publisher;

@@ -12,7 +12,7 @@ const SECRET_FIELDS: &[&str] =
 
 const BLOT: &str = "\"***\"";
 
-/// The text with `"***"` for the values of secret fields in `[[routes]]`, and for the key of
+/// The text with `"***"` for the values of secret fields in `[[routes]]` and plans of products, and for the key of
 /// `acme.external_account`. What refers to the environment (`"Bearer ${TOKEN}"`) says nothing and
 /// stays. A text that is not TOML is blotted out whole; the gateway has loaded what it shows, so that
 /// is not expected.
@@ -24,8 +24,8 @@ pub(super) fn redacted(text: &str) -> Cow<'_, str> {
     }
     let Ok(table) = DeTable::parse(text) else { return BLOT.into() };
     let mut spans = Vec::new();
-    if let Some(routes) = table.get_ref().get("routes") {
-        find(routes, false, &mut spans);
+    for part in ["routes", "products"].iter().filter_map(|key| table.get_ref().get(*key)) {
+        find(part, false, &mut spans);
     }
     let acme = table.get_ref().get("acme").and_then(|acme| acme.get_ref().get("external_account"));
     if let Some(key) = acme.and_then(|account| account.get_ref().get("key")) {
@@ -99,6 +99,12 @@ x-api-key = "***"
 targets = ["10.0.0.1:80"]
 "#;
         assert_eq!(redacted(text), wanted);
+    }
+
+    #[test]
+    fn what_a_plan_tells_upstreams_may_be_secret() {
+        let text = "[products.a.plans.gold]\nattributes = { authorization = \"s3cret\", x-tier = \"gold\" }\n";
+        assert_eq!(redacted(text), text.replace("\"s3cret\"", BLOT));
     }
 
     #[test]

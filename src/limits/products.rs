@@ -35,6 +35,17 @@ pub const PRICE_DIGITS: (usize, usize) = (12, 9);
 /// Networks that one route allows, or denies: they are looked through one by one.
 pub const CONFIG_MAX_NETWORKS: usize = 256;
 
+/// Bytes of an OpenAPI file or an export that is imported; the largest public ones have some 10 MB.
+pub const IMPORT_MAX: usize = 16 << 20;
+/// Nesting of such a file, and its values in all: each takes some hundred bytes while it is read.
+pub const IMPORT_MAX_DEPTH: usize = 64;
+/// See [`IMPORT_MAX_DEPTH`].
+pub const IMPORT_MAX_NODES: usize = 1_000_000;
+/// Events that YAML's aliases may repeat: a file of a few lines can ask for billions.
+pub const IMPORT_MAX_ALIASED: usize = 200_000;
+/// Paths of servers: each operation gets a mapping rule for each.
+pub const IMPORT_MAX_SERVERS: usize = 8;
+
 /// Shards of the directory of credentials. With a million of them a change copies some 250 entries,
 /// and a list of so many pointers.
 pub const DIRECTORY_SHARDS: usize = 4096;

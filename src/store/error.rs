@@ -1,6 +1,7 @@
 //! Why the store did not do what it was asked.
 
 use std::fmt;
+use std::io;
 use std::path::Path;
 
 use rusqlite::{ErrorCode, ffi};
@@ -117,6 +118,22 @@ impl From<rusqlite::Error> for StoreError {
             }
             Some(ErrorCode::ConstraintViolation) => constraint(&error),
             _ => Self::new(Other, error.to_string()),
+        }
+    }
+}
+
+impl From<io::Error> for StoreError {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::StorageFull => Self::new(ErrorKind::Full, "the disk is full"),
+            io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {
+                Self::new(ErrorKind::ReadOnly, error.to_string())
+            }
+            io::ErrorKind::NotFound => Self::refused("there is no such file"),
+            io::ErrorKind::AlreadyExists => Self::refused("there is such a file already"),
+            // Words of ours.
+            io::ErrorKind::Other => Self::refused(error.to_string()),
+            _ => Self::new(ErrorKind::Disk, format!("the disk failed: {error}")),
         }
     }
 }

@@ -2,7 +2,8 @@
 //! a disk.
 //!
 //! [`schema`] holds the numbered steps from an empty file to the newest schema, [`acme`] accounts and
-//! certificates, [`catalog`] products, applications and their credentials, [`usage`] what they used.
+//! certificates, [`catalog`] products, applications and their credentials, [`usage`] what they used;
+//! [`backup`] copies it. While a [`Store`] is open, [`lock`] says so to whom would replace it.
 //!
 //! Invariants:
 //! - What was stored is on the disk when the call returns (a write-ahead log, synced at each commit).
@@ -10,10 +11,12 @@
 //! - A file of another program, or of a newer Tollgate, is left as it is.
 
 mod acme;
+mod backup;
 pub mod catalog;
 mod error;
+mod lock;
 mod schema;
-mod usage;
+pub mod usage;
 
 use std::fs::{self, OpenOptions};
 use std::io;
@@ -27,6 +30,7 @@ use crate::limits::STORE_BUSY;
 use crate::policy::auth::Digest;
 
 pub use acme::{Account, Certificate};
+pub use backup::{back_up, check, restore};
 pub use error::{ErrorKind, StoreError};
 
 /// An open store.
@@ -36,6 +40,7 @@ pub struct Store {
     connection: Mutex<Connection>,
     /// Readers wait neither for a commit's disk nor for those who write.
     reader: Mutex<Connection>,
+    _lock: lock::Lock,
 }
 
 impl Store {
@@ -72,8 +77,9 @@ impl Store {
 fn open(path: &Path) -> Result<Store, StoreError> {
     claim(path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => StoreError::refused("there is no such folder"),
-        _ => StoreError::refused(error.to_string()),
+        _ => StoreError::from(error),
     })?;
+    let lock = lock::shared(path)?;
     let mut connection = connect(path)?;
     prepare(&mut connection)?;
     let secret = catalog::secret(&connection)?;
@@ -84,6 +90,7 @@ fn open(path: &Path) -> Result<Store, StoreError> {
         secret,
         connection: Mutex::new(connection),
         reader: Mutex::new(reader),
+        _lock: lock,
     })
 }
 

@@ -108,3 +108,41 @@ fn places_where_no_file_can_be_are_told() {
     symlink("nowhere/store.db", folder.path().join("link")).expect("a link");
     assert!(refused(&folder.path().join("link")).contains("there is no such folder"));
 }
+
+/// What the first version wrote: accounts and certificates of ACME.
+const FIRST: &str = "
+    CREATE TABLE acme_accounts (
+        directory TEXT PRIMARY KEY, contact TEXT NOT NULL, credentials TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE acme_certificates (
+        directory TEXT NOT NULL, name TEXT NOT NULL, chain TEXT NOT NULL,
+        private_key TEXT NOT NULL, PRIMARY KEY (directory, name)
+    ) STRICT;
+    INSERT INTO acme_accounts VALUES ('https://one/', 'mailto:a@x.example', '{}');
+    INSERT INTO acme_certificates VALUES ('https://one/', 'a.example', '1', 'key');
+    PRAGMA application_id = 0x746f6c6c;
+    PRAGMA user_version = 1;
+    PRAGMA journal_mode = wal;";
+
+#[test]
+fn the_first_schema_becomes_the_newest_with_what_is_in_it() {
+    let folder = folder();
+    let path = folder.path().join("store.db");
+    Connection::open(&path).expect("a database").execute_batch(FIRST).expect("written");
+    fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).expect("permissions");
+    let secret = {
+        let store = Store::open(&path).expect("a store");
+        let account = store.acme_account("https://one/").expect("read").expect("an account");
+        assert_eq!(account.contact, "mailto:a@x.example");
+        let found = store.acme_certificate("https://one/", "a.example").expect("read");
+        assert!(found == Some(certificate("1")));
+        let empty: Result<_, StoreError> = store.write(|records| records.counts());
+        assert_eq!(empty.expect("counts"), catalog::Counts::default());
+        *store.secret()
+    };
+    assert_ne!(secret, [0; 32]);
+    assert_eq!(*Store::open(&path).expect("the same store").secret(), secret);
+    check(&path).expect("sound");
+    let other = Store::open(&folder.path().join("other.db")).expect("a store");
+    assert_ne!(*other.secret(), secret);
+}

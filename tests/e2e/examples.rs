@@ -68,9 +68,9 @@ fn localise(config: &mut Table, upstream: &Upstream, http2: &Origin) {
         // Nobody is there: getting certificates is for other tests.
         acme.insert("directory".into(), "https://127.0.0.1:1/directory".into());
         acme.insert("roots".into(), "acme-ca.pem".into());
-        let path = Table::from_iter([("path".to_owned(), "store.db".into())]);
-        config.insert("store".into(), path.into());
     }
+    let path = Table::from_iter([("path".to_owned(), "store.db".into())]);
+    config.insert("store".into(), path.into());
     let upstreams = config.get_mut("upstreams").and_then(Value::as_table_mut);
     for (_, keys) in upstreams.into_iter().flatten() {
         let speaks_http2 = keys.get("protocol").and_then(Value::as_str) == Some("h2");
@@ -227,8 +227,10 @@ fn serves(driver: Driver, file: &Path) {
         let name = text(route, "name").unwrap_or_default();
         let status = response.status;
         let chosen = route.get("respond").and_then(|r| r.get("status")).and_then(Value::as_integer);
+        // A product's routes may want a key, which nobody has yet.
+        let keyless = route.contains_key("product") && status == 401;
         assert!(
-            status < 400 || chosen == Some(i64::from(status)),
+            status < 400 || keyless || chosen == Some(i64::from(status)),
             "{}: route {name}: {status} to\n{request}{}",
             file.display(),
             response.text()

@@ -174,7 +174,8 @@ pub struct MappingRule {
     pub method: String,
     /// Beginning of the path that the client asked for, as 3scale has it: `{name}` stands for one
     /// segment or part of one, a `$` at the end anchors it there, and `?name=value&other={x}` asks
-    /// for query parameters: `"/orders/{id}$"`, `"/search?kind=book"`, `"/search$?kind={any}"`.
+    /// for query parameters, a value or any: `"/orders/{id}$"`, `"/search?kind=book"`,
+    /// `"/search$?kind={any}"`.
     #[schemars(extend("x-required" = true))]
     pub pattern: String,
     /// The metric or method that grows.

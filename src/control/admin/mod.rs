@@ -15,6 +15,7 @@ mod prometheus;
 mod routes;
 mod server;
 mod shown;
+pub mod v1;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -25,6 +26,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::control::acme::NameTold;
+use crate::control::catalog::Catalog;
 use crate::control::log_writer::LogCounts;
 use crate::control::resolve::Resolution;
 use crate::control::tls::ListenerCertificates;
@@ -54,6 +56,8 @@ pub trait Control: Send + Sync + 'static {
     fn certificates(&self) -> Arc<[ListenerCertificates]>;
     /// The names that certificates are asked for, and how things stand with each.
     fn acme(&self) -> Vec<(String, NameTold)>;
+    /// Who may call.
+    fn catalog(&self) -> Arc<Catalog>;
     /// Loads the configuration again.
     fn reload(&self) -> Reloading;
 }

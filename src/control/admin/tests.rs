@@ -86,6 +86,10 @@ impl Control for Fake {
         vec![("a.example".into(), good), ("b.example".into(), NameTold::default())]
     }
 
+    fn catalog(&self) -> Arc<Catalog> {
+        Arc::default()
+    }
+
     fn reload(&self) -> Reloading {
         let mistakes = vec!["tollgate.toml:3: unknown key".to_string()];
         let bad = self.bad_file.load(SeqCst);

@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::config::file::{Lifecycle, Period};
+use crate::config::file::Lifecycle;
 use crate::policy::limit::Rule;
+use crate::policy::quota::Quota;
 
 /// A product.
 pub struct Product {
@@ -61,18 +62,4 @@ pub struct Terms {
     pub limits: Vec<Rule>,
     /// Quotas.
     pub quotas: Vec<Quota>,
-}
-
-/// A quota of a metric.
-pub struct Quota {
-    /// Name in fields and problems: `hits-month`.
-    pub name: Box<str>,
-    /// Its period.
-    pub period: Period,
-    /// In which its periods begin.
-    pub time_zone: jiff::tz::TimeZone,
-    /// How much.
-    pub max: u64,
-    /// Whether requests go on beyond it.
-    pub soft: bool,
 }

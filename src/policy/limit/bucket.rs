@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::config::Limit;
 use crate::limits::CLOCK_SKEW_NS;
 
-use super::table::Kind;
+use crate::policy::table::Kind;
 
 /// Time steps per nanosecond: 16, so that 10 million tokens a second are paced to 0.06 %, and 64
 /// bits last 36 years.

@@ -6,7 +6,7 @@ use crate::limits::TABLE_TRIES;
 
 use super::Shared;
 use super::counter::{count, with_count};
-use super::table::{Position, Slot};
+use crate::policy::table::{Position, Slot};
 
 /// Why something was not let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! What a counter looks like in the table.
 
-use super::table::Kind;
+use crate::policy::table::Kind;
 
 /// Counters in the table: the word's high half is the count; the low half changes with every
 /// entry, so that no value comes twice.

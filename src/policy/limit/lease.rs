@@ -5,8 +5,8 @@ use crate::limits::{
 };
 
 use super::bucket::{Bucket, Lease, Terms, nanoseconds, steps};
-use super::table::Position;
 use super::{KeySource, Rule, Shared};
+use crate::policy::table::Position;
 
 /// How a client stands with the limit that leaves it least.
 #[derive(Debug, Clone, Copy)]
@@ -309,7 +309,7 @@ impl Entry {
     }
 
     /// The key's slot: where it was last time, most often.
-    fn locate(&self, shared: &Shared, now: u64) -> Option<(Position, super::table::Slot)> {
+    fn locate(&self, shared: &Shared, now: u64) -> Option<(Position, crate::policy::table::Slot)> {
         if self.position != 0 {
             let slot = shared.buckets.load(self.position);
             if slot.is(self.hash) {

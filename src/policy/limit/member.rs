@@ -62,7 +62,7 @@ pub(super) fn policy_item(limit_name: &str, quota: u64, window: u64) -> Box<[u8]
 }
 
 /// A String of structured fields (RFC 9651 section 3.3.3); what it cannot hold becomes `_`.
-pub(super) fn quoted(text: &str) -> Box<[u8]> {
+pub(in crate::policy) fn quoted(text: &str) -> Box<[u8]> {
     let mut out = vec![b'"'];
     for letter in text.chars() {
         match letter {
@@ -75,14 +75,14 @@ pub(super) fn quoted(text: &str) -> Box<[u8]> {
     out.into_boxed_slice()
 }
 
-pub(super) fn parameter(out: &mut Vec<u8>, name: &str, value: u64) {
+pub(in crate::policy) fn parameter(out: &mut Vec<u8>, name: &str, value: u64) {
     out.push(b';');
     out.extend_from_slice(name.as_bytes());
     out.push(b'=');
     number(out, value);
 }
 
-pub(super) fn number(out: &mut Vec<u8>, value: u64) {
+pub(in crate::policy) fn number(out: &mut Vec<u8>, value: u64) {
     out.extend_from_slice(itoa::Buffer::new().format(value.min(INTEGER_MAX)).as_bytes());
 }
 

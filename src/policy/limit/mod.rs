@@ -55,11 +55,9 @@ mod bucket;
 mod counter;
 mod key;
 mod lease;
-mod member;
-mod pages;
+pub(super) mod member;
 mod rule;
 mod shared;
-mod table;
 
 pub use key::KeySource;
 pub use lease::{Judgement, Local, Standing};

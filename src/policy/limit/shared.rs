@@ -5,8 +5,8 @@ use std::net::IpAddr;
 
 use super::bucket::Buckets;
 use super::counter::Counters;
-use super::table::Table;
 use crate::limits::{BUCKET_SLOTS, COUNTER_SLOTS};
+use crate::policy::table::Table;
 
 /// What all workers share: the authority over every bucket and counter. Lock-free; fixed size.
 pub struct Shared {

@@ -69,21 +69,7 @@ pub trait Live {
 
 impl Live for Sqlite<'_> {
     fn live(&self, whose: Whose, now: i64, each: &mut Each<'_>) -> Result<(), StoreError> {
-        let (condition, id) = match whose {
-            Whose::All => ("?2 = 0", 0),
-            Whose::Product(id) => ("a.product = ?2", id),
-            Whose::Account(id) => ("a.account = ?2", id),
-            Whose::Application(id) => ("a.id = ?2", id),
-        };
-        // CROSS JOIN: in this order, each table by its key or index, so that nothing is sorted.
-        let query = format!(
-            "SELECT a.id, a.account, a.product, a.plan, a.app_id, a.state, o.state, a.ends_at,
-                 a.attributes, c.id, c.digest, c.ends_at, c.password
-             FROM applications AS a CROSS JOIN accounts AS o ON o.id = a.account
-                 CROSS JOIN credentials AS c ON c.application = a.id
-             WHERE c.revoked_at IS NULL AND coalesce(c.ends_at > ?1, true) AND {condition}
-             ORDER BY a.id"
-        );
+        let (query, id) = query(whose);
         let mut statement = self.connection.prepare(&query)?;
         let mut rows = statement.query(params![now, key(id)])?;
         let mut open: Option<(LiveApplication, Vec<LiveCredential>)> = None;
@@ -103,6 +89,26 @@ impl Live for Sqlite<'_> {
         }
         open.map_or(Ok(()), |(application, credentials)| each(application, credentials))
     }
+}
+
+/// The query, and the id that it asks for.
+pub(super) fn query(whose: Whose) -> (String, u64) {
+    let (condition, id) = match whose {
+        Whose::All => ("?2 = 0", 0),
+        Whose::Product(id) => ("a.product = ?2", id),
+        Whose::Account(id) => ("a.account = ?2", id),
+        Whose::Application(id) => ("a.id = ?2", id),
+    };
+    // CROSS JOIN: in this order, so that all applications come by their ids and nothing is sorted.
+    let query = format!(
+        "SELECT a.id, a.account, a.product, a.plan, a.app_id, a.state, o.state, a.ends_at,
+             a.attributes, c.id, c.digest, c.ends_at, c.password
+         FROM applications AS a CROSS JOIN accounts AS o ON o.id = a.account
+             CROSS JOIN credentials AS c ON c.application = a.id
+         WHERE c.revoked_at IS NULL AND coalesce(c.ends_at > ?1, true) AND {condition}
+         ORDER BY a.id"
+    );
+    (query, id)
 }
 
 fn application(row: &Row<'_>) -> rusqlite::Result<LiveApplication> {

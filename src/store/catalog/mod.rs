@@ -38,3 +38,6 @@ pub(super) use schema::SCHEMA;
 pub use secrets::random_text;
 pub(super) use secrets::secret;
 pub use tokens::Tokens;
+
+#[cfg(test)]
+mod tests;

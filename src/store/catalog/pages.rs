@@ -30,6 +30,11 @@ pub struct Paged<T> {
     pub more: bool,
 }
 
+/// One beyond SQLite's numbers is behind every row.
+fn position(after: u64) -> i64 {
+    i64::try_from(after).unwrap_or(i64::MAX)
+}
+
 /// A query of a list: what must hold is said only where it is asked for, so that an index is used.
 pub(super) struct List {
     query: String,
@@ -67,7 +72,7 @@ impl List {
         let limit = page.limit.min(STORE_PAGE_MAX);
         let (behind, order) =
             if self.newest_first { ("id < ?", "DESC") } else { ("id > ?", "ASC") };
-        let list = self.only(behind, page.after.map(super::sqlite::key));
+        let list = self.only(behind, page.after.map(position));
         let query = format!("{} ORDER BY id {order} LIMIT {}", list.query, limit + 1);
         let values: Vec<&dyn ToSql> = list.values.iter().map(|value| value as _).collect();
         let mut statement = from.connection.prepare(&query)?;

@@ -3,7 +3,7 @@
 use crate::config::check::words::{self, Refusal};
 
 /// Fields of one connection, or that frame a message or say where it goes.
-const OF_MESSAGE: [&str; 16] = [
+const OF_MESSAGE: [&str; 17] = [
     "connection",
     "content-encoding",
     "content-length",
@@ -13,6 +13,7 @@ const OF_MESSAGE: [&str; 16] = [
     "expect",
     "host",
     "keep-alive",
+    "proxy-authorization",
     "proxy-connection",
     "te",
     "trailer",
@@ -39,16 +40,6 @@ const OWN: [&str; 11] = [
 
 /// Names that begin so are the gateway's own.
 const OWN_PREFIX: &str = "x-tollgate-";
-
-/// What is wrong with the name of a field that upstreams get.
-pub(super) fn attribute_refusal(name: &str) -> Option<Refusal> {
-    free_refusal(name).or_else(|| {
-        let message = "credentials of clients are looked for in Authorization";
-        let lower = name.to_ascii_lowercase();
-        (lower == "proxy-authorization")
-            .then(|| (message.to_owned(), "write another field".to_owned()))
-    })
-}
 
 /// What is wrong with the name of a field in which credentials are looked for.
 pub(super) fn credential_refusal(name: &str) -> Option<Refusal> {
@@ -78,7 +69,8 @@ pub(super) fn response_refusal(name: &str) -> Option<Refusal> {
     })
 }
 
-fn free_refusal(name: &str) -> Option<Refusal> {
+/// What is wrong with the name of a field that upstreams get, or anybody.
+pub(super) fn free_refusal(name: &str) -> Option<Refusal> {
     if let Some(refusal) = words::field_name_refusal(name) {
         return Some(refusal);
     }

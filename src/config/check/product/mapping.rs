@@ -8,7 +8,8 @@ use crate::config::check::matcher;
 use crate::config::check::words::Refusal;
 use crate::config::file::MappingRule;
 use crate::limits::{
-    PRODUCT_INCREMENT_MAX, PRODUCT_PATTERN_MAX, PRODUCT_RULES_MAX, PRODUCT_VARIABLES_MAX,
+    MAX_PATTERN_SEGMENTS, PRODUCT_INCREMENT_MAX, PRODUCT_PATTERN_MAX, PRODUCT_RULES_MAX,
+    PRODUCT_VARIABLES_MAX,
 };
 
 pub(super) fn check(rules: &[MappingRule], names: &Names<'_>, notes: &mut Notes) {
@@ -68,53 +69,49 @@ fn pattern_refusal(pattern: &str) -> Option<Refusal> {
         let help = format!("write at most {PRODUCT_VARIABLES_MAX}");
         return Some((format!("{variables} variables are too many"), help));
     }
-    let anchored = rest.strip_suffix('$');
-    let mut segments = anchored.unwrap_or(rest).split('/').peekable();
-    while let Some(segment) = segments.next() {
-        // The last one may be the beginning of a longer one: `/.` of `/.well-known`.
-        let whole = segments.peek().is_some() || anchored.is_some();
-        if whole && matcher::is_dots(segment) {
-            let message = "dot segments never reach a mapping rule".to_owned();
-            return Some((message, "write the path without them".to_owned()));
-        }
-        let refusal = text_refusal(segment, "?#\\");
-        if refusal.is_some() {
-            return refusal;
-        }
+    let segments: Vec<&str> = rest.strip_suffix('$').unwrap_or(rest).split('/').collect();
+    if segments.len() > MAX_PATTERN_SEGMENTS {
+        let help = format!("write at most {MAX_PATTERN_SEGMENTS}");
+        return Some((format!("{} segments are too many for a pattern", segments.len()), help));
+    }
+    if segments.iter().any(|segment| matcher::is_dots(segment)) {
+        let message = "dot segments never reach a mapping rule".to_owned();
+        return Some((message, "write the path without them".to_owned()));
+    }
+    let refusal = segments.into_iter().find_map(text_refusal);
+    if refusal.is_some() {
+        return refusal;
     }
     query.and_then(query_refusal)
 }
 
-/// What is wrong with text with variables in it.
-fn text_refusal(text: &str, never: &str) -> Option<Refusal> {
-    let mut rest = text;
+/// What is wrong with a segment.
+fn text_refusal(segment: &str) -> Option<Refusal> {
+    let mut rest = segment;
     while let Some(at) = rest.find(['{', '}']) {
         let (before, brace) = rest.split_at(at);
-        let variable = brace.strip_prefix('{').and_then(|inside| inside.split_once('}'));
-        let part = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
-        match variable {
-            Some((name, after)) if !name.is_empty() && name.chars().all(part) => {
-                let refusal = literal_refusal(before, never);
-                if refusal.is_some() {
-                    return refusal;
-                }
-                rest = after;
-            }
-            _ => {
-                let message = "a variable is a name in braces".to_owned();
-                return Some((message, "write `{name}` (letters, digits, `_`, `-`)".to_owned()));
-            }
+        let inside = brace.strip_prefix('{').and_then(|inside| inside.split_once('}'));
+        let Some((_, after)) = inside.filter(|(name, _)| is_variable(name)) else {
+            let message = "a variable is a name in braces".to_owned();
+            return Some((message, "write `{name}` (letters, digits, `_`, `-`)".to_owned()));
+        };
+        let refusal = character_refusal(before).or_else(|| matcher::encoding_refusal(before));
+        if refusal.is_some() {
+            return refusal;
         }
+        rest = after;
     }
-    literal_refusal(rest, never)
+    character_refusal(rest).or_else(|| matcher::encoding_refusal(rest))
 }
 
-fn literal_refusal(text: &str, never: &str) -> Option<Refusal> {
-    if let Some(c) = text.chars().find(|c| !c.is_ascii_graphic() || never.contains(*c)) {
-        let message = format!("no request holds {c:?} there as it is");
-        return Some((message, format!("write {:?}", matcher::encoded(c))));
-    }
-    matcher::encoding_refusal(text)
+fn is_variable(name: &str) -> bool {
+    !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c))
+}
+
+fn character_refusal(text: &str) -> Option<Refusal> {
+    let c = text.chars().find(|c| !c.is_ascii_graphic() || "?#\\".contains(*c))?;
+    let message = format!("no request holds {c:?} there as it is");
+    Some((message, format!("write {:?}", matcher::encoded(c))))
 }
 
 fn query_refusal(query: &str) -> Option<Refusal> {
@@ -132,6 +129,11 @@ fn query_refusal(query: &str) -> Option<Refusal> {
             let message = "a query parameter's name has no variables".to_owned();
             return Some((message, "write its name".to_owned()));
         }
+        let any = value.strip_prefix('{').and_then(|inside| inside.strip_suffix('}'));
+        if value.contains(['{', '}']) && !any.is_some_and(is_variable) {
+            let message = format!("{value:?} is neither a value nor a variable");
+            return Some((message, "write the whole value, or `{name}` for any".to_owned()));
+        }
         if !names.insert(name) {
             let message = format!("the query parameter {name:?} is asked for twice");
             return Some((message, "ask for it once".to_owned()));
@@ -140,7 +142,7 @@ fn query_refusal(query: &str) -> Option<Refusal> {
             let message = "a `$` anchors the path, and stands before the `?`".to_owned();
             return Some((message, "write it there, or `%24` for the sign".to_owned()));
         }
-        let refusal = text_refusal(name, "#\\").or_else(|| text_refusal(value, "#\\?"));
+        let refusal = character_refusal(name).or_else(|| character_refusal(value));
         if refusal.is_some() {
             return refusal;
         }
@@ -198,6 +200,7 @@ mod tests {
             ("https://api.example.com/v1", "does not begin"),
             ("/a/../b", "dot segments"),
             ("/a/..$", "dot segments"),
+            ("/a/.", "dot segments"),
             ("/a b", "' '"),
             ("/ä", "'ä'"),
             ("/a#b", "'#'"),
@@ -205,6 +208,9 @@ mod tests {
             ("/{id", "name in braces"),
             ("/id}", "name in braces"),
             ("/{a b}", "name in braces"),
+            ("/{a.b}", "name in braces"),
+            ("/a?b=x{c}", "neither a value nor a variable"),
+            ("/a?b={}", "neither a value nor a variable"),
             ("/%7Ea", "decoded before"),
             ("/%2f", "upper-case"),
             ("/%2", "two hex digits"),
@@ -222,6 +228,8 @@ mod tests {
         }
         let most = "/{a}".repeat(PRODUCT_VARIABLES_MAX);
         assert_eq!(pattern_refusal(&most), None);
+        assert!(pattern_refusal(&"/a".repeat(MAX_PATTERN_SEGMENTS)).is_none());
+        assert!(pattern_refusal(&"/a".repeat(MAX_PATTERN_SEGMENTS + 1)).is_some());
         assert!(pattern_refusal(&format!("{most}/{{b}}")).is_some());
         assert!(pattern_refusal(&format!("/{}", "a".repeat(PRODUCT_PATTERN_MAX))).is_some());
     }

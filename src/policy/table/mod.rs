@@ -31,13 +31,15 @@
 //! A slot that was used never becomes all zero again, and claims take the first free place, so a
 //! search may stop at the first all-zero slot.
 
+mod pages;
+
 use std::marker::PhantomData;
 
 use portable_atomic::Ordering;
 
 use crate::limits::{TABLE_PROBE_SETS, TABLE_TRIES};
 
-use super::pages::Pages;
+use pages::Pages;
 
 const SET: usize = 8;
 const PLACES: usize = TABLE_PROBE_SETS * (SET - 1);

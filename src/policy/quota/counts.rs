@@ -1,0 +1,435 @@
+//! The counts of all quotas, and charging them.
+
+use std::hash::{BuildHasher, RandomState};
+
+use super::tally::{Tallies, Tally, minutes};
+use super::{Key, Quota};
+use crate::limits::{QUOTA_SLOTS, TABLE_TRIES};
+use crate::policy::table::{Position, Slot, Table};
+
+/// The counts of all quotas of the node. Lock-free; fixed size; one a process.
+pub struct Counts {
+    /// Keyed by random numbers of this process: nobody outside can aim at a slot.
+    hasher: RandomState,
+    table: Table<Tallies>,
+}
+
+/// What is charged to a quota.
+#[derive(Clone, Copy)]
+pub struct Charge<'q> {
+    /// The quota.
+    pub quota: &'q Quota,
+    /// How much.
+    pub amount: u64,
+}
+
+/// How a holder stands with a quota.
+#[derive(Debug, Clone, Copy)]
+pub struct Standing<'q> {
+    /// The quota.
+    pub quota: &'q Quota,
+    /// What is left of it; 0 also beyond a soft one.
+    pub remaining: u64,
+    /// When its period began, seconds since 1970.
+    pub began_at: u64,
+    /// When it ends.
+    pub ends_at: u64,
+    /// Seconds until then, at least 1.
+    pub reset: u64,
+}
+
+/// What the quotas say to a request.
+#[derive(Debug, Clone, Copy)]
+pub enum Charged<'q> {
+    /// All were charged; how it stands with the one of which the smallest part is left.
+    Taken(Option<Standing<'q>>),
+    /// This one has not so much left, and none was charged: 429.
+    Exceeded(Standing<'q>),
+    /// There is no place to count this one in. Admitting would be uncounted, so it is refused: 503.
+    TableFull(&'q Quota),
+}
+
+/// Why a quota was not charged.
+enum Refusal<'q> {
+    Exceeded(Standing<'q>),
+    Full(&'q Quota),
+}
+
+/// What was charged, to be undone.
+struct Taken {
+    hash: u64,
+    end: u64,
+    amount: u64,
+}
+
+impl Counts {
+    /// A table of the default size (`limits.rs`).
+    pub fn new() -> Self {
+        Self::with_slots(QUOTA_SLOTS)
+    }
+
+    /// A table of about that many slots.
+    pub fn with_slots(slots: usize) -> Self {
+        Self { hasher: RandomState::new(), table: Table::new(slots) }
+    }
+
+    /// Address space that the table takes, bytes; memory is used as keys arrive.
+    pub fn size(&self) -> usize {
+        self.table.size()
+    }
+
+    /// The share of the table that holds counts of periods that are not over, 0 to 1, estimated.
+    pub fn used(&self, now_s: u64) -> f64 {
+        self.table.used(minutes(now_s))
+    }
+
+    /// Charges all quotas or none. One exchange on a shared cache line each; exact on any number of
+    /// cores. A refusal changes nothing, unless another core takes what was there in between: while
+    /// the rest is being given back, others may find it fuller than it is.
+    pub fn charge<'q>(
+        &self,
+        holder: u64,
+        charges: impl Iterator<Item = Charge<'q>> + Clone,
+        now_s: u64,
+    ) -> Charged<'q> {
+        let full = charges.clone().find_map(|charge| self.lacks(holder, charge, now_s));
+        if let Some(standing) = full {
+            return Charged::Exceeded(standing);
+        }
+        match self.take_all(holder, charges, now_s, None) {
+            Ok(tightest) => Charged::Taken(tightest),
+            Err(Refusal::Exceeded(standing)) => Charged::Exceeded(standing),
+            Err(Refusal::Full(quota)) => Charged::TableFull(quota),
+        }
+    }
+
+    /// Charges what an answer said that it cost: too late to refuse. `false`: it could not be
+    /// counted, since the table is full.
+    pub fn add(&self, holder: u64, charge: Charge<'_>, now_s: u64) -> bool {
+        let (_, ends_at) = charge.quota.calendar.at(now_s);
+        let hash = self.hash(charge.quota.key(holder));
+        let change = |tally: Tally| Some(added(tally.in_period(minutes(ends_at)), charge.amount));
+        matches!(self.change(hash, minutes(now_s), change), Change::Made(..))
+    }
+
+    /// The end of the period and the count that stand under a key: what the ledger writes.
+    pub fn count(&self, key: Key) -> Option<(u64, u64)> {
+        let (_, slot) = self.table.find(self.hash(key))?;
+        let tally = Tally::unpack(slot.word);
+        Some((tally.ends_at(), tally.count))
+    }
+
+    /// Sets what the ledger had, unless there is more already. `false`: the table is full.
+    pub fn restore(&self, key: Key, ends_at: u64, count: u64, now_s: u64) -> bool {
+        let change = |tally: Tally| {
+            let held = tally.in_period(minutes(ends_at));
+            let is_its = held.end == minutes(ends_at);
+            Some(if is_its { Tally { count: held.count.max(count), ..held } } else { held })
+        };
+        matches!(self.change(self.hash(key), minutes(now_s), change), Change::Made(..))
+    }
+
+    /// How it stands with a quota that has not so much left.
+    fn lacks<'q>(&self, holder: u64, charge: Charge<'q>, now_s: u64) -> Option<Standing<'q>> {
+        let (_, slot) = self.table.find(self.hash(charge.quota.key(holder)))?;
+        let (_, ends_at) = charge.quota.calendar.at(now_s);
+        let tally = Tally::unpack(slot.word).in_period(minutes(ends_at));
+        (!fits(charge, tally)).then(|| standing(charge.quota, tally, now_s))
+    }
+
+    /// One after the other; what was taken is given back when a later one refuses.
+    fn take_all<'q>(
+        &self,
+        holder: u64,
+        mut charges: impl Iterator<Item = Charge<'q>>,
+        now_s: u64,
+        tightest: Option<Standing<'q>>,
+    ) -> Result<Option<Standing<'q>>, Refusal<'q>> {
+        let Some(charge) = charges.next() else { return Ok(tightest) };
+        let (standing, taken) = self.take(holder, charge, now_s)?;
+        let tightest = match tightest {
+            Some(held) if !is_tighter(&standing, &held) => held,
+            _ => standing,
+        };
+        // As a trait object, since the type of an iterator that is handed on must not grow.
+        let rest: &mut dyn Iterator<Item = Charge<'q>> = &mut charges;
+        let result = self.take_all(holder, rest, now_s, Some(tightest));
+        if result.is_err() {
+            self.give_back(taken, now_s);
+        }
+        result
+    }
+
+    fn take<'q>(
+        &self,
+        holder: u64,
+        charge: Charge<'q>,
+        now_s: u64,
+    ) -> Result<(Standing<'q>, Taken), Refusal<'q>> {
+        let Charge { quota, amount } = charge;
+        let end = minutes(quota.calendar.at(now_s).1);
+        let hash = self.hash(quota.key(holder));
+        let change = |tally: Tally| {
+            let tally = tally.in_period(end);
+            fits(charge, tally).then(|| added(tally, amount))
+        };
+        let (tally, amount) = match self.change(hash, minutes(now_s), change) {
+            Change::Made(tally) => (tally, amount),
+            Change::Refused(tally) => {
+                return Err(Refusal::Exceeded(standing(quota, tally.in_period(end), now_s)));
+            }
+            // It refuses nothing; what it missed is in the usage.
+            Change::Full if quota.soft => (Tally { end, count: 0 }, 0),
+            Change::Full => return Err(Refusal::Full(quota)),
+        };
+        Ok((standing(quota, tally, now_s), Taken { hash, end: tally.end, amount }))
+    }
+
+    /// Undoes a [`Counts::take`]; where its period has ended since, there is nothing to undo.
+    fn give_back(&self, Taken { hash, end, amount }: Taken, now_s: u64) {
+        if amount > 0 {
+            self.change(hash, minutes(now_s), |tally| {
+                let count = tally.count.saturating_sub(amount);
+                (tally.end == end).then_some(Tally { end, count })
+            });
+        }
+    }
+
+    /// Exchanges a key's tally for what `to` makes of it; `to` may refuse.
+    fn change(&self, hash: u64, now_min: u64, to: impl Fn(Tally) -> Option<Tally>) -> Change {
+        for _ in 0..TABLE_TRIES {
+            let Some((position, slot)) = self.table.find_or_claim(hash, now_min) else { break };
+            let tally = Tally::unpack(slot.word);
+            let Some(changed) = to(tally) else { return Change::Refused(tally) };
+            if changed == tally || self.exchange(position, slot, changed) {
+                return Change::Made(changed);
+            }
+        }
+        Change::Full
+    }
+
+    fn exchange(&self, position: Position, slot: Slot, tally: Tally) -> bool {
+        self.table.exchange(position, slot, slot.with(0, tally.pack()))
+    }
+
+    fn hash(&self, key: Key) -> u64 {
+        self.hasher.hash_one((key.holder, key.metric, key.period as u8))
+    }
+}
+
+impl Default for Counts {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// What became of a change.
+enum Change {
+    Made(Tally),
+    Refused(Tally),
+    Full,
+}
+
+fn fits(Charge { quota, amount }: Charge<'_>, tally: Tally) -> bool {
+    quota.soft || tally.count.saturating_add(amount) <= quota.max
+}
+
+fn standing(quota: &Quota, tally: Tally, now_s: u64) -> Standing<'_> {
+    let (began_at, ends_at) = quota.calendar.at(now_s);
+    // Of a later period, where the clock went back.
+    let ends_at = tally.ends_at().max(ends_at);
+    Standing {
+        quota,
+        remaining: quota.max.saturating_sub(tally.count),
+        began_at,
+        ends_at,
+        reset: ends_at.saturating_sub(now_s).max(1),
+    }
+}
+
+fn added(tally: Tally, amount: u64) -> Tally {
+    Tally { count: tally.count.saturating_add(amount), ..tally }
+}
+
+/// Whether `a` leaves a smaller part of its quota than `b`.
+fn is_tighter(a: &Standing<'_>, b: &Standing<'_>) -> bool {
+    let part = |of: &Standing<'_>, max: u64| u128::from(of.remaining) * u128::from(max);
+    part(a, b.quota.max) < part(b, a.quota.max)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use jiff::tz::TimeZone;
+
+    use super::*;
+    use crate::config::file::Period;
+
+    const NOON: u64 = 1_800_000_000;
+
+    fn quota(metric: u32, period: Period, max: u64) -> Quota {
+        Quota::new("hits", metric, period, TimeZone::UTC, max, false)
+    }
+
+    fn counts() -> Counts {
+        Counts::with_slots(1 << 10)
+    }
+
+    fn charge<'q>(counts: &Counts, quotas: &'q [Quota], amount: u64, now_s: u64) -> Charged<'q> {
+        counts.charge(7, quotas.iter().map(|quota| Charge { quota, amount }), now_s)
+    }
+
+    fn admits(counts: &Counts, quotas: &[Quota], amount: u64, now_s: u64) -> bool {
+        matches!(charge(counts, quotas, amount, now_s), Charged::Taken(_))
+    }
+
+    #[test]
+    fn admits_up_to_the_quota_and_anew_in_the_next_period() {
+        let (counts, quotas) = (counts(), [quota(1, Period::Hour, 3)]);
+        for left in [2, 1, 0] {
+            let Charged::Taken(Some(standing)) = charge(&counts, &quotas, 1, NOON) else {
+                panic!()
+            };
+            assert_eq!(standing.remaining, left);
+        }
+        let Charged::Exceeded(standing) = charge(&counts, &quotas, 1, NOON) else { panic!() };
+        let (_, ends_at) = quotas[0].calendar.at(NOON);
+        assert_eq!((standing.remaining, standing.ends_at), (0, ends_at));
+        assert_eq!(standing.reset, ends_at - NOON);
+        assert!(!admits(&counts, &quotas, 1, ends_at - 1));
+        assert!(admits(&counts, &quotas, 1, ends_at));
+    }
+
+    #[test]
+    fn takes_nothing_where_a_later_one_refuses() {
+        let counts = counts();
+        let quotas =
+            [quota(1, Period::Month, 100), quota(1, Period::Day, 50), quota(2, Period::Hour, 10)];
+        assert!(admits(&counts, &quotas, 8, NOON));
+        let Charged::Exceeded(standing) = charge(&counts, &quotas, 3, NOON) else { panic!() };
+        assert_eq!((standing.quota.metric, standing.remaining), (2, 2));
+        let count = |at: usize| counts.count(quotas[at].key(7)).unwrap().1;
+        assert_eq!((count(0), count(1), count(2)), (8, 8, 8));
+    }
+
+    #[test]
+    fn a_soft_one_counts_and_never_refuses() {
+        let counts = counts();
+        let soft = [Quota::new("hits", 1, Period::Day, TimeZone::UTC, 1, true)];
+        for _ in 0..5 {
+            assert!(admits(&counts, &soft, 1, NOON));
+        }
+        assert_eq!(counts.count(soft[0].key(7)).unwrap().1, 5);
+        // Its successor in the plan, which is hard, counts on.
+        assert!(!admits(&counts, &[quota(1, Period::Day, 5)], 1, NOON));
+    }
+
+    #[test]
+    fn a_quota_of_nothing_refuses_everything_but_nothing() {
+        let (counts, none) = (counts(), [quota(1, Period::Day, 0)]);
+        assert!(!admits(&counts, &none, 1, NOON));
+        assert!(admits(&counts, &none, 0, NOON));
+    }
+
+    #[test]
+    fn holders_metrics_and_periods_are_counted_apart() {
+        let counts = counts();
+        let quotas =
+            [quota(1, Period::Hour, 1), quota(2, Period::Hour, 1), quota(1, Period::Day, 1)];
+        for one in quotas.chunks(1) {
+            assert!(admits(&counts, one, 1, NOON));
+            assert!(!admits(&counts, one, 1, NOON));
+        }
+        let other = Charge { quota: &quotas[0], amount: 1 };
+        assert!(matches!(counts.charge(8, std::iter::once(other), NOON), Charged::Taken(_)));
+    }
+
+    #[test]
+    fn a_clock_that_goes_back_keeps_the_later_period_and_its_counts() {
+        let (counts, quotas) = (counts(), [quota(1, Period::Hour, 3)]);
+        let (_, ends_at) = quotas[0].calendar.at(NOON);
+        assert!(admits(&counts, &quotas, 3, NOON));
+        assert!(admits(&counts, &quotas, 2, ends_at));
+        // Back in the hour before: its quota does not begin again, and the later one is charged.
+        assert!(admits(&counts, &quotas, 1, ends_at - 10));
+        let Charged::Exceeded(standing) = charge(&counts, &quotas, 1, ends_at - 10) else {
+            panic!()
+        };
+        assert_eq!(standing.reset, 3610);
+        assert!(!admits(&counts, &quotas, 1, ends_at + 3599));
+        assert!(admits(&counts, &quotas, 1, ends_at + 3600));
+    }
+
+    #[test]
+    fn a_full_table_refuses_until_periods_are_over() {
+        let (counts, quotas) = (Counts::with_slots(8), [quota(1, Period::Hour, 3)]);
+        let one = || [Charge { quota: &quotas[0], amount: 1 }].into_iter();
+        let mut holder = 0;
+        while let Charged::Taken(_) = counts.charge(holder, one(), NOON) {
+            holder += 1;
+        }
+        assert!(matches!(counts.charge(holder, one(), NOON), Charged::TableFull(_)));
+        assert!(!counts.add(holder, one().next().unwrap(), NOON));
+        let (_, ends_at) = quotas[0].calendar.at(NOON);
+        assert!(matches!(counts.charge(holder, one(), ends_at), Charged::TableFull(_)));
+        assert!(matches!(counts.charge(holder, one(), ends_at + 600), Charged::Taken(_)));
+        // One that refuses nothing need not be counted.
+        let full = Counts::with_slots(8);
+        for holder in 0..1000 {
+            _ = full.charge(holder, one(), NOON);
+        }
+        let soft = Quota { soft: true, ..quota(9, Period::Hour, 1) };
+        let charge = Charge { quota: &soft, amount: 1 };
+        assert!(matches!(full.charge(5000, [charge].into_iter(), NOON), Charged::Taken(_)));
+    }
+
+    #[test]
+    fn what_was_restored_counts_unless_there_is_more() {
+        let (counts, quotas) = (counts(), [quota(1, Period::Day, 10)]);
+        let key = quotas[0].key(7);
+        let (_, ends_at) = quotas[0].calendar.at(NOON);
+        assert!(counts.restore(key, ends_at, 4, NOON));
+        assert!(admits(&counts, &quotas, 5, NOON));
+        assert!(counts.restore(key, ends_at, 4, NOON));
+        assert_eq!(counts.count(key), Some((ends_at, 9)));
+        assert!(counts.restore(key, ends_at - 86_400, 500, NOON));
+        assert_eq!(counts.count(key), Some((ends_at, 9)));
+        assert!(!admits(&counts, &quotas, 2, NOON));
+    }
+
+    #[test]
+    fn what_an_answer_cost_is_counted_beyond_the_quota() {
+        let (counts, quotas) = (counts(), [quota(1, Period::Day, 10)]);
+        assert!(counts.add(7, Charge { quota: &quotas[0], amount: 25 }, NOON));
+        assert_eq!(counts.count(quotas[0].key(7)).unwrap().1, 25);
+        assert!(!admits(&counts, &quotas, 1, NOON));
+    }
+
+    /// Threads with clocks on both sides of a period's end, and a second quota that often refuses.
+    #[test]
+    fn never_more_than_the_quota_on_any_number_of_threads() {
+        let counts = Counts::with_slots(1 << 8);
+        let quotas = [quota(1, Period::Hour, 5_000), quota(2, Period::Day, 7_001)];
+        let (_, boundary) = quotas[0].calendar.at(NOON);
+        let taken = AtomicU64::new(0);
+        std::thread::scope(|scope| {
+            for thread in 0..4u64 {
+                let (counts, quotas, taken) = (&counts, &quotas, &taken);
+                scope.spawn(move || {
+                    for n in 0..4_000u64 {
+                        let now = boundary - 2 + (n / 1000) + thread % 2;
+                        let amount = 1 + n % 3;
+                        if admits(counts, quotas, amount, now) {
+                            taken.fetch_add(amount, Ordering::Relaxed);
+                        }
+                    }
+                });
+            }
+        });
+        let count = |at: usize| counts.count(quotas[at].key(7)).unwrap().1;
+        assert!(count(0) <= 5_000);
+        assert_eq!(count(1), taken.load(Ordering::Relaxed));
+        assert!((6_999..=7_001).contains(&count(1)), "{}", count(1));
+    }
+}

@@ -1,0 +1,200 @@
+//! What workers counted, on its way to the disk; and what a gateway that starts takes up.
+
+use rusqlite::{Connection, TransactionBehavior, params};
+
+use crate::config::file::Period;
+use crate::policy::quota::{self, Key};
+use crate::store::{Store, StoreError};
+
+/// What was used in an hour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Used {
+    /// Id of the application; 0: requests without credentials.
+    pub application: u64,
+    /// Id of the metric.
+    pub metric: u32,
+    /// First digit of the status; 0: none was sent.
+    pub class: u8,
+    /// When the hour began, seconds since 1970.
+    pub hour: u64,
+    /// How much, beyond what was committed before.
+    pub count: u64,
+}
+
+/// What counts against a quota.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counted {
+    /// Whose, of what.
+    pub key: Key,
+    /// End of its period, seconds since 1970.
+    pub ends_at: u64,
+    /// How much in all.
+    pub count: u64,
+}
+
+/// When a credential was used last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seen {
+    /// Its id.
+    pub credential: u64,
+    /// Seconds since 1970.
+    pub at: u64,
+}
+
+/// What is committed together.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Batch {
+    /// Usage.
+    pub used: Vec<Used>,
+    /// Counts of quotas.
+    pub counted: Vec<Counted>,
+    /// Credentials.
+    pub seen: Vec<Seen>,
+}
+
+impl Batch {
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.used.is_empty() && self.counted.is_empty() && self.seen.is_empty()
+    }
+}
+
+impl Store {
+    /// Stores a batch; it is on the disk when this returns.
+    ///
+    /// # Errors
+    /// Where the store can't be written; nothing of the batch is stored then.
+    pub fn commit_usage(&self, batch: &Batch) -> Result<(), StoreError> {
+        let mut connection = self.connection();
+        let change = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        add_used(&change, &batch.used)?;
+        set_counted(&change, &batch.counted)?;
+        set_seen(&change, &batch.seen)?;
+        Ok(change.commit()?)
+    }
+
+    /// Tells the counts of quotas whose periods are not over. Of several under one key (the clock
+    /// jumped) that of the present period is told, where there is none the latest.
+    ///
+    /// # Errors
+    /// Where the store can't be read.
+    pub fn live_counts(&self, now_s: u64, mut each: impl FnMut(Counted)) -> Result<(), StoreError> {
+        let connection = self.reader();
+        let mut query = connection.prepare(
+            "SELECT application, metric, period, ends_at, count FROM quotas
+             WHERE ends_at > ?1 ORDER BY application, metric, period, ends_at",
+        )?;
+        let mut rows = query.query([now_s as i64])?;
+        let mut held: Option<Counted> = None;
+        while let Some(row) = rows.next()? {
+            let Some(period) = period(&row.get::<_, String>(2)?) else { continue };
+            let key = Key { holder: row.get::<_, i64>(0)? as u64, metric: row.get(1)?, period };
+            let (ends_at, count) = (row.get::<_, i64>(3)? as u64, row.get::<_, i64>(4)? as u64);
+            match &mut held {
+                Some(held) if held.key == key => {
+                    if held.ends_at > now_s + longest(period) {
+                        *held = Counted { key, ends_at, count };
+                    }
+                }
+                _ => held.replace(Counted { key, ends_at, count }).into_iter().for_each(&mut each),
+            }
+        }
+        held.into_iter().for_each(each);
+        Ok(())
+    }
+
+    /// Turns hours into days: those of days that ended before this moment.
+    ///
+    /// # Errors
+    /// Where the store can't be written.
+    pub fn roll_up(&self, before_s: u64) -> Result<usize, StoreError> {
+        let mut connection = self.connection();
+        let change = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let before = (before_s / 86_400 * 86_400) as i64;
+        change.execute(
+            "INSERT INTO usage_days (application, metric, class, day, count)
+             SELECT application, metric, class, hour / 86400 * 86400, sum(count)
+             FROM usage_hours WHERE hour < ?1 GROUP BY 1, 2, 3, 4
+             ON CONFLICT DO UPDATE SET count = count + excluded.count",
+            [before],
+        )?;
+        let hours = change.execute("DELETE FROM usage_hours WHERE hour < ?1", [before])?;
+        change.commit()?;
+        Ok(hours)
+    }
+
+    /// Forgets counts of quotas whose periods ended before this moment.
+    ///
+    /// # Errors
+    /// Where the store can't be written.
+    pub fn forget_counts(&self, before_s: u64) -> Result<usize, StoreError> {
+        let query = "DELETE FROM quotas WHERE ends_at < ?1";
+        Ok(self.connection().execute(query, [before_s as i64])?)
+    }
+}
+
+fn add_used(change: &Connection, used: &[Used]) -> Result<(), StoreError> {
+    let mut add = change.prepare(
+        "INSERT INTO usage_hours (application, metric, class, hour, count)
+         VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET count = count + excluded.count",
+    )?;
+    for used in used {
+        add.execute(params![
+            used.application as i64,
+            used.metric,
+            used.class,
+            used.hour as i64,
+            used.count as i64
+        ])?;
+    }
+    Ok(())
+}
+
+fn set_counted(change: &Connection, counted: &[Counted]) -> Result<(), StoreError> {
+    // Of two gateways on one store, as while one takes over from the other, the higher count stands.
+    let mut set = change.prepare(
+        "INSERT INTO quotas (application, metric, period, ends_at, count)
+         VALUES (?1, ?2, ?3, ?4, ?5)
+         ON CONFLICT DO UPDATE SET count = max(count, excluded.count)",
+    )?;
+    for Counted { key, ends_at, count } in counted {
+        let period = quota::word(key.period);
+        set.execute(params![
+            key.holder as i64,
+            key.metric,
+            period,
+            *ends_at as i64,
+            *count as i64
+        ])?;
+    }
+    Ok(())
+}
+
+fn set_seen(change: &Connection, seen: &[Seen]) -> Result<(), StoreError> {
+    let mut set = change.prepare(
+        "UPDATE credentials SET last_used_at = max(?2, coalesce(last_used_at, ?2)) WHERE id = ?1",
+    )?;
+    for seen in seen {
+        set.execute([seen.credential as i64, seen.at as i64])?;
+    }
+    Ok(())
+}
+
+fn period(word: &str) -> Option<Period> {
+    use Period::{Day, Hour, Minute, Month, Week, Year};
+    [Minute, Hour, Day, Week, Month, Year].into_iter().find(|&period| quota::word(period) == word)
+}
+
+/// No period of this kind is longer, however clocks are set in it; seconds.
+fn longest(period: Period) -> u64 {
+    const DAY: u64 = 86_400;
+    const SET: u64 = 2 * 3600;
+    match period {
+        Period::Minute => 60,
+        Period::Hour => 3600,
+        Period::Day => DAY + SET,
+        Period::Week => 7 * DAY + SET,
+        Period::Month => 31 * DAY + SET,
+        Period::Year => 366 * DAY + SET,
+    }
+}
