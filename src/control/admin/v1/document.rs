@@ -4,7 +4,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use utoipa::OpenApi;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::openapi::{self, ContentBuilder, Ref, RefOr, ResponseBuilder, ServerBuilder};
+use utoipa::openapi::{self, ContentBuilder, Ref, RefOr, ResponseBuilder, Schema, ServerBuilder};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -66,6 +66,25 @@ fn finished(mut document: openapi::OpenApi) -> openapi::OpenApi {
         .description("Refused: problem details say why")
         .content("application/problem+json", ContentBuilder::new().schema(Some(schema)).build())
         .build();
+    // A part of a resource: of what stands in a patch's body, nothing must be there.
+    for name in ["AccountBody", "ApplicationBody", "PlanBody", "ProductBody"] {
+        if let Some(RefOr::T(Schema::Object(whole))) = components.schemas.get(name) {
+            let mut part = whole.clone();
+            part.required.clear();
+            let part = RefOr::T(Schema::Object(part));
+            components.schemas.insert(format!("{name}Patch"), part);
+        }
+    }
+    for item in document.paths.paths.values_mut() {
+        let patch = item.patch.as_mut().and_then(|patch| patch.request_body.as_mut());
+        let Some(RefOr::T(body)) = patch else { continue };
+        for content in body.content.values_mut() {
+            let RefOr::T(content) = content else { continue };
+            if let Some(RefOr::Ref(whole)) = &mut content.schema {
+                whole.ref_location.push_str("Patch");
+            }
+        }
+    }
     for item in document.paths.paths.values_mut() {
         let all = [&mut item.get, &mut item.put, &mut item.post, &mut item.patch, &mut item.delete];
         for operation in all.into_iter().flatten() {
