@@ -15,6 +15,8 @@ pub mod worker;
 pub mod config;
 pub mod control;
 pub mod store;
+// In front of it.
+pub mod cli;
 // The floor.
 pub mod io;
 pub mod limits;

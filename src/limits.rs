@@ -8,11 +8,13 @@ mod stats;
 pub use jwt::*;
 pub use stats::*;
 mod acme;
+mod api;
 mod products;
 mod store;
 mod usage;
 
 pub use acme::*;
+pub use api::*;
 pub use products::*;
 pub use store::*;
 pub use usage::*;

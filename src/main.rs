@@ -13,6 +13,7 @@ use tracing_subscriber::{EnvFilter, Layer, reload};
 
 use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder};
 
+use tollgate::cli;
 use tollgate::config::{self, DriverChoice, Settings};
 use tollgate::control::announce::say;
 use tollgate::control::gateway::SetLevel;
@@ -80,6 +81,8 @@ enum Command {
         #[arg(long, value_enum)]
         driver: Option<DriverArg>,
     },
+    #[command(flatten)]
+    Catalog(Box<cli::Command>),
     /// Print a shell's completions.
     Completions {
         /// The shell.
@@ -165,6 +168,7 @@ fn main() -> ExitCode {
         Command::Demo { listen, listen_tls, admin, driver } => {
             run_demo(&demo::Places { listen, listen_tls, admin }, driver)
         }
+        Command::Catalog(command) => cli::run(*command),
         Command::Completions { shell } => {
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "tollgate", &mut text);

@@ -21,6 +21,7 @@ const FLOORS: &[&[&str]] = &[
     &["worker"],
     &["store"],
     &["control"],
+    &["cli"],
     &["main"],
 ];
 

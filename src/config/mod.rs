@@ -31,7 +31,7 @@ mod written;
 
 use serde::Deserialize;
 
-pub use check::product_mistakes;
+pub use check::{attribute_mistakes, product_mistakes};
 pub use diagnostic::{Diagnostic, Severity};
 pub use forward::*;
 pub use identity::{ClientAttribute, ClientTest};

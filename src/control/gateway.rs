@@ -64,6 +64,7 @@ pub struct Face {
     resolutions: Box<dyn Fn() -> Vec<Resolution> + Send + Sync>,
     acme: AcmeTold,
     issuers: jwks::Told,
+    catalog: Arc<Catalog>,
     reloads: mpsc::Sender<ReloadRequest>,
 }
 
@@ -210,6 +211,7 @@ impl Gateway {
             resolutions: Box::new(resolver.resolutions()),
             acme: acme.told(),
             issuers: jwks.told(),
+            catalog: catalog.clone(),
             reloads: start.reloads,
         });
         let kinds = KindNames { failures: Failure::KINDS, bad_requests: Bad::NAMES };
@@ -591,6 +593,10 @@ impl admin::Control for Face {
 
     fn issuers(&self) -> Vec<(String, IssuerTold)> {
         self.issuers.all()
+    }
+
+    fn catalog(&self) -> Arc<Catalog> {
+        self.catalog.clone()
     }
 
     fn reload(&self) -> admin::Reloading {

@@ -9,6 +9,8 @@ use crate::store::Store;
 pub struct StoreFile {
     /// Where relative names of files are.
     folder: PathBuf,
+    /// Whether somebody wrote a configuration; what is built in takes up no store that is there.
+    configured: bool,
     opened: Option<Arc<Store>>,
 }
 
@@ -16,7 +18,7 @@ impl StoreFile {
     /// Not open yet. `config` is the configuration's file.
     pub fn beside(config: Option<&Path>) -> Self {
         let folder = config.and_then(Path::parent).unwrap_or(Path::new("")).to_owned();
-        Self { folder, opened: None }
+        Self { folder, configured: config.is_some(), opened: None }
     }
 
     /// The open store; made where there is none.
@@ -33,5 +35,17 @@ impl StoreFile {
         }
         let opened = Store::open(&path).map_err(|why| format!("store.path: {why}"))?;
         Ok(self.opened.insert(Arc::new(opened)).clone())
+    }
+
+    /// The open store, where the file is there already: `tollgate init` made it, say.
+    ///
+    /// # Errors
+    /// Where it is there and can't be used.
+    pub fn open_existing(&mut self, path: &Path) -> Result<Option<Arc<Store>>, String> {
+        let is_there = self.configured && self.folder.join(path).exists();
+        match self.opened.is_some() || is_there {
+            true => self.open(path).map(Some),
+            false => Ok(None),
+        }
     }
 }

@@ -118,7 +118,7 @@ impl<T> Inbox<T> {
     }
 
     /// The next item that is there.
-    pub fn next(&mut self) -> Option<T> {
+    pub fn take(&mut self) -> Option<T> {
         self.items.try_recv().ok()
     }
 
@@ -146,7 +146,7 @@ impl<T> WorkerInbox<T> {
     }
 
     /// The next item that is there.
-    pub fn next(&mut self) -> Option<T> {
+    pub fn take(&mut self) -> Option<T> {
         self.items.try_recv().ok()
     }
 }

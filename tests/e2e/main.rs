@@ -13,6 +13,7 @@ mod access_log;
 mod acme;
 mod actions;
 mod admin;
+mod admin_api;
 mod applications;
 mod bodies;
 mod bounds;

@@ -26,7 +26,7 @@ mod words;
 
 use std::collections::{BTreeMap, HashMap};
 
-pub use product::mistakes as product_mistakes;
+pub use product::{attribute_mistakes, mistakes as product_mistakes};
 
 use super::diagnostic::Report;
 use super::document::Place;

@@ -15,6 +15,7 @@ mod prometheus;
 mod routes;
 mod server;
 mod shown;
+pub mod v1;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -25,6 +26,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::control::acme::NameTold;
+use crate::control::catalog::Catalog;
 use crate::control::jwks::IssuerTold;
 use crate::control::ledger;
 use crate::control::log_writer::LogCounts;
@@ -58,6 +60,8 @@ pub trait Control: Send + Sync + 'static {
     fn acme(&self) -> Vec<(String, NameTold)>;
     /// The issuers whose keys are asked for, by the name of their `[jwt.NAME]`.
     fn issuers(&self) -> Vec<(String, IssuerTold)>;
+    /// Who may call.
+    fn catalog(&self) -> Arc<Catalog>;
     /// Loads the configuration again.
     fn reload(&self) -> Reloading;
 }

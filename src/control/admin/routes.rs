@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::guard::Guard;
 use super::shown::Shown;
-use super::{AdminState, json, page, prometheus};
+use super::{AdminState, json, page, prometheus, v1};
 
 const JSON: &str = "application/json";
 const HTML: &str = "text/html; charset=utf-8";
@@ -37,6 +37,7 @@ pub(super) fn router(state: Arc<AdminState>, guard: Guard) -> Router {
         .route("/readyz", get(ready))
         .route("/config", get(config))
         .route("/reload", post(reload))
+        .nest_service("/v1", v1::router(state.control.clone()))
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
         .layer(middleware::from_fn_with_state(guard, keep_out))

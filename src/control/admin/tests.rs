@@ -102,6 +102,10 @@ impl Control for Fake {
         vec![("main".into(), told)]
     }
 
+    fn catalog(&self) -> Arc<Catalog> {
+        Arc::default()
+    }
+
     fn reload(&self) -> Reloading {
         let mistakes = vec!["tollgate.toml:3: unknown key".to_string()];
         let bad = self.bad_file.load(SeqCst);

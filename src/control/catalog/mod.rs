@@ -79,7 +79,7 @@ impl Catalog {
     }
 
     /// Stores the products that the configuration declares, and makes a directory of all there are.
-    /// Opens the store where products need it first.
+    /// Opens the store where products need it first, or where it is there already.
     ///
     /// # Errors
     /// Where the store can't be used.
@@ -89,13 +89,14 @@ impl Catalog {
         file: &mut StoreFile,
     ) -> Result<Declared<'_>, String> {
         let turn = self.turn.lock().await;
-        let needed = settings.has_products();
-        let store = match self.store.get() {
-            Some(store) => store.clone(),
-            None if needed => {
-                let store = file.open(&settings.store.path)?;
-                self.store.get_or_init(|| store).clone()
-            }
+        let path = &settings.store.path;
+        let found = match self.store.get() {
+            Some(store) => Some(store.clone()),
+            None if settings.has_products() => Some(file.open(path)?),
+            None => file.open_existing(path)?,
+        };
+        let store = match found {
+            Some(store) => self.store.get_or_init(|| store).clone(),
             None => {
                 let directory = Arc::new(Directory::empty([0; 32]));
                 return Ok(Declared { directory, catalog: self, _turn: turn });

@@ -10,10 +10,14 @@ use crate::store::StoreError;
 /// Which accounts; what is `None` is not asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AccountFilter {
+    /// With this id.
+    pub id: Option<u64>,
     /// In this state.
     pub state: Option<State>,
     /// With this name.
     pub name: Option<String>,
+    /// With this mail address.
+    pub email: Option<String>,
     /// With this text in name or email, whatever its case (of ASCII letters).
     pub search: Option<String>,
 }
@@ -66,7 +70,9 @@ impl Accounts for Sqlite<'_> {
     ) -> Result<Paged<AccountRow>, StoreError> {
         let found = "instr(lower(name || char(10) || coalesce(email, '')), lower(?)) > 0";
         List::of(SELECT)
+            .only("id = ?", filter.id.map(key))
             .only("state = ?", filter.state)
+            .only("email = ?", filter.email.clone())
             .only("name = ?", filter.name.clone())
             .only(found, filter.search.clone())
             .page(self, page, account)

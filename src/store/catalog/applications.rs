@@ -20,6 +20,8 @@ pub struct ApplicationFilter {
     pub state: Option<State>,
     /// With this public id.
     pub app_id: Option<String>,
+    /// With this name.
+    pub name: Option<String>,
     /// With this text in their name, whatever its case (of ASCII letters).
     pub search: Option<String>,
 }
@@ -85,6 +87,7 @@ impl Applications for Sqlite<'_> {
             .only("plan = ?", filter.plan)
             .only("state = ?", filter.state)
             .only("app_id = ?", filter.app_id.clone())
+            .only("name = ?", filter.name.clone())
             .only("instr(lower(name), lower(?)) > 0", filter.search.clone())
             .page(self, page, application)
     }

@@ -104,6 +104,13 @@ pub fn mistakes(name: &str, product: &Product) -> Vec<Remark> {
     of_name.into_iter().chain(body_mistakes(product)).collect()
 }
 
+/// What is wrong with fields that upstreams get; the ways begin with `attributes`.
+pub fn attribute_mistakes(attributes: &BTreeMap<String, String>) -> Vec<Remark> {
+    let mut notes = Notes::default();
+    plan::attributes(attributes, &mut notes);
+    notes.into_remarks()
+}
+
 fn body_mistakes(product: &Product) -> Vec<Remark> {
     let mut notes = Notes::default();
     texts(product, &mut notes);

@@ -1,6 +1,6 @@
 //! Plans: what they let through, and what they tell upstreams.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use super::notes::Notes;
@@ -23,7 +23,7 @@ pub(super) fn check(plan: &Plan, names: &Names<'_>, notes: &mut Notes) {
     if let Some(price) = &plan.price {
         notes.within("price", |notes| pricing::check(price, names, notes));
     }
-    attributes(plan, notes);
+    attributes(&plan.attributes, notes);
 }
 
 fn switched_on(methods: &[String], names: &Names<'_>, notes: &mut Notes) {
@@ -150,11 +150,12 @@ fn times(plan: &Plan, notes: &mut Notes) {
     }
 }
 
-fn attributes(plan: &Plan, notes: &mut Notes) {
-    notes.at_most("attributes", plan.attributes.len(), PLAN_ATTRIBUTES_MAX, "fields");
+/// Fields that upstreams get, of a plan, an account or an application.
+pub(super) fn attributes(attributes: &BTreeMap<String, String>, notes: &mut Notes) {
+    notes.at_most("attributes", attributes.len(), PLAN_ATTRIBUTES_MAX, "fields");
     let mut seen = HashSet::new();
     notes.within("attributes", |notes| {
-        for (name, value) in &plan.attributes {
+        for (name, value) in attributes {
             if let Some((message, help)) = fields::free_refusal(name) {
                 notes.error(name, message, help);
             } else if !seen.insert(name.to_ascii_lowercase()) {

@@ -1,0 +1,482 @@
+//! `/v1/applications/{id}/keys`: what an application proves itself with.
+//!
+//! A key is shown in the answer that makes it, and nowhere else ever.
+
+use argon2::Argon2;
+use argon2::password_hash::PasswordHasher;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::Api;
+use super::answer::Answer;
+use super::applications::seen;
+use super::caller::Caller;
+use super::change::{Call, Change};
+use super::checked;
+use super::extract::{Path, Query};
+use super::moment::Moment;
+use super::paging::{List, Wish};
+use super::problem::{Problem, rules};
+use super::secret;
+use crate::config::file::CredentialKind;
+use crate::control::catalog::Touched;
+use crate::limits::{LIVE_KEYS_MAX, OVERLAP_MAX};
+use crate::policy::auth::digest;
+use crate::store::catalog::{
+    ApplicationRow, CredentialFilter, CredentialRow, NewCredential, Page, Paged, Records,
+};
+
+/// A credential. The key itself is not kept.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct KeyView {
+    id: u64,
+    application: u64,
+    kind: CredentialKind,
+    /// The first characters, by which its owner knows it.
+    hint: String,
+    label: String,
+    created_at: Moment,
+    /// From when on it is refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ends_at: Option<Moment>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revoked_at: Option<Moment>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_used_at: Option<Moment>,
+}
+
+/// A credential that was made, with what is shown this once.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct KeyMade {
+    #[serde(flatten)]
+    view: KeyView,
+    /// Of `app_key`: what stands beside the key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    app_id: Option<String>,
+    /// Of `basic`: the user's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<String>,
+    /// The key, or `basic`'s password. Shown this once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
+}
+
+impl From<&CredentialRow> for KeyView {
+    fn from(row: &CredentialRow) -> Self {
+        Self {
+            id: row.id,
+            application: row.application,
+            kind: row.kind,
+            hint: row.hint.clone(),
+            label: row.label.clone(),
+            created_at: Moment(row.created_at),
+            ends_at: row.ends_at.map(Moment),
+            revoked_at: row.revoked_at.map(Moment),
+            last_used_at: row.last_used_at.map(Moment),
+        }
+    }
+}
+
+/// A credential to be made. Of keys and passwords nothing is said: they are drawn.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewKey {
+    kind: CredentialKind,
+    /// For people.
+    #[serde(default)]
+    label: String,
+    /// From when on it is refused.
+    ends_at: Option<Moment>,
+    /// Of `basic`: the user's name; where it is not said, the application's app_id.
+    user: Option<String>,
+    /// Of `certificate`: its SHA-256 fingerprint. Either this or `subject`.
+    fingerprint: Option<String>,
+    /// Of `certificate`: its subject (RFC 4514).
+    subject: Option<String>,
+    /// Of `jwt`: the verifier's name in the configuration.
+    verifier: Option<String>,
+    /// Of `jwt`: the value of the claim that says which application calls.
+    claim: Option<String>,
+}
+
+/// What a credential is known by, and what is shown of it once.
+struct Drawn {
+    parts: Vec<String>,
+    hint: String,
+    password: Option<String>,
+    user: Option<String>,
+    key: Option<String>,
+}
+
+impl NewKey {
+    fn drawn(&self, app_id: &str, at: &str) -> Result<Drawn, Problem> {
+        checked::label(&format!("{at}/label"), &self.label)?;
+        self.refuse_others(at)?;
+        match self.kind {
+            CredentialKind::UserKey => key(None),
+            CredentialKind::AppKey => key(Some(app_id)),
+            CredentialKind::Basic => basic(self.user.as_deref().unwrap_or(app_id), at),
+            CredentialKind::Certificate => self.certificate(at),
+            CredentialKind::Jwt => {
+                let part = |name, value: &Option<String>| needed(at, name, value.as_deref());
+                let (verifier, claim) =
+                    (part("verifier", &self.verifier)?, part("claim", &self.claim)?);
+                Ok(known_by(vec![verifier, claim.clone()], &claim))
+            }
+        }
+    }
+
+    fn certificate(&self, at: &str) -> Result<Drawn, Problem> {
+        match (&self.fingerprint, &self.subject) {
+            (Some(text), None) => {
+                let hex = text.replace(':', "").to_ascii_lowercase();
+                match hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+                    true => Ok(known_by(vec![hex.clone()], &hex)),
+                    false => Err(Problem::invalid(
+                        format!("{at}/fingerprint"),
+                        "64 hexadecimal digits are needed (SHA-256 of the certificate)",
+                    )),
+                }
+            }
+            (None, subject) => {
+                let subject = needed(at, "subject", subject.as_deref())?;
+                Ok(known_by(vec![subject.clone()], &subject))
+            }
+            (Some(_), Some(_)) => {
+                Err(Problem::invalid(format!("{at}/subject"), "fingerprint or subject, not both"))
+            }
+        }
+    }
+
+    /// What belongs to another kind is a mistake, not passed over.
+    fn refuse_others(&self, at: &str) -> Result<(), Problem> {
+        use CredentialKind::{Basic, Certificate, Jwt};
+        let all = [
+            ("user", self.user.is_some(), Basic),
+            ("fingerprint", self.fingerprint.is_some(), Certificate),
+            ("subject", self.subject.is_some(), Certificate),
+            ("verifier", self.verifier.is_some(), Jwt),
+            ("claim", self.claim.is_some(), Jwt),
+        ];
+        match all.into_iter().find(|(_, said, kind)| *said && *kind != self.kind) {
+            Some((name, ..)) => {
+                Err(Problem::invalid(format!("{at}/{name}"), "this belongs to another kind"))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+fn needed(at: &str, name: &str, value: Option<&str>) -> Result<String, Problem> {
+    let pointer = format!("{at}/{name}");
+    let value = value.ok_or_else(|| Problem::invalid(&pointer, format!("{name} is needed")))?;
+    checked::title(&pointer, value)?;
+    Ok(value.to_owned())
+}
+
+fn known_by(parts: Vec<String>, shown: &str) -> Drawn {
+    Drawn { parts, hint: secret::hint(shown), password: None, user: None, key: None }
+}
+
+fn key(app_id: Option<&str>) -> Result<Drawn, Problem> {
+    let key = secret::key()?;
+    let parts = app_id.map(str::to_owned).into_iter().chain([key.clone()]).collect();
+    Ok(Drawn { key: Some(key.clone()), ..known_by(parts, &key) })
+}
+
+fn basic(user: &str, at: &str) -> Result<Drawn, Problem> {
+    let pointer = format!("{at}/user");
+    checked::title(&pointer, user)?;
+    if user.contains(':') {
+        return Err(Problem::invalid(pointer, "a user's name has no colon (RFC 7617)"));
+    }
+    let password = secret::key()?;
+    let salt: [u8; 16] = secret::random()?;
+    let hashed = Argon2::default().hash_password_with_salt(password.as_bytes(), &salt);
+    let hashed = hashed.map_err(|why| Problem::new(rules::INTERNAL, why.to_string()))?;
+    let mut drawn = known_by(vec![user.to_owned()], user);
+    drawn.password = Some(hashed.to_string());
+    (drawn.user, drawn.key) = (Some(user.to_owned()), Some(password));
+    Ok(drawn)
+}
+
+/// A new credential as the store takes it, and as it is shown.
+fn wanted(
+    change: &Change<'_>,
+    application: &ApplicationRow,
+    new: NewKey,
+    at: &str,
+) -> Result<(NewCredential, Drawn), Problem> {
+    if new.ends_at.is_some_and(|end| end.0 <= change.now) {
+        return Err(Problem::invalid(format!("{at}/ends_at"), "this is over already"));
+    }
+    let drawn = new.drawn(&application.app_id, at)?;
+    let parts: Vec<&[u8]> = drawn.parts.iter().map(String::as_bytes).collect();
+    let row = NewCredential {
+        application: application.id,
+        kind: new.kind,
+        digest: digest(change.secret, new.kind, &parts),
+        hint: drawn.hint.clone(),
+        password: drawn.password.clone(),
+        label: new.label,
+        ends_at: new.ends_at.map(|end| end.0),
+    };
+    Ok((row, drawn))
+}
+
+/// Which keys.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Filter {
+    /// Of this kind.
+    kind: Option<CredentialKind>,
+    /// Only those that are neither revoked nor over.
+    live: Option<bool>,
+    /// Of the page before.
+    cursor: Option<String>,
+    /// At most so many on a page.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<usize>,
+}
+
+const LIST: &str = "keys";
+
+/// Credentials of an application, a page at a time.
+#[utoipa::path(get, path = "/applications/{id}/keys", operation_id = "list_keys", tag = "keys",
+    params(Filter), responses((status = 200, body = List<KeyView>)))]
+pub(super) async fn list(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(id): Path<u64>,
+    Query(asked): Query<Filter>,
+) -> Result<Answer, Problem> {
+    let wish = Wish::of(LIST, asked.cursor.as_deref(), asked.limit)?;
+    let live_at = asked.live.unwrap_or(false).then(|| Moment::now().0);
+    let filter = CredentialFilter {
+        application: Some(id),
+        kind: asked.kind,
+        live_at,
+        ..CredentialFilter::default()
+    };
+    let page = Page { after: wish.after, limit: wish.limit };
+    let found = api.read(move |records| {
+        seen(records, &caller, id)?;
+        Ok(records.credentials(&filter, page)?)
+    });
+    shown(found.await?)
+}
+
+/// Which of all keys.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct FilterOfAll {
+    /// Neither made nor used since then.
+    unused_since: Option<Moment>,
+    /// Of this kind.
+    kind: Option<CredentialKind>,
+    /// Only those that are neither revoked nor over.
+    live: Option<bool>,
+    /// Of the page before.
+    cursor: Option<String>,
+    /// At most so many on a page.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<usize>,
+}
+
+/// Credentials of all applications, a page at a time: those that nobody uses, say.
+#[utoipa::path(get, path = "/keys", operation_id = "list_all_keys", tag = "keys",
+    params(FilterOfAll), responses((status = 200, body = List<KeyView>)))]
+pub(super) async fn all(
+    State(api): State<Api>,
+    caller: Caller,
+    Query(asked): Query<FilterOfAll>,
+) -> Result<Answer, Problem> {
+    caller.read_all()?;
+    let wish = Wish::of(LIST, asked.cursor.as_deref(), asked.limit)?;
+    let filter = CredentialFilter {
+        kind: asked.kind,
+        live_at: asked.live.unwrap_or(false).then(|| Moment::now().0),
+        unused_since: asked.unused_since.map(|at| at.0),
+        ..CredentialFilter::default()
+    };
+    let page = Page { after: wish.after, limit: wish.limit };
+    let found = api.read(move |records| Ok(records.credentials(&filter, page)?)).await?;
+    shown(found)
+}
+
+fn shown(found: Paged<CredentialRow>) -> Result<Answer, Problem> {
+    let last = found.rows.last().map(|row| row.id).filter(|_| found.more);
+    let items = found.rows.iter().map(KeyView::from).collect();
+    Answer::shown(&List::new(LIST, items, last), None)
+}
+
+/// Makes a credential. A key or password is shown this once.
+#[utoipa::path(post, path = "/applications/{id}/keys", operation_id = "create_key", tag = "keys",
+    request_body = NewKey, responses((status = 201, body = KeyMade)))]
+pub(super) async fn create(
+    State(api): State<Api>,
+    Path(id): Path<u64>,
+    call: Call,
+) -> Result<Answer, Problem> {
+    let new: NewKey = call.json()?;
+    api.change(call, move |change| {
+        let application = seen(change.records, change.caller, id)?;
+        let made = insert(change, &application, new, "")?;
+        Answer::made(&made, None, place(&made.view))
+    })
+    .await
+}
+
+fn place(view: &KeyView) -> String {
+    format!("/v1/applications/{}/keys/{}", view.application, view.id)
+}
+
+/// Makes a credential; `at` is where it stands in the call's body. What says who calls by itself
+/// (a user, a certificate, a claim) only operators choose.
+pub(super) fn insert(
+    change: &Change<'_>,
+    application: &ApplicationRow,
+    new: NewKey,
+    at: &str,
+) -> Result<KeyMade, Problem> {
+    let is_drawn = matches!(new.kind, CredentialKind::UserKey | CredentialKind::AppKey);
+    if !is_drawn {
+        change.caller.operate()?;
+    }
+    room(change, application.id, new.kind)?;
+    let (new, drawn) = wanted(change, application, new, at)?;
+    let row = change.records.insert_credential(&new, change.now)?;
+    change.touch(Touched::Application(application.id));
+    change.note("create", ("key", row.id), None, Some(&KeyView::from(&row)))?;
+    Ok(made(&row, application, drawn))
+}
+
+fn made(row: &CredentialRow, application: &ApplicationRow, drawn: Drawn) -> KeyMade {
+    let app_id = (row.kind == CredentialKind::AppKey).then(|| application.app_id.clone());
+    KeyMade { view: row.into(), app_id, user: drawn.user, key: drawn.key }
+}
+
+/// Refuses one more where there are as many as there may be.
+fn room(change: &Change<'_>, application: u64, kind: CredentialKind) -> Result<(), Problem> {
+    let filter = CredentialFilter {
+        application: Some(application),
+        kind: Some(kind),
+        live_at: Some(change.now),
+        ..CredentialFilter::default()
+    };
+    let page = Page { after: None, limit: LIVE_KEYS_MAX };
+    match change.records.credentials(&filter, page)?.rows.len() < LIVE_KEYS_MAX {
+        true => Ok(()),
+        false => {
+            let detail = format!("{LIVE_KEYS_MAX} of this kind are live; revoke one first");
+            Err(Problem::new(rules::TOO_MANY, detail))
+        }
+    }
+}
+
+/// One credential.
+#[utoipa::path(get, path = "/applications/{id}/keys/{key}", operation_id = "show_key",
+    tag = "keys", responses((status = 200, body = KeyView)))]
+pub(super) async fn show(
+    State(api): State<Api>,
+    caller: Caller,
+    Path((id, key)): Path<(u64, u64)>,
+) -> Result<Answer, Problem> {
+    let row = api.read(move |records| {
+        seen(records, &caller, id)?;
+        of(records, id, key)
+    });
+    Answer::shown(&KeyView::from(&row.await?), None)
+}
+
+fn of(records: &dyn Records, application: u64, key: u64) -> Result<CredentialRow, Problem> {
+    let row = records.credential(key)?.filter(|row| row.application == application);
+    row.ok_or_else(|| Problem::not_found("key"))
+}
+
+/// How a key is changed for another.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Rotation {
+    /// Both are good for so long: `1h`; `0s`: the old one ends at once.
+    #[schema(pattern = "^[0-9]{1,3}[smh]$")]
+    overlap: String,
+}
+
+/// Makes a key in another one's place, which ends after the overlap. The new one is shown this once.
+#[utoipa::path(post, path = "/applications/{id}/keys/{key}/rotate", operation_id = "rotate_key",
+    tag = "keys", request_body = Rotation, responses((status = 201, body = KeyMade)))]
+pub(super) async fn rotate(
+    State(api): State<Api>,
+    Path((id, key)): Path<(u64, u64)>,
+    call: Call,
+) -> Result<Answer, Problem> {
+    let rotation: Rotation = call.json()?;
+    let overlap = checked::seconds("/overlap", &rotation.overlap, OVERLAP_MAX)?;
+    api.change(call, move |change| {
+        let application = seen(change.records, change.caller, id)?;
+        let old = of(change.records, id, key)?;
+        if !matches!(old.kind, CredentialKind::UserKey | CredentialKind::AppKey) {
+            let detail = "only keys are drawn anew: make another credential, and revoke this one";
+            return Err(Problem::new(rules::CONFLICT, detail));
+        }
+        if old.revoked_at.is_some() || old.ends_at.is_some_and(|end| end <= change.now) {
+            return Err(Problem::new(rules::CONFLICT, "the key is revoked or over"));
+        }
+        if overlap > 0 {
+            room(change, id, old.kind)?;
+        }
+        let made = rotated(change, &application, &old, overlap)?;
+        Answer::made(&made, None, place(&made.view))
+    })
+    .await
+}
+
+fn rotated(
+    change: &Change<'_>,
+    application: &ApplicationRow,
+    old: &CredentialRow,
+    overlap: i64,
+) -> Result<KeyMade, Problem> {
+    let new = NewKey {
+        kind: old.kind,
+        label: old.label.clone(),
+        ends_at: None,
+        user: None,
+        fingerprint: None,
+        subject: None,
+        verifier: None,
+        claim: None,
+    };
+    let (new, drawn) = wanted(change, application, new, "")?;
+    let until = change.now + overlap;
+    let (ended, row) = change.records.rotate_credential(old.id, &new, until, change.now)?;
+    change.touch(Touched::Application(application.id));
+    let (before, after) = (KeyView::from(old), KeyView::from(&ended));
+    change.note("rotate", ("key", old.id), Some(&before), Some(&after))?;
+    change.note("create", ("key", row.id), None, Some(&KeyView::from(&row)))?;
+    Ok(made(&row, application, drawn))
+}
+
+/// Revokes a credential: once this is answered, no worker takes it.
+#[utoipa::path(delete, path = "/applications/{id}/keys/{key}", operation_id = "revoke_key",
+    tag = "keys", responses((status = 204)))]
+pub(super) async fn revoke(
+    State(api): State<Api>,
+    Path((id, key)): Path<(u64, u64)>,
+    call: Call,
+) -> Result<Answer, Problem> {
+    api.change(call, move |change| {
+        seen(change.records, change.caller, id)?;
+        let before = of(change.records, id, key)?;
+        let after = change.records.revoke_credential(key, change.now)?;
+        change.touch(Touched::Application(id));
+        let (before, after) = (KeyView::from(&before), KeyView::from(&after));
+        change.note("revoke", ("key", key), Some(&before), Some(&after))?;
+        Ok(Answer::gone())
+    })
+    .await
+}
