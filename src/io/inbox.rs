@@ -161,16 +161,16 @@ mod tests {
     #[test]
     fn a_thread_is_woken_by_what_is_sent() {
         let (mailer, mut inbox) = inbox(4).unwrap();
-        assert_eq!(inbox.next(), None);
+        assert_eq!(inbox.take(), None);
         mailer.send(1).unwrap();
         mailer.send(2).unwrap();
         inbox.wait(Duration::from_secs(10));
-        assert_eq!((inbox.next(), inbox.next(), inbox.next()), (Some(1), Some(2), None));
+        assert_eq!((inbox.take(), inbox.take(), inbox.take()), (Some(1), Some(2), None));
         let begun = Instant::now();
         inbox.wait(Duration::from_millis(20));
         assert!(begun.elapsed() >= Duration::from_millis(15));
         mailer.leave(3).unwrap();
-        assert_eq!(inbox.next(), Some(3));
+        assert_eq!(inbox.take(), Some(3));
     }
 
     #[test]
@@ -200,7 +200,7 @@ mod tests {
                 let mut inbox = inbox.on_worker().unwrap();
                 let mut got = Vec::new();
                 while got.len() < 10_000 && inbox.wait().await {
-                    got.extend(std::iter::from_fn(|| inbox.next()));
+                    got.extend(std::iter::from_fn(|| inbox.take()));
                 }
                 got
             });

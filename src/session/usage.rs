@@ -202,9 +202,9 @@ mod tests {
             assert!(!usage.hand_up());
         }
         assert_eq!(usage.waiting(), 3);
-        let Some(Report::Used(first)) = reports.next() else { panic!() };
+        let Some(Report::Used(first)) = reports.take() else { panic!() };
         assert!(usage.hand_up());
-        let Some(Report::Used(second)) = reports.next() else { panic!() };
+        let Some(Report::Used(second)) = reports.take() else { panic!() };
         assert_eq!((first.used[&unit(1)], second.used[&unit(1)]), (5, 6));
         assert!(second.charged.contains(&key(1)) && second.seen[&9] == 100);
     }

@@ -117,7 +117,7 @@ fn follow_ledger(answers: Inbox<Written>, questions: Rc<Questions<bool>>) {
     };
     spawn(async move {
         while answers.wait().await {
-            while let Some((number, written)) = answers.next() {
+            while let Some((number, written)) = answers.take() {
                 questions.answer(number, written);
             }
         }

@@ -84,7 +84,7 @@ impl Writer {
     }
 
     fn take_reports(&mut self) {
-        while let Some(report) = self.reports.next() {
+        while let Some(report) = self.reports.take() {
             match report {
                 Report::Used(sheet) => self.sheet.merge(sheet, LEDGER_ENTRIES),
                 Report::Strict { worker, number, keys } => {

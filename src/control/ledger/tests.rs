@@ -70,7 +70,7 @@ impl Running {
     fn answer(&mut self) -> Written {
         until("an answer", || {
             self.inbox.wait(Duration::from_millis(10));
-            self.inbox.next()
+            self.inbox.take()
         })
     }
 }
@@ -203,7 +203,7 @@ fn a_worker_asks_and_is_answered() {
         let mut inbox = inbox.on_worker().expect("taken");
         crate::io::spawn(async move {
             while inbox.wait().await {
-                while let Some((number, written)) = inbox.next() {
+                while let Some((number, written)) = inbox.take() {
                     questions.answer(number, written);
                 }
             }
