@@ -8,6 +8,13 @@ use toml::{Table, Value};
 
 use crate::harness::{Builder, Client, Driver, Gateway, Origin, Pair, Signer, Upstream, Version};
 
+/// Of every variable that a file refers to: long enough for a secret.
+const VALUE: &str = "a-value-for-tests-that-is-long-enough-to-be-a-secret-of-any-hash";
+
+/// The key of RFC 8037, appendix A.2.
+const KEYS: &str = r#"{"keys": [{"kty": "OKP", "crv": "Ed25519",
+    "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+
 fn files() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
     let entries = fs::read_dir(&folder).expect("the folder config/");
@@ -130,6 +137,17 @@ fn with_target_certificates(mut builder: Builder, tls: &Table) -> Builder {
     builder
 }
 
+/// What `[jwt.NAME]` names.
+fn with_keys(mut builder: Builder, verifier: &Table) -> Builder {
+    if let Some(roots) = text(verifier, "jwks_roots") {
+        builder = builder.file(roots, Signer::new().pem());
+    }
+    if let Some(keys) = text(verifier, "jwks_file") {
+        builder = builder.file(keys, KEYS);
+    }
+    builder
+}
+
 fn tls_of(upstream: &Value) -> Option<&Table> {
     upstream.get("tls").and_then(Value::as_table)
 }
@@ -199,16 +217,17 @@ fn serves(driver: Driver, file: &Path) {
     let http2 = Origin::saying(Version::Http2, "ok");
     localise(&mut config, &upstream, &http2);
     let builder = Gateway::with(driver, config.to_string());
-    let builder = variables(&written)
-        .iter()
-        .fold(builder, |b, name| b.environment(name, "a-value-for-tests"));
+    let builder = variables(&written).iter().fold(builder, |b, name| b.environment(name, VALUE));
     let builder = tables(&mut config, "listeners")
         .filter_map(|listener| listener.get("tls").and_then(Value::as_table))
         .fold(builder, with_certificates);
     let upstreams = config.get("upstreams").and_then(Value::as_table).cloned().unwrap_or_default();
     let builder = upstreams.values().filter_map(tls_of).fold(builder, with_target_certificates);
     let acme = config.get("acme").and_then(Value::as_table);
-    let gateway = acme.into_iter().fold(builder, with_target_certificates).start();
+    let builder = acme.into_iter().fold(builder, with_target_certificates);
+    let verifiers = config.get("jwt").and_then(Value::as_table).cloned().unwrap_or_default();
+    let verifiers = verifiers.values().filter_map(Value::as_table);
+    let gateway = verifiers.fold(builder, with_keys).start();
     // Those that speak TLS are for other tests.
     let listener = tables(&mut config, "listeners").find(|l| !l.contains_key("tls"));
     let listener = listener.expect("a plain listener").clone();

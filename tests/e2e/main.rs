@@ -58,3 +58,4 @@ mod upgrade;
 mod upstream_strict;
 mod upstreams;
 mod usage;
+mod walk;
