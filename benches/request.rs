@@ -120,8 +120,10 @@ fn snapshot(text: &str) -> Snapshot {
         targets: Targets::default(),
         acme_tokens: Arc::default(),
     };
-    plan.compile(Material { ids: &ids, sockets, tls, slots: &Slots::default(), max_connections: 1 })
-        .expect("a snapshot")
+    let (slots, verifiers) = (Slots::default(), Arc::default());
+    let material =
+        Material { ids: &ids, sockets, tls, slots: &slots, verifiers, max_connections: 1 };
+    plan.compile(material).expect("a snapshot")
 }
 
 /// What a core and a connection keep from one request to the next.

@@ -26,6 +26,7 @@ fn route(host: String, path: String) -> Route {
         query: vec![],
         client_certificate: vec![],
         action: Action::Upstream("app".into()),
+        authentication: None,
         product: None,
         allow: Vec::new(),
         deny: Vec::new(),

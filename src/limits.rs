@@ -3,12 +3,18 @@
 //! A bound an operator would want to move is a default here and a key in the configuration.
 
 mod acme;
+mod identity;
+mod jwt;
 mod products;
+mod stats;
 mod store;
 mod usage;
 
 pub use acme::*;
+pub use identity::*;
+pub use jwt::*;
 pub use products::*;
+pub use stats::*;
 pub use store::*;
 pub use usage::*;
 
@@ -51,19 +57,7 @@ pub const MAX_REQUEST_ID: usize = 128;
 /// Bytes of one client-chosen value in an access log record; the rest is cut off. Escaping can
 /// make a byte six, so this bounds a record at about 200 KiB in the worst case.
 pub const MAX_LOGGED_VALUE: usize = 4_096;
-// stats
 
-/// Listeners with counters of their own, names being retired included.
-pub const STATS_MAX_LISTENERS: u32 = 1 << 10;
-/// Routes with counters of their own, names being retired included: ten times the 100,000 routes
-/// that the gateway is built for. A route never used costs a worker nothing.
-pub const STATS_MAX_ROUTES: u32 = 1 << 20;
-/// Upstreams with counters of their own, names being retired included.
-pub const STATS_MAX_UPSTREAMS: u32 = 1 << 16;
-/// Targets with counters of their own, names being retired included.
-pub const STATS_MAX_TARGETS: u32 = 1 << 18;
-/// Kinds of failures and of bad requests that are told apart; a kind past it counts as the last.
-pub const STATS_MAX_KINDS: usize = 96;
 // ---- config ----
 
 /// Most mistakes listed for one file. More would scroll the first, usually the cause of the rest,

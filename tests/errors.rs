@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use tollgate::http::Bad;
+use tollgate::policy::auth::jwt::Refusal;
 use tollgate::respond::failure::{Blame, Failure};
 
 const DOCUMENT: &str = include_str!("../docs/ERRORS.md");
@@ -34,6 +35,10 @@ fn failures() -> Vec<Failure> {
         F::MethodNotInPlan,
         F::NoMappingRule,
         F::ProductRetired,
+        F::InvalidToken(Refusal::Expired),
+        F::InsufficientToken(Refusal::Scope),
+        F::NoTokenKeys,
+        F::IdentityOverloaded,
         F::RateLimited,
         F::QuotaExceeded,
         F::LedgerUnavailable,
@@ -70,6 +75,8 @@ fn failures() -> Vec<Failure> {
             F::ApplicationSuspended | F::ApplicationExpired | F::MethodNotInPlan => {}
             F::NoMappingRule | F::ProductRetired => {}
             F::QuotaExceeded | F::LedgerUnavailable => {}
+            F::InvalidToken(_) | F::InsufficientToken(_) | F::NoTokenKeys => {}
+            F::IdentityOverloaded => {}
             F::MethodNotAllowed | F::RateLimited | F::ClientConcurrency => {}
             F::RouteConcurrency | F::LimitState | F::Overloaded | F::BadRewrite => {}
             F::NoTarget | F::ConnectFailed | F::ConnectTimeout | F::NoDescriptors => {}

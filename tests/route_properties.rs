@@ -29,6 +29,7 @@ fn route(host: &str, path: &str) -> Route {
         query: vec![],
         client_certificate: vec![],
         action: Action::Upstream("app".into()),
+        authentication: None,
         product: None,
         allow: Vec::new(),
         deny: Vec::new(),

@@ -16,6 +16,7 @@ use super::acme::Acme;
 use super::file::Product;
 use super::forward::{Forward, ListenerMode};
 use super::identity::{ClientAttribute, ClientTest};
+use super::jwt::Jwt;
 use super::tls::Tls;
 use super::upstream_tls::UpstreamTls;
 
@@ -44,6 +45,8 @@ pub struct Settings {
     pub listeners: Vec<Listener>,
     /// Upstreams by name.
     pub upstreams: BTreeMap<String, Upstream>,
+    /// JSON web tokens that are taken, by name.
+    pub jwt: BTreeMap<String, Jwt>,
     /// Products by name, in the words of the file, which are those of the admin API. They hold no
     /// mistakes.
     pub products: BTreeMap<String, Product>,
@@ -437,6 +440,8 @@ pub struct Route {
     pub client_certificate: Vec<ClientTest>,
     /// What happens with a request.
     pub action: Action,
+    /// Whose tokens are taken; `None`: nobody is asked for one.
+    pub authentication: Option<RouteAuthentication>,
     /// Name of the product it is part of, which may be in the store only. The action is then an
     /// upstream.
     pub product: Option<String>,
@@ -466,6 +471,15 @@ pub struct Route {
     pub max_concurrent: Option<u32>,
     /// Requests in flight on this route per client address; `None`: no bound.
     pub max_concurrent_per_client: Option<u32>,
+}
+
+/// Whose tokens a route takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RouteAuthentication {
+    /// Names in [`Settings::jwt`] of which one must take the token.
+    pub jwt: Vec<String>,
+    /// Whether requests without a token pass.
+    pub optional: bool,
 }
 
 /// Host matcher.

@@ -13,15 +13,18 @@ use rustls::pki_types::ServerName;
 use super::tls::{InForce, SnapshotTls, Targets};
 use crate::config::upstream_tls::UpstreamTls;
 use crate::config::{
-    self, Balance, HostMatch, HttpProtocol, LimitKey, PathMatch, Settings, TargetAddress,
+    self, Balance, HostMatch, HttpProtocol, LimitKey, PathMatch, RouteAuthentication, Settings,
+    TargetAddress,
 };
 use crate::policy::Concurrency;
 use crate::policy::auth::Directory;
+use crate::policy::auth::jwt::Verifiers;
 use crate::policy::limit::Rule;
 use crate::policy::transform::{Edits, Forward as ForwardFields, Names, PathRewrite, Redirect};
 use crate::route::Table;
 use crate::snapshot::{
     Access, Action, Fixed, Forward, ForwardTo, Forwards, Listener, Route, RouteRules, Snapshot,
+    Tokens,
 };
 use crate::stats::{self, Assignment, UpstreamEntry};
 use crate::upstream::balance::{self, Member};
@@ -37,6 +40,8 @@ pub struct Material<'a> {
     pub tls: InForce,
     /// Where products stand in the directory.
     pub slots: &'a Slots,
+    /// Who takes tokens.
+    pub verifiers: Arc<Verifiers>,
     /// Client connections of the node.
     pub max_connections: usize,
 }
@@ -115,6 +120,7 @@ impl<'a> Plan<'a> {
             access_log: settings.access_log.format,
             acme_tokens: material.tls.acme_tokens,
             directory: Arc::new(Directory::empty([0; 32])),
+            verifiers: material.verifiers,
             ids: Some(material.ids.hold.clone()),
         })
     }
@@ -311,6 +317,13 @@ impl<'a> Routes<'a> {
         Self { settings, table, slots, groups, forward, shared: HashMap::new() }
     }
 
+    /// Verifiers are in the order of their names, as the settings are.
+    fn tokens(&self, asked: &RouteAuthentication) -> Tokens {
+        let index = |name: &String| self.settings.jwt.keys().position(|one| one == name);
+        let verifiers = asked.jwt.iter().filter_map(index).collect();
+        Tokens { verifiers, optional: asked.optional }
+    }
+
     fn compile(mut self, ids: &Assignment) -> Result<Vec<Route>, String> {
         (self.settings.routes.iter())
             .zip(&ids.directory.routes)
@@ -352,6 +365,7 @@ impl<'a> Routes<'a> {
             max_concurrent: route.max_concurrent,
             max_concurrent_per_client: route.max_concurrent_per_client,
             response_edits: (!edits.is_empty()).then_some(edits),
+            tokens: route.authentication.as_ref().map(|asked| self.tokens(asked)),
         };
         Ok(Route {
             name: entry.name.clone(),

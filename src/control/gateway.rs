@@ -13,24 +13,28 @@ use super::admin::{self, AdminState, KindNames};
 use super::announce::{self, say};
 use super::catalog::{Catalog, Slots};
 use super::compile::{Material, Plan};
+use super::identity::{self, Identity};
+use super::jwks::{self, IssuerTold, Jwks};
 use super::ledger::{self, Ledger, Rhythm};
 use super::log_writer::{LogCounts, LogDestination, LogWriter};
 use super::publisher::Publisher;
 use super::redact::redacted;
-use super::resolve::{Resolution, Resolver, Wanted};
+use super::resolve::{Resolution, Resolver, wanted};
 use super::sockets::Bound;
 use super::source::Source;
 use super::store_file::StoreFile;
 use super::tls::{Files, InForce, Issued, ListenerCertificates, Loaded, Resumption, Targets};
 use super::watch::Seen;
 use crate::accept::Admission;
-use crate::config::{Settings, TargetAddress};
+use crate::config::Settings;
 use crate::http::Bad;
 use crate::io::{Driver, Inbox, clock};
 use crate::limits::DESCRIPTORS_RESERVED;
+use crate::policy::auth::jwt::Verifiers;
 use crate::policy::{auth, limit, quota};
 use crate::respond::failure::Failure;
 use crate::session::core::Shared;
+use crate::session::inquiry::Reply;
 use crate::session::usage::Written;
 use crate::snapshot::Snapshot;
 use crate::stats::{Directory, Registry, WorkerStats};
@@ -61,6 +65,8 @@ pub struct Face {
     log_counts: Box<dyn Fn() -> LogCounts + Send + Sync>,
     resolutions: Box<dyn Fn() -> Vec<Resolution> + Send + Sync>,
     acme: AcmeTold,
+    issuers: jwks::Told,
+    identity: Arc<identity::Told>,
     reloads: mpsc::Sender<ReloadRequest>,
 }
 
@@ -85,6 +91,10 @@ pub struct Gateway {
     pub ledger: Ledger,
     /// Where the ledger's answers come in, of each worker; until they start.
     pub answers: Vec<Inbox<Written>>,
+    /// Answers what takes more than a lookup.
+    pub identity: Identity,
+    /// Where its answers come in, of each worker; until they start.
+    pub replies: Vec<Inbox<Reply>>,
     /// Tells workers to drain.
     pub drain: Arc<AtomicBool>,
     /// The admin listener.
@@ -106,6 +116,8 @@ pub struct Gateway {
     /// Who may call.
     catalog: Arc<Catalog>,
     publisher: Arc<Publisher>,
+    /// Keys of tokens.
+    jwks: Jwks,
     /// Tells the watcher which files the configuration names.
     named_files: watch::Sender<Vec<Seen>>,
     /// What is in force, without its routes.
@@ -128,6 +140,8 @@ pub struct Start {
     pub addresses_changed: mpsc::Sender<()>,
     /// Where certificates that came, and what proves names, are told.
     pub acme_wishes: mpsc::Sender<Wish>,
+    /// Where keys of tokens that came are told.
+    pub keys_came: mpsc::Sender<jwks::News>,
     /// Where wishes to reload go.
     pub reloads: mpsc::Sender<ReloadRequest>,
     /// How the log's level is changed, where it can be.
@@ -164,7 +178,11 @@ impl Gateway {
         let (ledger, answers) = Ledger::start(quotas.clone(), rhythm(&settings), start.workers)
             .map_err(|e| format!("the ledger can't start: {e}"))?;
         open_ledger(&ledger, &catalog)?;
-        let material = (tls.clone(), catalog.slots());
+        let (identity, replies) = Identity::start(start.workers)
+            .map_err(|e| format!("nobody can be asked who calls: {e}"))?;
+        let mut jwks = Jwks::new(start.keys_came);
+        let keys = jwks.make(&settings, &start.source.jwt);
+        let material = (tls.clone(), catalog.slots(), keys.verifiers());
         let (snapshot, directory) =
             publishable(&settings, &resolver, &mut bound, &mut registry, &workers, material)?;
         let snapshot = Snapshot { directory: declared.directory.clone(), ..snapshot };
@@ -200,11 +218,14 @@ impl Gateway {
             log_counts: Box::new(log.counter()),
             resolutions: Box::new(resolver.resolutions()),
             acme: acme.told(),
+            issuers: jwks.told(),
+            identity: identity.told(),
             reloads: start.reloads,
         });
         let kinds = KindNames { failures: Failure::KINDS, bad_requests: Bad::NAMES };
         let state = AdminState::new(face.clone(), workers.clone(), kinds);
         acme.apply(names);
+        jwks.apply(keys);
         Ok(Self {
             file: start.file,
             shared,
@@ -213,6 +234,8 @@ impl Gateway {
             log,
             ledger,
             answers,
+            identity,
+            replies,
             drain: Arc::default(),
             admin: admin::Server::new(state),
             set_log_level: start.set_log_level,
@@ -226,6 +249,7 @@ impl Gateway {
             acme,
             catalog,
             publisher,
+            jwks,
             named_files: start.named_files,
             settings: lean(settings),
         })
@@ -277,11 +301,12 @@ impl Gateway {
         let admin = self.admin.prepare(settings.admin.as_ref()).await.map_err(|e| vec![e])?;
         self.resolver.want(&wanted(&settings)).await;
         let settings = Arc::new(settings);
+        let keys = self.jwks.make(&settings, &source.jwt);
         let catalog = self.catalog.clone();
         let declared = catalog.declare(&settings, &mut self.store).await.map_err(|e| vec![e])?;
         open_ledger(&self.ledger, &self.catalog).map_err(|e| vec![e])?;
-        let directory = declared.directory.clone();
-        let result = self.publish(&settings, &tls, Some(directory)).await;
+        let applications = Some(declared.directory.clone());
+        let result = self.publish(&settings, &tls, (applications, keys.verifiers())).await;
         let result = result.map_err(|mistake| vec![mistake]);
         match &result {
             Ok(_) => {
@@ -303,6 +328,7 @@ impl Gateway {
                 self.tls = tls;
                 self.loaded = source.tls;
                 self.acme.apply(names);
+                self.jwks.apply(keys);
                 self.settings = lean(settings);
             }
             Err(_) => {
@@ -374,7 +400,7 @@ impl Gateway {
         // It fails where a reference to the environment no longer resolves, say.
         let source = Source::check(text, "the configuration in force", None);
         let settings = source.map_err(|mistakes| mistakes.join("; "))?.settings;
-        self.publish(&settings, tls, None).await
+        self.publish(&settings, tls, (None, self.jwks.verifiers())).await
     }
 
     /// Declares the products that are in force, where others were declared for nothing.
@@ -391,7 +417,7 @@ impl Gateway {
         &mut self,
         settings: &Settings,
         tls: &InForce,
-        applications: Option<Arc<auth::Directory>>,
+        (applications, verifiers): (Option<Arc<auth::Directory>>, Arc<Verifiers>),
     ) -> Result<u64, String> {
         let (snapshot, directory) = publishable(
             settings,
@@ -399,13 +425,22 @@ impl Gateway {
             &mut self.bound,
             &mut self.registry,
             &self.workers,
-            (tls.clone(), self.catalog.slots()),
+            (tls.clone(), self.catalog.slots(), verifiers),
         )?;
         self.face.told().directory = directory;
         let published = self.publisher.configuration(snapshot, applications).await;
         let new = announce::listening(&self.shared.snapshot.load(), Some(&published.before));
         new.iter().for_each(|line| say(&format!("{line}\n")));
         Ok(published.generation)
+    }
+
+    /// Puts keys that came in force, and leaves all else as it is.
+    pub async fn keys_changed(&mut self, news: jwks::News) {
+        if let Some(verifiers) = self.jwks.take(&news) {
+            self.publisher.verifiers(verifiers).await;
+        }
+        // Nobody waits for it any more: the configuration has no such issuer.
+        let _ = news.done.send(());
     }
 
     fn tell_what_waits_for_a_restart(&self, new: &Settings) {
@@ -441,13 +476,15 @@ fn publishable(
     bound: &mut Bound,
     registry: &mut Registry,
     workers: &[Arc<WorkerStats>],
-    (tls, slots): (InForce, &Slots),
+    (tls, slots, verifiers): (InForce, &Slots, Arc<Verifiers>),
 ) -> Result<(Snapshot, Arc<Directory>), String> {
     let sockets = bound.sockets(&settings.listeners, workers.len())?;
     let plan = Plan::new(settings, &resolver.addresses());
     let ids = registry.assign(&plan.names(), workers).map_err(|full| full.to_string())?;
     let max_connections = max_connections(settings);
-    let material = Material { ids: &ids, sockets: sockets.clone(), tls, slots, max_connections };
+    let sockets_of = sockets.clone();
+    let material =
+        Material { ids: &ids, sockets: sockets_of, tls, slots, verifiers, max_connections };
     let snapshot = plan.compile(material)?;
     bound.keep(&settings.listeners, &sockets)?;
     Ok((snapshot, ids.directory.clone()))
@@ -493,19 +530,6 @@ fn lean(settings: Arc<Settings>) -> Arc<Settings> {
     settings.routes = Vec::new();
     crate::io::memory::release();
     Arc::new(settings)
-}
-
-fn wanted(settings: &Settings) -> Vec<Wanted> {
-    (settings.upstreams.values())
-        .flat_map(|upstream| {
-            upstream.targets.iter().filter_map(|target| match &target.address {
-                TargetAddress::Name(host, port) => {
-                    Some(Wanted { name: (host.clone(), *port), every: upstream.resolve_every })
-                }
-                _ => None,
-            })
-        })
-        .collect()
 }
 
 fn rhythm(settings: &Settings) -> Rhythm {
@@ -575,6 +599,14 @@ impl admin::Control for Face {
 
     fn acme(&self) -> Vec<(String, NameTold)> {
         self.acme.all()
+    }
+
+    fn inquiries(&self) -> Vec<(String, identity::Counts)> {
+        self.identity.all()
+    }
+
+    fn issuers(&self) -> Vec<(String, IssuerTold)> {
+        self.issuers.all()
     }
 
     fn reload(&self) -> admin::Reloading {

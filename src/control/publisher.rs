@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 
 use crate::limits::RELOAD_DEADLINE_MS;
 use crate::policy::auth::Directory;
+use crate::policy::auth::jwt::Verifiers;
 use crate::snapshot::Snapshot;
 use crate::stats::WorkerStats;
 
@@ -54,6 +55,11 @@ impl Publisher {
     /// Puts a directory in force, and leaves all else as it is.
     pub async fn directory(&self, directory: Arc<Directory>) -> Published {
         self.put(|before| Snapshot { directory, ..before.clone() }).await
+    }
+
+    /// Puts other keys of tokens in force, and leaves all else as it is.
+    pub async fn verifiers(&self, verifiers: Arc<Verifiers>) -> Published {
+        self.put(|before| Snapshot { verifiers, ..before.clone() }).await
     }
 
     async fn put(&self, make: impl FnOnce(&Snapshot) -> Snapshot) -> Published {

@@ -12,13 +12,13 @@ const SECRET_FIELDS: &[&str] =
 
 const BLOT: &str = "\"***\"";
 
-/// The text with `"***"` for the values of secret fields in `[[routes]]` and plans of products, and for the key of
-/// `acme.external_account`. What refers to the environment (`"Bearer ${TOKEN}"`) says nothing and
+/// The text with `"***"` for the values of secret fields in `[[routes]]` and plans of products, for the
+/// key of `acme.external_account` and for secrets of `[jwt.NAME]`. What refers to the environment (`"Bearer ${TOKEN}"`) says nothing and
 /// stays. A text that is not TOML is blotted out whole; the gateway has loaded what it shows, so that
 /// is not expected.
 pub(super) fn redacted(text: &str) -> Cow<'_, str> {
     let lower = text.to_ascii_lowercase();
-    let mut words = SECRET_FIELDS.iter().chain(&["external_account"]);
+    let mut words = SECRET_FIELDS.iter().chain(&["external_account", "secret"]);
     if !words.any(|word| lower.contains(word)) && !lower.contains('\\') {
         return text.into();
     }
@@ -30,6 +30,12 @@ pub(super) fn redacted(text: &str) -> Cow<'_, str> {
     let acme = table.get_ref().get("acme").and_then(|acme| acme.get_ref().get("external_account"));
     if let Some(key) = acme.and_then(|account| account.get_ref().get("key")) {
         find(key, true, &mut spans);
+    }
+    let jwt = table.get_ref().get("jwt").and_then(|jwt| jwt.get_ref().as_table());
+    for one in jwt.into_iter().flat_map(|jwt| jwt.values()) {
+        if let Some(secret) = one.get_ref().get("secret") {
+            find(secret, true, &mut spans);
+        }
     }
     spans.sort_by_key(|span: &Range<usize>| span.start);
     let mut shown = String::with_capacity(text.len());
@@ -113,6 +119,12 @@ targets = ["10.0.0.1:80"]
         assert_eq!(redacted(text), text.replace("\"s3cret\"", BLOT));
         let text = "[acme.external_account]\nkey_id = \"kid\"\nkey = \"${HMAC}\"\n";
         assert_eq!(redacted(text), text);
+    }
+
+    #[test]
+    fn the_secret_of_tokens_is_a_secret() {
+        let text = "[jwt.a]\nsecret = \"s3cret\"\n[jwt.b]\nsecret = \"${JWT}\"\n";
+        assert_eq!(redacted(text), text.replace("\"s3cret\"", BLOT));
     }
 
     #[test]

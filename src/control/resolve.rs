@@ -16,6 +16,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
+use crate::config::{Settings, TargetAddress};
 use crate::limits::{RESOLVE_MAX_ADDRESSES, RESOLVE_PARALLEL};
 
 /// How long a look-up may take.
@@ -232,6 +233,20 @@ async fn ask((host, port): NamePort, parallel: Arc<Semaphore>) -> io::Result<Vec
         Ok(found) => found.map(Iterator::collect),
         Err(_) => Err(io::ErrorKind::TimedOut.into()),
     }
+}
+
+/// The names of all targets.
+pub fn wanted(settings: &Settings) -> Vec<Wanted> {
+    (settings.upstreams.values())
+        .flat_map(|upstream| {
+            upstream.targets.iter().filter_map(|target| match &target.address {
+                TargetAddress::Name(host, port) => {
+                    Some(Wanted { name: (host.clone(), *port), every: upstream.resolve_every })
+                }
+                _ => None,
+            })
+        })
+        .collect()
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ use super::watch::{self, Content, Seen};
 use crate::config::DriverChoice;
 use crate::io::{Driver, driver};
 use crate::limits::LEDGER_LAST;
+use crate::session::inquiry::Line;
 use crate::session::records::Sink;
 use crate::stats::WorkerState;
 use crate::worker::{self, Plan, cores};
@@ -78,6 +79,7 @@ async fn serve(
     say(&format!("workers {workers}, on cores {pins:?}; {descriptors} descriptors\n"));
     let (addresses_changed, mut new_addresses) = mpsc::channel(1);
     let (acme_wishes, mut acme) = mpsc::channel(1);
+    let (keys_came, mut keys) = mpsc::channel(1);
     let (reloads, mut wishes) = mpsc::channel::<ReloadRequest>(16);
     let loaded = Content::of(source.text.as_bytes());
     let (named_files, names) = latest::channel(options.named_files);
@@ -90,6 +92,7 @@ async fn serve(
         set_log_level: options.set_log_level,
         addresses_changed,
         acme_wishes,
+        keys_came,
         reloads,
     };
     let mut gateway = Gateway::new(start).await?;
@@ -116,6 +119,7 @@ async fn serve(
                 }
             }
             Some(()) = new_addresses.recv() => gateway.addresses_changed().await,
+            Some(news) = keys.recv() => gateway.keys_changed(news).await,
             Some(wish) = acme.recv() => gateway.certificates_changed(wish).await,
             _ = alive.tick() => {
                 if let Some(index) = workers.threads.iter().position(JoinHandle::is_finished) {
@@ -151,13 +155,15 @@ fn notify(states: &[NotifyState<'_>]) {
 fn start_workers(gateway: &mut Gateway, pins: &[usize], driver: Driver) -> Result<Workers, String> {
     let stop = Arc::new(AtomicBool::new(false));
     let mut answers = std::mem::take(&mut gateway.answers).into_iter();
+    let mut replies = std::mem::take(&mut gateway.replies).into_iter();
     let threads = pins
         .iter()
         .zip(&gateway.workers)
         .enumerate()
         .map(|(index, (&core, stats))| {
             let sink = gateway.log.sink();
-            let answers = answers.next().ok_or_else(|| io::Error::other("no inbox"))?;
+            let inboxes = answers.next().zip(replies.next());
+            let (answers, replies) = inboxes.ok_or_else(|| io::Error::other("no inbox"))?;
             worker::start(Plan {
                 index,
                 workers: pins.len(),
@@ -167,6 +173,7 @@ fn start_workers(gateway: &mut Gateway, pins: &[usize], driver: Driver) -> Resul
                 stats: stats.clone(),
                 ledger: gateway.ledger.reports(),
                 answers,
+                inquiries: Line { asker: gateway.identity.asker(), replies },
                 sink: Box::new(move || -> Sink {
                     Box::new(move |bytes, records| sink.offer(bytes, records))
                 }),

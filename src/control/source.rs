@@ -1,5 +1,6 @@
 //! The configuration's text: read, checked, and kept to be shown.
 
+use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 use std::sync::Arc;
@@ -7,6 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustls::ClientConfig;
 
+use super::jwks;
 use super::tls::{self, Files, Loaded, Targets};
 use crate::config::{self, Diagnostic, Settings};
 use crate::limits::CONFIG_FILE_MAX;
@@ -25,6 +27,8 @@ pub struct Source {
     pub target_tls: Targets,
     /// How TLS is spoken to the server that certificates are asked of.
     pub acme_tls: Option<Arc<ClientConfig>>,
+    /// What `[jwt.NAME]` name; empty where files were not read.
+    pub jwt: BTreeMap<String, jwks::Loaded>,
 }
 
 impl Source {
@@ -52,6 +56,7 @@ impl Source {
         mut files: Option<&mut Files>,
     ) -> Result<Self, Vec<String>> {
         let (mut tls, mut target_tls, mut acme_tls) = (Vec::new(), Targets::default(), None);
+        let mut jwt = BTreeMap::new();
         let mut ask = |settings: &Settings| {
             let Some(files) = &mut files else { return Vec::new() };
             let (mut remarks, mut more);
@@ -60,13 +65,15 @@ impl Source {
             remarks.extend(more);
             (acme_tls, more) = tls::acme_server(settings, files);
             remarks.extend(more);
+            (jwt, more) = jwks::load(settings, files);
+            remarks.extend(more);
             remarks
         };
         let env = |name: &str| std::env::var(name).ok();
         match config::load_with(&text, origin, &env, &mut ask) {
             Ok((settings, warnings)) => {
                 let warnings = lines(&warnings);
-                Ok(Self { settings, warnings, text, tls, target_tls, acme_tls })
+                Ok(Self { settings, warnings, text, tls, target_tls, acme_tls, jwt })
             }
             Err(mistakes) => Err(lines(&mistakes)),
         }

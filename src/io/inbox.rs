@@ -118,6 +118,7 @@ impl<T> Inbox<T> {
     }
 
     /// The next item that is there.
+    #[allow(clippy::should_implement_trait)] // No iterator: after `None` more may come.
     pub fn next(&mut self) -> Option<T> {
         self.items.try_recv().ok()
     }
@@ -146,6 +147,7 @@ impl<T> WorkerInbox<T> {
     }
 
     /// The next item that is there.
+    #[allow(clippy::should_implement_trait)] // No iterator: after `None` more may come.
     pub fn next(&mut self) -> Option<T> {
         self.items.try_recv().ok()
     }

@@ -5,6 +5,7 @@ use crate::http::Bad;
 use crate::http::grpc::Code;
 use crate::policy::Denied;
 use crate::policy::auth::Refusal;
+use crate::policy::auth::jwt::Refusal as TokenRefusal;
 use crate::upstream::ConnectError;
 
 /// Why a request failed. One variant per row of the table in docs/ERRORS.md.
@@ -50,6 +51,14 @@ pub enum Failure {
     NoMappingRule,
     /// The product is no longer to be called.
     ProductRetired,
+    /// The token is not taken.
+    InvalidToken(TokenRefusal),
+    /// The token is good, but not for this.
+    InsufficientToken(TokenRefusal),
+    /// No keys have come by which the token could be told.
+    NoTokenKeys,
+    /// Too many questions about who calls are open.
+    IdentityOverloaded,
     /// A rate limit refused it.
     RateLimited,
     /// A quota has not so much left.
@@ -191,6 +200,10 @@ impl Failure {
         "method_not_in_plan",
         "no_mapping_rule",
         "product_retired",
+        "invalid_token",
+        "insufficient_token",
+        "no_token_keys",
+        "identity_overloaded",
         "rate_limited",
         "quota_exceeded",
         "ledger_unavailable",
@@ -318,6 +331,38 @@ impl Failure {
                 "The method is not allowed here",
                 "http_request_denied",
                 Client,
+                false,
+            ),
+            Self::InvalidToken(_) => m(
+                401,
+                "invalid_token",
+                "The token is not accepted",
+                "http_request_denied",
+                Client,
+                false,
+            ),
+            Self::InsufficientToken(_) => m(
+                403,
+                "insufficient_token",
+                "The token does not allow this",
+                "http_request_denied",
+                Client,
+                false,
+            ),
+            Self::NoTokenKeys => m(
+                503,
+                "no_token_keys",
+                "Tokens can't be checked at the moment",
+                "proxy_internal_response",
+                Gateway,
+                false,
+            ),
+            Self::IdentityOverloaded => m(
+                503,
+                "identity_overloaded",
+                "Too many callers are being checked",
+                "proxy_internal_response",
+                Gateway,
                 false,
             ),
             Self::AddressDenied
@@ -560,6 +605,7 @@ impl Failure {
     pub fn detail(self) -> &'static str {
         match self {
             Self::BadResponse(bad) => bad.detail(),
+            Self::InvalidToken(refusal) | Self::InsufficientToken(refusal) => refusal.text(),
             other => other.meaning().title,
         }
     }

@@ -11,6 +11,7 @@ use arc_swap::cache::Cache;
 use crate::accept::Admission;
 use crate::io::Watch;
 use crate::limits::{FAILURES_TOLD, SCRATCH_POOLED};
+use crate::policy::auth::jwt;
 use crate::policy::{limit, quota};
 use crate::respond::access_log::Clock;
 use crate::respond::date::Date;
@@ -18,6 +19,7 @@ use crate::snapshot::{Listener, Snapshot};
 use crate::stats;
 use crate::upstream::Upstreams;
 
+use super::inquiry::Inquiries;
 use super::records::Journal;
 use super::scratch::Scratch;
 use super::usage::Usage;
@@ -51,10 +53,16 @@ pub struct Core {
     pub upstreams: Upstreams,
     /// Leases.
     pub limits: RefCell<limit::Local>,
+    /// Tokens that were verified.
+    pub tokens: RefCell<jwt::Cache>,
+    /// Requests that wait for keys.
+    pub(super) waiting_for_keys: Cell<usize>,
     /// Counters.
     pub stats: stats::Writer,
     /// What requests used.
     pub usage: RefCell<Usage>,
+    /// Questions about who calls.
+    pub inquiries: RefCell<Inquiries>,
     /// Access log records on their way out.
     pub journal: RefCell<Journal>,
     /// Wall time, and its forms in logs and fields.
@@ -109,7 +117,7 @@ impl Core {
         shared: Arc<Shared>,
         stats: stats::Writer,
         journal: Journal,
-        usage: Usage,
+        (usage, inquiries): (Usage, Inquiries),
         workers: usize,
     ) -> Self {
         let current = RefCell::new(Rc::new(shared.snapshot.load_full()));
@@ -120,8 +128,11 @@ impl Core {
             watch: watch.clone(),
             upstreams: Upstreams::new(watch),
             limits: RefCell::new(limit::Local::new(workers)),
+            tokens: RefCell::default(),
+            waiting_for_keys: Cell::new(0),
             stats,
             usage: RefCell::new(usage),
+            inquiries: RefCell::new(inquiries),
             journal: RefCell::new(journal),
             wall: Wall::default(),
             random: RefCell::new(fastrand::Rng::new()),

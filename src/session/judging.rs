@@ -3,18 +3,23 @@
 //! concurrency, whose places must be given back.
 
 use crate::config::file::Lifecycle;
-use crate::policy::auth::{Admitted, Asked, Carrier, Refusal, admit};
+use crate::policy::auth::jwt::Proved;
+use crate::policy::auth::{
+    Admitted, Asked, Carrier, Digest, Directory, PasswordQuestion, Product, Refusal, Stop, admit,
+};
 use crate::policy::limit::{self, Charge, Judgement, KeySource, Rule};
 use crate::policy::quota::Charged;
 use crate::policy::{Denied, Passed, Permit, enter, judge_rates};
 use crate::respond::failure::Failure;
 
 use super::accounting;
+use super::inquiry::NoAnswer;
 use super::scratch::Scratch;
 use super::task::Request;
+use super::token;
 
 /// Judges a request that has its route.
-pub(super) fn judge(r: &mut Request<'_>, s: &mut Scratch) -> Result<Permit, Failure> {
+pub(super) async fn judge(r: &mut Request<'_>, s: &mut Scratch) -> Result<Permit, Failure> {
     take_product(r, s)?;
     check_address(r)?;
     let s = &*s;
@@ -31,7 +36,7 @@ pub(super) fn judge(r: &mut Request<'_>, s: &mut Scratch) -> Result<Permit, Fail
         path_parameter: &|ix| s.params.value(ix, path),
     };
     let mut asked = Rates::default();
-    let permit = ask(r, s, &keys, &mut asked);
+    let permit = ask(r, s, &keys, &mut asked).await;
     tell(r, &asked);
     count_verdict(r, &asked);
     permit
@@ -76,17 +81,22 @@ fn check_address(r: &Request<'_>) -> Result<(), Failure> {
 }
 
 /// The order of all that may refuse from here on.
-fn ask<'a>(
+async fn ask<'a>(
     r: &mut Request<'a>,
     s: &Scratch,
     keys: &KeySource<'_>,
     rates: &mut Rates<'a>,
 ) -> Result<Permit, Failure> {
     let passed = ask_rates(r, addressed(r).into_iter().flatten().map(Charge::one), keys, rates)?;
+    // Boxed: what waits for keys is large, and rare.
+    let tokens = match token::is_asked_for(r) {
+        true => Box::pin(token::prove(r, s)).await?,
+        false => Vec::new(),
+    };
     let passed = match r.product {
         None if r.route().application_limits().is_empty() => passed,
         _ => {
-            r.admitted = authenticate(r, s)?;
+            r.admitted = authenticate(r, s, &tokens).await?;
             let passed = ask_application(r, keys, rates)?;
             rates.charged = accounting::charge(r);
             accounting::refused(rates.charged.as_ref())?;
@@ -128,20 +138,40 @@ fn ask_rates<'a>(
     })
 }
 
-/// Which application calls, if any, and whether its plan lets it.
-fn authenticate<'a>(r: &mut Request<'a>, s: &Scratch) -> Result<Option<Admitted<'a>>, Failure> {
+/// Which application calls, if any, and whether its plan lets it. What takes more than a lookup is
+/// asked first.
+async fn authenticate<'a>(
+    r: &mut Request<'a>,
+    s: &Scratch,
+    tokens: &[Proved],
+) -> Result<Option<Admitted<'a>>, Failure> {
     let Some((slot, product)) = r.product else { return Ok(None) };
-    let snapshot = r.snapshot;
-    let buf = s.input.data();
-    let query = s.head.query.map(|q| q.of(buf));
-    let asked = Asked {
-        method: s.head.method_span.of(buf),
-        path: s.head.path.of(buf),
-        carrier: Carrier { fields: &s.head.fields, buf, query },
-        identity: r.connection.identity.as_deref(),
-        now_s: r.connection.core.wall.of(r.account.began_ns) / 1_000_000_000,
+    let whom = (&*r.snapshot.directory, slot, product);
+    let verdict = match verdict(r, s, whom, tokens, None) {
+        Err(Stop::Ask(question)) => {
+            // Boxed: what waits is large, and rare.
+            let answered = Box::pin(ask_password(r, question)).await?;
+            let verdict = self::verdict(r, s, whom, tokens, Some(answered));
+            // What was revoked meanwhile counts already, though the request's snapshot does not know.
+            let newest = r.connection.core.snapshot();
+            let product = newest.directory.product(slot).ok_or(Failure::NoRoute)?;
+            let whom = (&*newest.directory, slot, &**product);
+            let now = self::verdict(r, s, whom, tokens, Some(answered)).map(drop);
+            now.and(verdict)
+        }
+        verdict => verdict,
     };
-    admit(&snapshot.directory, slot, product, &asked).map(Some).map_err(|refusal| {
+    verdict.map(Some).map_err(|stop| {
+        let refusal = match stop {
+            Stop::Refused(refusal) => refusal,
+            // Another password was set while the old one was asked about.
+            Stop::Ask(_) => Refusal::BadCredential,
+        };
+        if refusal == Refusal::BadCredential
+            && let Some(failure) = token::failure(r, tokens)
+        {
+            return failure;
+        }
         r.answer_fields.extend_from_slice(match refusal {
             Refusal::NoCredential => &product.challenge,
             Refusal::BadCredential => &product.challenge_bad,
@@ -149,6 +179,52 @@ fn authenticate<'a>(r: &mut Request<'a>, s: &Scratch) -> Result<Option<Admitted<
         });
         refusal.into()
     })
+}
+
+/// What a directory says of a request, given what was just answered.
+fn verdict<'d>(
+    r: &Request<'_>,
+    s: &Scratch,
+    (directory, slot, product): (&'d Directory, u32, &'d Product),
+    tokens: &[Proved],
+    answered: Option<(Digest, bool)>,
+) -> Result<Admitted<'d>, Stop> {
+    let buf = s.input.data();
+    let now_s = now_s(r);
+    let inquiries = &r.connection.core.inquiries;
+    let known = |digest: &Digest| match answered {
+        Some((asked, is_right)) if asked == *digest => Some(is_right),
+        _ => inquiries.borrow_mut().password(digest, now_s),
+    };
+    let asked = Asked {
+        method: s.head.method_span.of(buf),
+        path: s.head.path.of(buf),
+        carrier: Carrier { fields: &s.head.fields, buf, query: s.head.query.map(|q| q.of(buf)) },
+        identity: r.connection.identity.as_deref(),
+        tokens,
+        passwords: &known,
+        now_s,
+    };
+    admit(directory, slot, product, &asked)
+}
+
+/// Asks about a password, and remembers the answer.
+async fn ask_password(
+    r: &Request<'_>,
+    question: Box<PasswordQuestion>,
+) -> Result<(Digest, bool), Failure> {
+    let (digest, inquiries) = (question.digest, &r.connection.core.inquiries);
+    let answer = inquiries.borrow().ask_password(question);
+    let is_right = answer.await.map_err(|none| match none {
+        NoAnswer::Overloaded | NoAnswer::Late => Failure::IdentityOverloaded,
+    })?;
+    inquiries.borrow_mut().remember(digest, is_right, now_s(r));
+    Ok((digest, is_right))
+}
+
+/// Seconds since 1970.
+fn now_s(r: &Request<'_>) -> u64 {
+    r.connection.core.wall.of(r.account.began_ns) / 1_000_000_000
 }
 
 /// Rate limits of the application that was admitted, each by as much as the request counts as.

@@ -127,7 +127,7 @@ fn acme_proof<'a>(r: &Request<'a>, s: &Scratch) -> Option<&'a str> {
 
 async fn judge_and_answer(r: &mut Request<'_>, s: &mut Scratch) -> Result<Fate, Failure> {
     // 4: its rules.
-    let permit = judging::judge(r, s)?;
+    let permit = judging::judge(r, s).await?;
     let ready = match accounting::write(r).await {
         Ok(()) => check_length(r.route(), s.head.framing),
         Err(failure) => Err(failure),

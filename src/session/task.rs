@@ -1,10 +1,12 @@
 //! One request on its way: what every stage may look at.
 
 use std::net::IpAddr;
+use std::rc::Rc;
 
 use crate::http::RequestHead;
 use crate::http::grpc::{Call, Dialect};
 use crate::io::clock;
+use crate::policy::auth::jwt::Verified;
 use crate::policy::auth::{Admitted, Presented, Product};
 use crate::policy::client;
 use crate::policy::transform::{AddressText, Hop, Parameters, RequestId, Trust, Values};
@@ -44,6 +46,8 @@ pub(super) struct Request<'a> {
     pub(super) upgrade: Option<&'a str>,
     /// The gRPC call that it is. One of gRPC-Web is none unless its route says so.
     pub(super) grpc: Option<Call>,
+    /// The token that it showed, where its route takes one.
+    pub(super) token: Option<Rc<Verified>>,
     pub(super) account: Account,
     /// The product that its route is part of, and the slot that this has.
     pub(super) product: Option<(u32, &'a Product)>,
@@ -216,6 +220,7 @@ pub(super) fn begin<'a>(
         route: None,
         upgrade: None,
         grpc: Call::of(&s.head, buf).filter(|call| call.asked == Dialect::Plain),
+        token: None,
         account: Account { began_ns, head_in, ..Account::default() },
         product: None,
         admitted: None,

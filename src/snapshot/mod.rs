@@ -18,6 +18,7 @@ use crate::config::{
 };
 use crate::policy::Concurrency;
 use crate::policy::auth::Directory;
+use crate::policy::auth::jwt::Verifiers;
 use crate::policy::limit::Rule;
 use crate::policy::transform::{Edits, Forward as ForwardFields, PathRewrite, Redirect};
 use crate::route;
@@ -63,6 +64,8 @@ pub struct Snapshot {
     /// Products, and who may call them.
     /// Products, and applications by their credentials.
     pub directory: Arc<Directory>,
+    /// Who takes tokens, by the index that routes have.
+    pub verifiers: Arc<Verifiers>,
     /// Keeps the stable ids used here from being given to other names.
     pub ids: Option<Arc<Hold>>,
 }
@@ -154,6 +157,16 @@ pub struct RouteRules {
     pub max_concurrent_per_client: Option<u32>,
     /// Edits of response fields.
     pub response_edits: Option<Edits>,
+    /// Whose tokens are taken.
+    pub tokens: Option<Tokens>,
+}
+
+/// Whose tokens a route takes.
+pub struct Tokens {
+    /// Indices into [`Snapshot::verifiers`] of which one must take the token.
+    pub verifiers: Box<[usize]>,
+    /// Whether requests without a token pass.
+    pub optional: bool,
 }
 
 /// Who may call a route.
@@ -234,6 +247,7 @@ impl RouteRules {
             && self.max_concurrent.is_none()
             && self.max_concurrent_per_client.is_none()
             && self.response_edits.is_none()
+            && self.tokens.is_none()
     }
 }
 
@@ -261,6 +275,11 @@ impl Route {
             max: rules.and_then(|r| r.max_concurrent),
             max_per_client: rules.and_then(|r| r.max_concurrent_per_client),
         }
+    }
+
+    /// Whose tokens are taken; `None`: nobody is asked for one.
+    pub fn tokens(&self) -> Option<&Tokens> {
+        self.rules.as_ref()?.tokens.as_ref()
     }
 
     /// Edits of response fields.

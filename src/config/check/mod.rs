@@ -10,6 +10,7 @@ mod address;
 mod client;
 mod forward;
 mod grpc;
+mod jwt;
 mod limit;
 mod listener;
 mod matcher;
@@ -55,8 +56,9 @@ pub(super) fn settings(file: File, top: &Place<'_>, report: &mut Report<'_>) -> 
     listener::addresses(&listeners, admin.as_ref(), top, report);
     acme::wishes(&listeners, acme.as_ref(), top, report);
     upstream::loops(&upstreams, &listeners, top, report);
+    let jwt = jwt::all(file.jwt, &top.key("jwt"), report);
     let products = product::products(file.products, &top.key("products"), report);
-    let routes = route::routes(file.routes, &upstreams, &top.key("routes"), report);
+    let routes = route::routes(file.routes, (&upstreams, &jwt), &top.key("routes"), report);
     listener::routed(&listeners, &routes, top, report);
     reach::unreachable(&routes, &top.key("routes"), report);
     listener::unseen_fields(&listeners, &routes, &top.key("routes"), report);
@@ -76,6 +78,7 @@ pub(super) fn settings(file: File, top: &Place<'_>, report: &mut Report<'_>) -> 
         rate_limit_fields,
         listeners,
         upstreams,
+        jwt,
         products,
         routes,
     }

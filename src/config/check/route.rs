@@ -3,30 +3,35 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::limit::{self, Scope};
-use super::{Names, action, address, client, grpc, matcher, product, timeout, upgrade, words};
+use super::{Names, action, address, client, grpc, jwt, matcher, product, timeout, upgrade, words};
 use crate::config::diagnostic::Report;
 use crate::config::document::Place;
 use crate::config::file;
-use crate::config::settings::{HostMatch, HostPolicy, Route, Timeouts, Upstream};
+use crate::config::jwt::Jwt;
+use crate::config::settings::{
+    HostMatch, HostPolicy, Route, RouteAuthentication, Timeouts, Upstream,
+};
 use crate::config::units::HumanDuration;
 use crate::limits::MAX_CUSTOM_METHODS;
 
 /// Routes, each with its position in the tree (others may have been left out).
 pub(super) fn routes(
     written: Vec<file::Route>,
-    upstreams: &BTreeMap<String, Upstream>,
+    (upstreams, jwt): (&BTreeMap<String, Upstream>, &BTreeMap<String, Jwt>),
     place: &Place<'_>,
     report: &mut Report<'_>,
 ) -> Vec<(usize, Route)> {
     let mut names = Names::new("route");
     let mut routes = Vec::with_capacity(written.len());
-    for (position, written) in written.into_iter().enumerate() {
+    for (position, mut written) in written.into_iter().enumerate() {
         let place = place.item(position);
         if let Some(name) = &written.name {
             words::name(name, &place.key("name").trail, report);
             names.add(name, &place.key("name").trail, report);
         }
-        let route = route(written, upstreams, &place, report);
+        let asked = written.authentication.take();
+        let authentication = authentication(asked, jwt, &place.key("authentication"), report);
+        let route = route(written, authentication, upstreams, &place, report);
         routes.extend(route.map(|route| (position, route)));
     }
     custom_methods(&routes, place, report);
@@ -35,6 +40,7 @@ pub(super) fn routes(
 
 fn route(
     mut written: file::Route,
+    authentication: Option<RouteAuthentication>,
     upstreams: &BTreeMap<String, Upstream>,
     place: &Place<'_>,
     report: &mut Report<'_>,
@@ -79,6 +85,7 @@ fn route(
         query,
         client_certificate,
         action: action?,
+        authentication,
         product,
         allow,
         deny,
@@ -95,6 +102,24 @@ fn route(
         max_concurrent_per_client: written.max_concurrent_per_client,
         name,
     })
+}
+
+fn authentication(
+    written: Option<file::RouteAuthentication>,
+    known: &BTreeMap<String, Jwt>,
+    place: &Place<'_>,
+    report: &mut Report<'_>,
+) -> Option<RouteAuthentication> {
+    let written = written?;
+    let ways = place.key("any_of");
+    let any_of = written.any_of.unwrap_or_default();
+    if any_of.is_empty() && ways.given() {
+        let help = "write `any_of = [\"jwt:NAME\"]`, or remove `authentication`";
+        report.error(&ways.trail, "there is no way to prove who calls", help);
+    }
+    let each = any_of.iter().enumerate();
+    let jwt = each.filter_map(|(at, way)| jwt::known(way, known, &ways.item(at), report)).collect();
+    Some(RouteAuthentication { jwt, optional: written.optional })
 }
 
 /// What a product counts is what its upstream is asked.

@@ -6,6 +6,7 @@
 
 mod acme;
 mod forward;
+mod jwt;
 mod limit;
 mod listener;
 mod plan;
@@ -24,6 +25,7 @@ use serde::{Deserialize, Serialize};
 
 pub use acme::{Acme, ExternalAccount};
 pub use forward::Forward;
+pub use jwt::Jwt;
 pub use limit::Limit;
 pub use listener::{Http, Listener};
 pub use plan::{Period, Plan, PlanLimit, Price, Quota, UnitPrice};
@@ -33,8 +35,8 @@ pub use product::{
     Product,
 };
 pub use route::{
-    ClientCertificateMatch, GrpcMatch, HeaderEdits, OneOrMore, Redirect, Respond, Route, Timeouts,
-    ValueMatch, ValueTests,
+    ClientCertificateMatch, GrpcMatch, HeaderEdits, OneOrMore, Redirect, Respond, Route,
+    RouteAuthentication, Timeouts, ValueMatch, ValueTests,
 };
 pub use store::Store;
 pub use tls::{Certificate, ClientCertificates, Tls};
@@ -81,6 +83,9 @@ pub struct File {
     /// Groups of targets by name.
     #[schemars(extend("x-default" = "none"))]
     pub upstreams: BTreeMap<String, Upstream>,
+    /// JSON web tokens that are taken, by name.
+    #[schemars(extend("x-default" = "none"))]
+    pub jwt: BTreeMap<String, Jwt>,
     /// Products by name: what routes with a `product` offer to applications. A name has lower-case
     /// letters, digits, `-` and `_`. Those that stand here can only be read by way of the admin API.
     #[schemars(extend("x-default" = "none"))]
@@ -105,6 +110,7 @@ impl Default for File {
             limits: Vec::new(),
             listeners: Vec::new(),
             upstreams: BTreeMap::new(),
+            jwt: BTreeMap::new(),
             products: BTreeMap::new(),
             routes: Vec::new(),
         }

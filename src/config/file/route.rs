@@ -52,6 +52,9 @@ pub struct Route {
     pub redirect: Option<Redirect>,
     /// Answer with a fixed response.
     pub respond: Option<Respond>,
+    /// Whose tokens are taken: without one the answer is 401.
+    #[schemars(extend("x-default" = "none is asked for"))]
+    pub authentication: Option<RouteAuthentication>,
     /// Name of the product that the route is part of: calls need a credential of one of its
     /// applications, are held to a plan and are counted. Declared in `[products.NAME]` or made by the
     /// admin API; while there is none of that name, or only a draft, the route answers 404. Only with
@@ -106,6 +109,18 @@ pub struct Route {
     /// Requests in flight on this route at once from one client address; else 429.
     #[schemars(range(min = 1, max = 4294967295u64), extend("x-default" = "no bound"))]
     pub max_concurrent_per_client: Option<u32>,
+}
+
+/// Who may call a route: whoever shows a token (`Authorization: Bearer`, RFC 6750). The upstream gets
+/// the token too.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RouteAuthentication {
+    /// Ways of which one must succeed: `jwt:NAME`, a token that `[jwt.NAME]` takes.
+    #[schemars(required, extend("x-required" = true))]
+    pub any_of: Option<Vec<String>>,
+    /// Whether requests without a token pass too. A wrong one never does.
+    pub optional: bool,
 }
 
 /// Calls of gRPC, and of gRPC-Web: POST with their Content-Type. The method called is the path

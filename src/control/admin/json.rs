@@ -44,6 +44,8 @@ pub(super) fn render(shown: &Shown<'_>, recent: &Recent) -> String {
         "upstreams": upstreams,
         "dns": dns(shown),
         "acme": acme(shown),
+        "jwt_issuers": issuers(shown),
+        "identity": inquiries(shown),
     });
     let mut text = all.to_string();
     text.push('\n');
@@ -286,6 +288,33 @@ fn acme(shown: &Shown<'_>) -> Vec<Value> {
             "failed": told.failed,
             "consecutive_failures": told.failures,
             "last_error": error.map(|(kind, why)| json!({ "kind": kind.name(), "message": why })),
+        })
+    });
+    each.collect()
+}
+
+fn inquiries(shown: &Shown<'_>) -> Vec<Value> {
+    let each = shown.inquiries.iter().map(|(about, counts)| {
+        json!({
+            "about": about,
+            "asked": counts.asked,
+            "answered": counts.answered,
+            "overloaded": counts.overloaded,
+        })
+    });
+    each.collect()
+}
+
+fn issuers(shown: &Shown<'_>) -> Vec<Value> {
+    let each = shown.issuers.iter().map(|(name, told)| {
+        json!({
+            "name": name,
+            "keys": told.keys,
+            "fetched_at": told.fetched_at,
+            "fetched": told.fetched,
+            "failed": told.failed,
+            "consecutive_failures": told.failures,
+            "last_error": told.last_error,
         })
     });
     each.collect()

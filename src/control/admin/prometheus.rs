@@ -234,6 +234,35 @@ fn listeners(text: &mut Text, shown: &Shown<'_>) {
     each(text, &n::LISTENER_FORWARD_FAILURES, &all, |l| l.forward_failures);
     certificates(text, shown);
     acme(text, shown);
+    issuers(text, shown);
+    inquiries(text, shown);
+}
+
+fn inquiries(text: &mut Text, shown: &Shown<'_>) {
+    text.head(&n::IDENTITY_QUESTIONS);
+    for (about, counts) in &shown.inquiries {
+        let each = [
+            ("asked", counts.asked),
+            ("answered", counts.answered),
+            ("overloaded", counts.overloaded),
+        ];
+        for (what, count) in each {
+            text.sample(&n::IDENTITY_QUESTIONS, &[about, &what], count);
+        }
+    }
+}
+
+fn issuers(text: &mut Text, shown: &Shown<'_>) {
+    text.head(&n::JWT_FETCHES);
+    for (name, told) in &shown.issuers {
+        for (result, count) in [("answered", told.fetched), ("failed", told.failed)] {
+            text.sample(&n::JWT_FETCHES, &[name, &result], count);
+        }
+    }
+    text.head(&n::JWT_KEYS);
+    for (name, told) in &shown.issuers {
+        text.sample(&n::JWT_KEYS, &[name], told.keys);
+    }
 }
 
 fn acme(text: &mut Text, shown: &Shown<'_>) {

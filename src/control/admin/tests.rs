@@ -10,6 +10,8 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 use super::*;
+use crate::control::identity;
+use crate::control::jwks::IssuerTold;
 use crate::control::ledger;
 use crate::control::tls::{Validities, Validity};
 use crate::stats::{Assignment, Finished, Names, Registry, Writer};
@@ -87,6 +89,22 @@ impl Control for Fake {
             ..NameTold::default()
         };
         vec![("a.example".into(), good), ("b.example".into(), NameTold::default())]
+    }
+
+    fn inquiries(&self) -> Vec<(String, identity::Counts)> {
+        vec![("password".into(), identity::Counts { asked: 4, answered: 3, overloaded: 2 })]
+    }
+
+    fn issuers(&self) -> Vec<(String, IssuerTold)> {
+        let told = IssuerTold {
+            keys: 2,
+            fetched_at: Some(1_800_000_000),
+            fetched: 5,
+            failed: 3,
+            failures: 1,
+            last_error: Some("no answer within 5000 ms".into()),
+        };
+        vec![("main".into(), told)]
     }
 
     fn reload(&self) -> Reloading {

@@ -41,7 +41,7 @@ impl Files {
     }
 
     /// A file's content, of at most `max` bytes.
-    pub(super) fn read(&mut self, name: &Path, max: u64) -> Result<Vec<u8>, String> {
+    pub fn read(&mut self, name: &Path, max: u64) -> Result<Vec<u8>, String> {
         let folder = match &self.from {
             From::Memory(files) => {
                 return files.get(name).cloned().ok_or_else(|| "there is no such file".into());

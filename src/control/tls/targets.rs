@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::Path;
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -117,6 +118,29 @@ pub fn acme_server(
             (None, vec![Remark { severity: Severity::Error, at, message, help }])
         }
     }
+}
+
+/// How TLS is spoken to who has keys of tokens, with a number that is the same for the same files. Where
+/// none is spoken, nobody is trusted.
+///
+/// # Errors
+/// Why the authorities can't be had.
+pub fn issuer(
+    roots: Option<&Path>,
+    is_spoken: bool,
+    files: &mut Files,
+) -> Result<(Arc<ClientConfig>, u64), String> {
+    if !is_spoken {
+        let builder = ClientConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .map_err(|e| e.to_string())?;
+        let nobody = builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth();
+        return Ok((Arc::new(nobody), 0));
+    }
+    let roots = roots.filter(|path| !path.as_os_str().is_empty()).map(Path::to_owned);
+    let tls = UpstreamTls { roots, ..UpstreamTls::default() };
+    let one = one(&tls, HttpProtocol::Http1, files).map_err(|(_, why)| why)?;
+    Ok((one.config, one.identity))
 }
 
 type Builder<S> = rustls::ConfigBuilder<ClientConfig, S>;

@@ -2,7 +2,9 @@
 
 use super::digest::{Digest, digest};
 use super::directory::{Application, Credential, Directory};
+use super::jwt::Proved;
 use super::mapping::Hits;
+use super::password::{self, PasswordQuestion, Said};
 use super::places::Carrier;
 use super::product::{Plan, Product, Way};
 use crate::config::ClientAttribute;
@@ -22,6 +24,10 @@ pub struct Asked<'a> {
     pub carrier: Carrier<'a>,
     /// Who the client proved to be by a certificate.
     pub identity: Option<&'a Identity>,
+    /// What the product's verifiers say of the token that it shows, in their order.
+    pub tokens: &'a [Proved],
+    /// What is known of passwords, by the digests of questions.
+    pub passwords: &'a dyn Fn(&Digest) -> Option<bool>,
     /// Seconds since 1970.
     pub now_s: u64,
 }
@@ -79,33 +85,49 @@ pub enum Refusal {
     MethodOff,
 }
 
+/// Why a request is not let in, or not yet.
+pub enum Stop {
+    /// It may not call.
+    Refused(Refusal),
+    /// This must be found out first.
+    Ask(Box<PasswordQuestion>),
+}
+
+impl From<Refusal> for Stop {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
 /// What one way to prove who one is comes to.
 enum Proof<'d> {
     /// Nothing of its kind is there.
     Absent,
     Bad,
     Of(&'d Credential),
+    /// It takes an answer to say.
+    Ask(Box<PasswordQuestion>),
 }
 
 /// Who calls, and whether they may.
 ///
 /// # Errors
-/// Why not.
+/// Why not, or what must be found out before that can be said.
 pub fn admit<'d>(
     directory: &'d Directory,
     slot: u32,
     product: &'d Product,
     asked: &Asked<'_>,
-) -> Result<Admitted<'d>, Refusal> {
+) -> Result<Admitted<'d>, Stop> {
     let caller = authenticate(directory, slot, product, asked)?;
     let (plan, application) = match caller {
         Some(credential) => {
             let application = &*credential.application;
             if application.suspended {
-                return Err(Refusal::Suspended);
+                return Err(Refusal::Suspended.into());
             }
             if application.ends_at <= asked.now_s {
-                return Err(Refusal::Expired);
+                return Err(Refusal::Expired.into());
             }
             (application.plan, Some(application))
         }
@@ -118,7 +140,7 @@ pub fn admit<'d>(
     let hits = hits.ok_or(Refusal::NoMappingRule)?;
     let is_off = |metric: u16| plan.metrics.get(usize::from(metric)).is_none_or(|terms| terms.off);
     if hits.as_slice().iter().any(|hit| is_off(hit.metric)) {
-        return Err(Refusal::MethodOff);
+        return Err(Refusal::MethodOff.into());
     }
     let credential = caller.map(|credential| credential.id);
     Ok(Admitted { product, application, credential, plan, hits })
@@ -130,19 +152,20 @@ fn authenticate<'d>(
     slot: u32,
     product: &Product,
     asked: &Asked<'_>,
-) -> Result<Option<&'d Credential>, Refusal> {
+) -> Result<Option<&'d Credential>, Stop> {
     let mut first: Option<&Credential> = None;
     let mut absent = 0;
     for way in &product.ways {
         match prove(directory, product, *way, asked) {
             Proof::Absent => absent += 1,
-            Proof::Bad => return Err(Refusal::BadCredential),
+            Proof::Bad => return Err(Refusal::BadCredential.into()),
+            Proof::Ask(question) => return Err(Stop::Ask(question)),
             Proof::Of(credential) => {
                 let fits = credential.application.product == slot
                     && credential.ends_at > asked.now_s
                     && first.is_none_or(|f| f.application.id == credential.application.id);
                 if !fits {
-                    return Err(Refusal::BadCredential);
+                    return Err(Refusal::BadCredential.into());
                 }
                 if !product.all_ways {
                     return Ok(Some(credential));
@@ -154,7 +177,7 @@ fn authenticate<'d>(
     match first {
         _ if absent == product.ways.len() && product.anonymous_plan.is_some() => Ok(None),
         Some(credential) if absent == 0 => Ok(Some(credential)),
-        _ => Err(Refusal::NoCredential),
+        _ => Err(Refusal::NoCredential.into()),
     }
 }
 
@@ -180,6 +203,28 @@ fn prove<'d>(
                 _ => Proof::Bad,
             }
         }
+        Way::Basic => match asked.carrier.basic() {
+            None => Proof::Absent,
+            Some((user, password)) => {
+                match password::whose(directory, (&user, &password), asked.passwords) {
+                    Said::Known(credential) => Proof::Of(credential),
+                    Said::Wrong => Proof::Bad,
+                    Said::Unknown(question) => Proof::Ask(question),
+                }
+            }
+        },
+        Way::Jwt(index) => match asked.tokens.get(usize::from(index)) {
+            None | Some(Proved::Absent) => Proof::Absent,
+            Some(Proved::Refused(_)) => Proof::Bad,
+            Some(Proved::Token(token)) => {
+                let verifier = product.verifiers.get(usize::from(index));
+                let Some((verifier, claim)) = verifier.zip(token.application.as_ref()) else {
+                    return Proof::Bad;
+                };
+                let parts = [verifier.as_bytes(), claim.as_bytes()];
+                known(directory, digest_of(directory, CredentialKind::Jwt, &parts))
+            }
+        },
         Way::Certificate => {
             let Some(identity) = asked.identity else { return Proof::Absent };
             let by = |attribute| {
@@ -203,11 +248,16 @@ fn known(directory: &Directory, digest: Digest) -> Proof<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::rc::Rc;
     use std::sync::Arc;
+
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
 
     use super::*;
     use crate::http::{Field, Known, Span};
     use crate::policy::auth::compile::tests::compiled;
+    use crate::policy::auth::jwt::{self, Json, Verified};
     use crate::policy::auth::{Hit, Presented};
 
     const SECRET: Digest = [7; 32];
@@ -261,6 +311,13 @@ limits = [{ rate = "1000/m" }, { metric = "create", rate = "10/s", burst = 20 }]
         }
     }
 
+    fn refusal(stop: Stop) -> Refusal {
+        match stop {
+            Stop::Refused(refusal) => refusal,
+            Stop::Ask(_) => panic!("nothing is to be asked here"),
+        }
+    }
+
     /// A request with these fields, each a name and a value.
     struct Call {
         buf: Vec<u8>,
@@ -294,9 +351,11 @@ limits = [{ rate = "1000/m" }, { metric = "create", rate = "10/s", burst = 20 }]
                 path: path.as_bytes(),
                 carrier: Carrier { fields: &self.fields, buf: &self.buf, query },
                 identity: None,
+                tokens: &[],
+                passwords: &|_| None,
                 now_s: 1000,
             };
-            admit(directory, SLOT, product, &asked)
+            admit(directory, SLOT, product, &asked).map_err(refusal)
         }
     }
 
@@ -353,6 +412,59 @@ limits = [{ rate = "1000/m" }, { metric = "create", rate = "10/s", burst = 20 }]
     }
 
     #[test]
+    fn a_token_lets_the_application_in_that_its_claim_names() {
+        let text = r#"
+authentication = { any_of = ["jwt:main", "jwt:other", "user_key"] }
+plans = { bronze = {} }
+"#;
+        let product = compiled(text).unwrap();
+        assert_eq!(product.verifiers, ["main".into(), "other".into()]);
+        assert!(product.secrets.fields.has(b"authorization"));
+        let challenge = String::from_utf8(product.challenge.to_vec()).unwrap();
+        assert!(challenge.contains("WWW-Authenticate: Bearer realm="), "{challenge}");
+        let mut directory = directory(&[("k1", application(1, 1), u64::MAX)]);
+        let known = digest(&directory.secret, CredentialKind::Jwt, &[b"other", b"client"]);
+        let credential = Credential {
+            id: 300,
+            application: application(3, 1).into(),
+            ends_at: u64::MAX,
+            password: None,
+        };
+        directory.change([(known, Some(credential))]);
+        let token = |application: Option<&str>| {
+            Proved::Token(Rc::new(Verified {
+                claims: Json::Null,
+                ends_at: 2000,
+                application: application.map(Box::from),
+                bound: None,
+            }))
+        };
+        let call = Call::with(&[]);
+        let of = |tokens: &[Proved]| {
+            let carrier = Carrier { fields: &call.fields, buf: &call.buf, query: None };
+            let (method, path) = (b"GET".as_slice(), b"/".as_slice());
+            let asked = Asked {
+                method,
+                path,
+                carrier,
+                identity: None,
+                tokens,
+                passwords: &|_| None,
+                now_s: 1000,
+            };
+            let admitted = admit(&directory, SLOT, &product, &asked).map_err(refusal);
+            admitted.map(|admitted| admitted.application.map(|one| one.id))
+        };
+        assert_eq!(of(&[Proved::Absent, token(Some("client"))]), Ok(Some(3)));
+        // The same claim of another issuer is another client, and an unknown one is nobody.
+        for bad in [token(Some("client")), token(None), Proved::Refused(jwt::Refusal::Expired)] {
+            assert_eq!(of(&[bad, Proved::Absent]), Err(Refusal::BadCredential));
+        }
+        assert_eq!(of(&[Proved::Absent, token(Some("else"))]), Err(Refusal::BadCredential));
+        assert_eq!(of(&[Proved::Absent, Proved::Absent]), Err(Refusal::NoCredential));
+    }
+
+    #[test]
     fn a_changed_directory_refuses_and_the_old_one_does_not() {
         let product = compiled(SHOP).unwrap();
         let before = directory(&[("k", application(1, 1), u64::MAX)]);
@@ -383,6 +495,54 @@ limits = [{ rate = "1000/m" }, { metric = "create", rate = "10/s", burst = 20 }]
         assert_eq!(verdict(&[("App-Id", "id")]), Err(Refusal::BadCredential));
         assert_eq!(verdict(&[("App-Id", "idk"), ("App-Key", "ey")]), Err(Refusal::BadCredential));
         assert_eq!(verdict(&[("X-API-Key", "key")]), Err(Refusal::NoCredential));
+    }
+
+    #[test]
+    fn a_password_is_asked_about_and_another_hash_is_another_question() {
+        let product = compiled("authentication.any_of = [\"user_key\", \"basic\"]\nplans.p = {}");
+        let product = product.unwrap();
+        let mut directory = directory(&[("k1", application(1, 1), u64::MAX)]);
+        let user = digest(&SECRET, CredentialKind::Basic, &[b"ann"]);
+        let with = |hash: Option<&str>| {
+            let application = application(2, 1).into();
+            let password = hash.map(Into::into);
+            Credential { id: 7, application, ends_at: u64::MAX, password }
+        };
+        let verdict = |directory: &Directory, basic: &str, outcome: Option<bool>| {
+            let basic = format!("Basic {}", STANDARD.encode(basic));
+            let call = Call::with(&[("authorization", &basic)]);
+            let asked = Asked {
+                method: b"GET",
+                path: b"/",
+                carrier: Carrier { fields: &call.fields, buf: &call.buf, query: None },
+                identity: None,
+                tokens: &[],
+                passwords: &|_| outcome,
+                now_s: 1000,
+            };
+            match admit(directory, SLOT, &product, &asked) {
+                Ok(admitted) => Ok(admitted.credential),
+                Err(Stop::Ask(question)) => Err(Some((question.digest, question.hash.is_some()))),
+                Err(Stop::Refused(refusal)) => {
+                    assert_eq!(refusal, Refusal::BadCredential);
+                    Err(None)
+                }
+            }
+        };
+        let unknown = verdict(&directory, "ann:a:b", None).unwrap_err().unwrap();
+        assert!(!unknown.1);
+        // Whoever is not known is not let in, whatever an answer says.
+        assert_eq!(verdict(&directory, "ann:a:b", Some(true)), Err(None));
+        directory.change([(user, Some(with(Some("hash"))))]);
+        let known = verdict(&directory, "ann:a:b", None).unwrap_err().unwrap();
+        assert!(known.1 && known.0 != unknown.0);
+        assert_ne!(verdict(&directory, "ann:a:c", None).unwrap_err().unwrap().0, known.0);
+        assert_eq!(verdict(&directory, "ann:a:b", Some(true)), Ok(Some(7)));
+        assert_eq!(verdict(&directory, "ann:a:b", Some(false)), Err(None));
+        directory.change([(user, Some(with(Some("other"))))]);
+        assert_ne!(verdict(&directory, "ann:a:b", None).unwrap_err().unwrap().0, known.0);
+        directory.change([(user, Some(with(None)))]);
+        assert_eq!(verdict(&directory, "ann:a:b", Some(true)), Err(None));
     }
 
     #[test]

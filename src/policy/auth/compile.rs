@@ -100,11 +100,14 @@ impl<'a> Compiler<'a> {
     fn product(&mut self) -> Product {
         let Definition { id, name, product: written, plans, secret, .. } = *self.definition;
         let metrics = self.metrics();
-        let (ways, all_ways) = self.ways();
+        let (ways, verifiers, all_ways) = self.ways();
         let places = self.places(&ways);
         let mut secrets = Secrets::default();
-        let all = [&places.user_key, &places.app_id, &places.app_key];
+        let all = [&places.user_key, &places.app_id, &places.app_key, &places.token];
         all.into_iter().flatten().for_each(|place| secrets.add(place));
+        if ways.contains(&Way::Basic) {
+            secrets.add(&Place::BasicPassword);
+        }
         let (challenge, challenge_bad) = challenges(name, &ways, &places);
         let mut counted_names = FieldNames::default();
         let mut counted_fields = Vec::new();
@@ -135,6 +138,7 @@ impl<'a> Compiler<'a> {
             plans: self.plans(&metrics),
             metrics,
             ways,
+            verifiers,
             all_ways,
             places,
             secrets,
@@ -187,7 +191,8 @@ impl<'a> Compiler<'a> {
         compiled
     }
 
-    fn ways(&mut self) -> (Vec<Way>, bool) {
+    /// Ways, names of those who take tokens, and whether all must succeed.
+    fn ways(&mut self) -> (Vec<Way>, Vec<Box<str>>, bool) {
         let written = &self.definition.product.authentication;
         let all = !written.all_of.is_empty();
         let (list, words) = match all {
@@ -200,11 +205,17 @@ impl<'a> Compiler<'a> {
         {
             self.wrong("authentication", "`any_of` and `all_of` exclude each other");
         }
-        let mut ways = Vec::with_capacity(words.len());
+        let (mut ways, mut verifiers) = (Vec::with_capacity(words.len()), Vec::new());
         for (index, word) in words.iter().enumerate() {
+            if let Some(name) = word.strip_prefix("jwt:").filter(|name| !name.is_empty()) {
+                ways.push(Way::Jwt(verifiers.len() as u16));
+                verifiers.push(name.into());
+                continue;
+            }
             match word.as_str() {
                 "user_key" => ways.push(Way::UserKey),
                 "app_key" => ways.push(Way::AppKey),
+                "basic" => ways.push(Way::Basic),
                 "certificate" => ways.push(Way::Certificate),
                 _ => {
                     let at = format!("authentication.{list}[{index}]");
@@ -212,17 +223,19 @@ impl<'a> Compiler<'a> {
                 }
             }
         }
-        (ways, all)
+        (ways, verifiers, all)
     }
 
     /// Only of credentials that are asked for: what is not looked at is none of ours.
     fn places(&mut self, ways: &[Way]) -> Places {
         let written = &self.definition.product.credentials;
         let (user_key, app_key) = (ways.contains(&Way::UserKey), ways.contains(&Way::AppKey));
+        let token = ways.iter().any(|way| matches!(way, Way::Jwt(_)));
         Places {
             user_key: self.place_list("user_key", &written.user_key, user_key),
             app_id: self.place_list("app_id", &written.app_id, app_key),
             app_key: self.place_list("app_key", &written.app_key, app_key),
+            token: self.place_list("token", &written.token, token),
         }
     }
 

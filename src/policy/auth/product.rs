@@ -26,6 +26,8 @@ pub struct Product {
     pub ways: Vec<Way>,
     /// Whether all of these must succeed, or the first whose credential is there.
     pub all_ways: bool,
+    /// Names of those who take tokens.
+    pub verifiers: Vec<Box<str>>,
     /// Where credentials are looked for.
     pub places: Places,
     /// The same places, to be kept from upstreams and logs.
@@ -74,8 +76,12 @@ pub enum Way {
     UserKey,
     /// An app_id with one of its keys.
     AppKey,
+    /// A user with a password (RFC 7617).
+    Basic,
     /// A verified client certificate, by its fingerprint or else its subject.
     Certificate,
+    /// A token that this verifier takes, an index into [`Product::verifiers`].
+    Jwt(u16),
 }
 
 /// Where credentials are looked for.
@@ -85,6 +91,7 @@ pub struct Places {
     pub user_key: Vec<Place>,
     pub app_id: Vec<Place>,
     pub app_key: Vec<Place>,
+    pub token: Vec<Place>,
 }
 
 /// A metric or method.

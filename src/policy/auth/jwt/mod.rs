@@ -1,0 +1,32 @@
+//! JSON web tokens (RFC 7519, RFC 9068): whether one is to be believed, and what it says.
+//!
+//! A token gets no say in how it is judged (RFC 8725): a key is for the algorithms of its type and
+//! curve, or for the one that it names, and the header only picks among them; a secret is never made
+//! of a public key; keys and URLs in a header (`jwk`, `jku`, `x5c`, `x5u`) are not looked at. What two
+//! readers could read differently (names that stand twice, padding, bits left over) is refused.
+
+mod algorithm;
+mod asking;
+mod bearer;
+mod cache;
+mod claims;
+mod json;
+mod key;
+mod key_set;
+mod refusal;
+mod token;
+mod verifier;
+mod verifiers;
+
+#[cfg(test)]
+mod tests;
+
+pub use asking::Asking;
+pub use bearer::{Challenge, bearer, write_challenge};
+pub use cache::Cache;
+pub use json::Json;
+pub use key::{Key, Unfit};
+pub use key_set::{KeySet, NoKeySet};
+pub use refusal::Refusal;
+pub use verifier::{Bound, Proved, Verified, Verifier};
+pub use verifiers::Verifiers;

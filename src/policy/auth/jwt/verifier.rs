@@ -1,0 +1,144 @@
+//! Whether a token is to be believed.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use super::asking::Asking;
+use super::claims;
+use super::json::Json;
+use super::key_set::KeySet;
+use super::refusal::Refusal;
+use super::token::Token;
+use crate::config::{Jwt, JwtKeys};
+
+/// Takes the tokens of `[jwt.NAME]`.
+pub struct Verifier {
+    /// Its name.
+    pub name: Arc<str>,
+    /// What tokens must say.
+    pub rules: Arc<Jwt>,
+    /// Keys of the issuer; none until they first came.
+    pub keys: Arc<KeySet>,
+    /// Another number whenever rules or keys are others: what was verified before counts no more.
+    pub epoch: u64,
+    /// How newer keys are asked for; `None`: there are none to be had.
+    pub asking: Option<Arc<Asking>>,
+}
+
+/// A token that is believed.
+#[derive(Debug, PartialEq)]
+pub struct Verified {
+    /// What it says.
+    pub claims: Json,
+    /// From when on it is not, seconds since 1970.
+    pub ends_at: u64,
+    /// What names the application that calls.
+    pub application: Option<Box<str>>,
+    /// The client it is bound to.
+    pub bound: Option<Bound>,
+}
+
+/// What one verifier says of what a request shows.
+#[derive(Debug, Clone)]
+pub enum Proved {
+    /// There is no token, or it is another verifier's.
+    Absent,
+    /// It is not to be believed.
+    Refused(Refusal),
+    /// It is.
+    Token(Rc<Verified>),
+}
+
+/// To whom a token is bound (`cnf`, RFC 7800).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Bound {
+    /// The client that shows the certificate with this SHA-256 (RFC 8705 section 3.1), hex.
+    Certificate(Box<str>),
+    /// The client that proves to have the key with this thumbprint (RFC 9449 section 6.1), base64url.
+    Key(Box<str>),
+}
+
+impl Verifier {
+    /// Whether this token is to be believed at `now`, seconds since 1970. In this order: form, algorithm,
+    /// key, signature, type, parties, times, rights.
+    ///
+    /// # Errors
+    /// It is not.
+    pub fn verify(&self, text: &[u8], now: u64) -> Result<Verified, Refusal> {
+        let token = self.authentic(text)?;
+        claims::check_type(&self.rules, &token.header)?;
+        let claims = token.claims()?;
+        claims::check_parties(&self.rules, &claims)?;
+        let ends_at = claims::check_times(&self.rules, &claims, now)?;
+        claims::check_rights(&self.rules, &claims)?;
+        Ok(Verified {
+            application: claims::application(&self.rules, &claims),
+            bound: bound(&claims)?,
+            ends_at,
+            claims,
+        })
+    }
+
+    /// A token that the issuer signed, whatever it says.
+    pub(super) fn authentic<'t>(&self, text: &'t [u8]) -> Result<Token<'t>, Refusal> {
+        let token = Token::read(text)?;
+        if !self.rules.algorithms.contains(&token.algorithm) {
+            return Err(Refusal::Algorithm);
+        }
+        // A secret has no name: there is one.
+        let id = token.key_id()?.filter(|_| !self.has_secret());
+        let key = self.keys.key(id, token.algorithm)?;
+        if key.verifies(token.algorithm, token.signed, &token.signature) {
+            Ok(token)
+        } else {
+            Err(Refusal::Signature)
+        }
+    }
+
+    /// Nanoseconds that are worth waiting for keys that were asked for.
+    pub fn patience_ns(&self) -> u64 {
+        let JwtKeys::Url(url) = &self.rules.keys else { return 0 };
+        u64::try_from(url.timeout.as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    fn has_secret(&self) -> bool {
+        matches!(self.rules.keys, JwtKeys::Secret(_))
+    }
+}
+
+/// To whom a token is bound. What is not understood of `cnf` binds to nobody who could be here.
+fn bound(claims: &Json) -> Result<Option<Bound>, Refusal> {
+    let Some(to) = claims.member("cnf") else { return Ok(None) };
+    let named = |name| to.member(name).and_then(Json::text).map(Box::from);
+    let bound = match (named("x5t#S256"), named("jkt")) {
+        (Some(digest), None) => Bound::Certificate(hex(&digest).ok_or(Refusal::NotBound)?),
+        (None, Some(thumbprint)) => Bound::Key(thumbprint),
+        _ => return Err(Refusal::NotBound),
+    };
+    Ok(Some(bound))
+}
+
+/// A SHA-256 in base64url, as hex.
+fn hex(base64: &str) -> Option<Box<str>> {
+    let digest: [u8; 32] = URL_SAFE_NO_PAD.decode(base64).ok()?.try_into().ok()?;
+    Some(digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into())
+}
+
+impl Verified {
+    /// Whether a client may use it that showed a certificate with this SHA-256, hex, or none.
+    pub fn is_for(&self, certificate: Option<&str>) -> bool {
+        match &self.bound {
+            None => true,
+            Some(Bound::Certificate(digest)) => certificate == Some(digest),
+            Some(Bound::Key(_)) => false,
+        }
+    }
+
+    /// Bytes of memory that it takes, about.
+    pub fn weight(&self) -> usize {
+        size_of::<Self>() + self.claims.weight()
+    }
+}
