@@ -67,6 +67,7 @@ pub struct Face {
     acme: AcmeTold,
     issuers: jwks::Told,
     identity: Arc<identity::Told>,
+    workers: Vec<Arc<WorkerStats>>,
     reloads: mpsc::Sender<ReloadRequest>,
 }
 
@@ -220,6 +221,7 @@ impl Gateway {
             acme: acme.told(),
             issuers: jwks.told(),
             identity: identity.told(),
+            workers: workers.clone(),
             reloads: start.reloads,
         });
         let kinds = KindNames { failures: Failure::KINDS, bad_requests: Bad::NAMES };
@@ -602,7 +604,7 @@ impl admin::Control for Face {
     }
 
     fn inquiries(&self) -> Vec<(String, identity::Counts)> {
-        self.identity.all()
+        self.identity.all(&self.workers)
     }
 
     fn issuers(&self) -> Vec<(String, IssuerTold)> {

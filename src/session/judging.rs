@@ -194,7 +194,9 @@ fn verdict<'d>(
     let inquiries = &r.connection.core.inquiries;
     let known = |digest: &Digest| match answered {
         Some((asked, is_right)) if asked == *digest => Some(is_right),
-        _ => inquiries.borrow_mut().password(digest, now_s),
+        _ => inquiries.borrow_mut().password(digest, now_s).inspect(|_| {
+            r.connection.core.stats.passwords_remembered.up();
+        }),
     };
     let asked = Asked {
         method: s.head.method_span.of(buf),

@@ -300,6 +300,7 @@ fn inquiries(shown: &Shown<'_>) -> Vec<Value> {
             "asked": counts.asked,
             "answered": counts.answered,
             "overloaded": counts.overloaded,
+            "remembered": counts.remembered,
         })
     });
     each.collect()

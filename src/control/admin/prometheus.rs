@@ -245,6 +245,7 @@ fn inquiries(text: &mut Text, shown: &Shown<'_>) {
             ("asked", counts.asked),
             ("answered", counts.answered),
             ("overloaded", counts.overloaded),
+            ("remembered", counts.remembered),
         ];
         for (what, count) in each {
             text.sample(&n::IDENTITY_QUESTIONS, &[about, &what], count);

@@ -92,7 +92,10 @@ impl Control for Fake {
     }
 
     fn inquiries(&self) -> Vec<(String, identity::Counts)> {
-        vec![("password".into(), identity::Counts { asked: 4, answered: 3, overloaded: 2 })]
+        vec![(
+            "password".into(),
+            identity::Counts { asked: 4, answered: 3, overloaded: 2, remembered: 9 },
+        )]
     }
 
     fn issuers(&self) -> Vec<(String, IssuerTold)> {

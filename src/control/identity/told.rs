@@ -1,6 +1,9 @@
 //! What people see of questions about who calls.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use crate::stats::WorkerStats;
 
 /// Counts since the start.
 #[derive(Debug, Default)]
@@ -10,9 +13,10 @@ pub struct Told {
 }
 
 impl Told {
-    /// All counts, by what is asked about.
-    pub fn all(&self) -> Vec<(String, Counts)> {
-        vec![("password".to_owned(), self.passwords.counts())]
+    /// All counts, by what is asked about; with how often these workers remembered.
+    pub fn all(&self, workers: &[Arc<WorkerStats>]) -> Vec<(String, Counts)> {
+        let remembered = workers.iter().map(|worker| worker.passwords_remembered.value()).sum();
+        vec![("password".to_owned(), self.passwords.counts(remembered))]
     }
 }
 
@@ -33,6 +37,8 @@ pub struct Counts {
     pub answered: u64,
     /// Requests that were refused because too many asked.
     pub overloaded: u64,
+    /// Requests whose answer a worker remembered.
+    pub remembered: u64,
 }
 
 impl Asked {
@@ -48,11 +54,12 @@ impl Asked {
         self.overloaded.fetch_add(1, Relaxed);
     }
 
-    fn counts(&self) -> Counts {
+    fn counts(&self, remembered: u64) -> Counts {
         Counts {
             asked: self.asked.load(Relaxed),
             answered: self.answered.load(Relaxed),
             overloaded: self.overloaded.load(Relaxed),
+            remembered,
         }
     }
 }
