@@ -2,24 +2,24 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 
-use super::acme::{Acme, NameTold, Told as AcmeTold, Wish};
+use super::acme::{Acme, Wish};
 use super::admin::{self, AdminState, KindNames};
 use super::announce::{self, say};
 use super::catalog::{Catalog, Slots};
 use super::compile::{Material, Plan};
-use super::identity::{self, Identity};
-use super::jwks::{self, IssuerTold, Jwks};
-use super::ledger::{self, Ledger, Rhythm};
-use super::log_writer::{LogCounts, LogDestination, LogWriter};
+use super::face::{Face, Told};
+use super::identity::Identity;
+use super::jwks::{self, Jwks};
+use super::ledger::{Ledger, Rhythm};
+use super::log_writer::{LogDestination, LogWriter};
 use super::publisher::Publisher;
-use super::redact::redacted;
-use super::resolve::{Resolution, Resolver, wanted};
+use super::resolve::{Resolver, wanted};
 use super::sockets::Bound;
 use super::source::Source;
 use super::store_file::StoreFile;
@@ -28,7 +28,7 @@ use super::watch::Seen;
 use crate::accept::Admission;
 use crate::config::Settings;
 use crate::http::Bad;
-use crate::io::{Driver, Inbox, clock};
+use crate::io::{Driver, Inbox};
 use crate::limits::DESCRIPTORS_RESERVED;
 use crate::policy::auth::jwt::Verifiers;
 use crate::policy::{auth, limit, quota};
@@ -39,40 +39,7 @@ use crate::session::usage::Written;
 use crate::snapshot::Snapshot;
 use crate::stats::{Directory, Registry, WorkerStats};
 
-/// What is told to the admin listener.
-struct Told {
-    name: String,
-    text: Arc<str>,
-    config_hash: String,
-    directory: Arc<Directory>,
-    reloads_ok: u64,
-    reloads_failed: u64,
-    last_reload_error: Option<String>,
-    draining: bool,
-    certificates: Arc<[ListenerCertificates]>,
-}
-
-/// The part of the gateway that other tasks may look at.
-pub struct Face {
-    told: Mutex<Told>,
-    started: SystemTime,
-    driver: Driver,
-    driver_reason: String,
-    snapshot: Arc<ArcSwap<Snapshot>>,
-    limits: Arc<limit::Shared>,
-    quotas: Arc<quota::Counts>,
-    ledger: Box<dyn Fn() -> ledger::Facts + Send + Sync>,
-    log_counts: Box<dyn Fn() -> LogCounts + Send + Sync>,
-    resolutions: Box<dyn Fn() -> Vec<Resolution> + Send + Sync>,
-    acme: AcmeTold,
-    issuers: jwks::Told,
-    identity: Arc<identity::Told>,
-    workers: Vec<Arc<WorkerStats>>,
-    reloads: mpsc::Sender<ReloadRequest>,
-}
-
-/// A wish to reload, and where the result goes.
-pub type ReloadRequest = oneshot::Sender<Result<u64, Vec<String>>>;
+pub use super::face::ReloadRequest;
 
 /// Changes the level of the gateway's own log, to one that was checked.
 pub type SetLevel = Box<dyn Fn(&str)>;
@@ -549,75 +516,5 @@ fn destination(settings: &Settings) -> LogDestination {
     match &settings.access_log.path {
         Some(path) => LogDestination::File(path.clone()),
         None => LogDestination::Stdout,
-    }
-}
-
-impl Face {
-    fn told(&self) -> MutexGuard<'_, Told> {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl admin::Control for Face {
-    fn directory(&self) -> Arc<Directory> {
-        self.told().directory.clone()
-    }
-
-    fn facts(&self) -> admin::Facts {
-        let told = self.told();
-        admin::Facts {
-            name: told.name.clone(),
-            generation: self.snapshot.load().generation,
-            config_hash: told.config_hash.clone(),
-            reloads_ok: told.reloads_ok,
-            reloads_failed: told.reloads_failed,
-            last_reload_error: told.last_reload_error.clone(),
-            started: self.started,
-            driver: self.driver.name(),
-            driver_reason: self.driver_reason.clone(),
-            draining: told.draining,
-            limit_tables: self.limits.used(clock::now_ns()),
-            quota_table: self.quotas.used(ledger::now_s()),
-            ledger: (self.ledger)(),
-        }
-    }
-
-    fn config(&self) -> String {
-        let text = self.told().text.clone();
-        redacted(&text).into_owned()
-    }
-
-    fn log_counts(&self) -> LogCounts {
-        (self.log_counts)()
-    }
-
-    fn resolutions(&self) -> Vec<Resolution> {
-        (self.resolutions)()
-    }
-
-    fn certificates(&self) -> Arc<[ListenerCertificates]> {
-        self.told().certificates.clone()
-    }
-
-    fn acme(&self) -> Vec<(String, NameTold)> {
-        self.acme.all()
-    }
-
-    fn inquiries(&self) -> Vec<(String, identity::Counts)> {
-        self.identity.all(&self.workers)
-    }
-
-    fn issuers(&self) -> Vec<(String, IssuerTold)> {
-        self.issuers.all()
-    }
-
-    fn reload(&self) -> admin::Reloading {
-        let reloads = self.reloads.clone();
-        Box::pin(async move {
-            let stopping = || vec!["the gateway is stopping".to_string()];
-            let (answer, result) = oneshot::channel();
-            reloads.send(answer).await.map_err(|_| stopping())?;
-            result.await.map_err(|_| stopping())?
-        })
     }
 }

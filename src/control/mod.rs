@@ -13,6 +13,7 @@ pub mod catalog;
 pub mod compile;
 pub mod demo;
 pub mod explain;
+mod face;
 pub mod gateway;
 pub mod identity;
 pub mod import;

@@ -18,19 +18,12 @@ use tokio::sync::mpsc;
 
 use crate::io::inbox::inbox;
 use crate::io::{Inbox, Mailer};
-use crate::limits::{INQUIRIES_QUEUED, INQUIRY_ANSWERS};
+use crate::limits::{INQUIRIES_QUEUED, INQUIRY_ANSWERS, PASSWORD_THREADS};
 use crate::policy::auth::Digest;
 use crate::session::inquiry::{Answer, Asker, Inquiry, Question, Reply};
 
-use passwords::{Passwords, Taken};
+use passwords::{Passwords, Taken, Verdict};
 pub use told::{Counts, Told};
-
-/// What the task is told.
-enum Event {
-    Asked(Inquiry),
-    /// A password was verified.
-    Password(Digest, bool),
-}
 
 /// The owner's end.
 pub struct Identity {
@@ -46,18 +39,19 @@ impl Identity {
     pub fn start(workers: usize) -> io::Result<(Self, Vec<Inbox<Reply>>)> {
         let mails = (0..workers).map(|_| inbox(INQUIRY_ANSWERS)).collect::<io::Result<Vec<_>>>()?;
         let (mailers, inboxes) = mails.into_iter().unzip();
-        let (events, heard) = mpsc::channel(INQUIRIES_QUEUED);
+        let (inquiries, asked) = mpsc::channel(INQUIRIES_QUEUED);
+        let (verdicts, found) = mpsc::channel(PASSWORD_THREADS);
         let told = Arc::new(Told::default());
         let desk = Desk {
             mailers,
             told: told.clone(),
             waiting: HashMap::new(),
-            passwords: Passwords::new(events.clone()),
+            passwords: Passwords::new(verdicts),
         };
-        tokio::spawn(desk.serve(heard));
+        tokio::spawn(desk.serve(asked, found));
         let refused = told.clone();
         let asker: Asker = Arc::new(move |inquiry| {
-            let taken = events.try_send(Event::Asked(inquiry)).is_ok();
+            let taken = inquiries.try_send(inquiry).is_ok();
             if !taken {
                 refused.passwords.overloaded();
             }
@@ -87,15 +81,20 @@ struct Desk {
 }
 
 impl Desk {
-    async fn serve(mut self, mut events: mpsc::Receiver<Event>) {
-        while let Some(event) = events.recv().await {
-            match event {
-                Event::Asked(inquiry) => self.asked(inquiry),
-                Event::Password(digest, is_right) => {
+    async fn serve(
+        mut self,
+        mut inquiries: mpsc::Receiver<Inquiry>,
+        mut verdicts: mpsc::Receiver<Verdict>,
+    ) {
+        loop {
+            tokio::select! {
+                Some(inquiry) = inquiries.recv() => self.asked(inquiry),
+                Some((digest, is_right)) = verdicts.recv() => {
                     self.told.passwords.answered();
                     self.answer(&digest, &Answer::Password(is_right));
                     self.passwords.next();
                 }
+                else => break,
             }
         }
     }

@@ -7,9 +7,8 @@ use argon2::{Argon2, PasswordVerifier};
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
-use super::Event;
 use crate::limits::{PASSWORD_QUEUE, PASSWORD_THREADS};
-use crate::policy::auth::PasswordQuestion;
+use crate::policy::auth::{Digest, PasswordQuestion};
 
 /// A hash of nobody's password, with the parameters that the gateway makes hashes with: who is not
 /// known takes as long as who is.
@@ -23,15 +22,18 @@ pub(super) enum Taken {
     No,
 }
 
+/// What was found out: the question's digest, and whether the password is right.
+pub(super) type Verdict = (Digest, bool);
+
 pub(super) struct Passwords {
-    events: mpsc::Sender<Event>,
+    verdicts: mpsc::Sender<Verdict>,
     running: usize,
     queue: VecDeque<Box<PasswordQuestion>>,
 }
 
 impl Passwords {
-    pub(super) fn new(events: mpsc::Sender<Event>) -> Self {
-        Self { events, running: 0, queue: VecDeque::new() }
+    pub(super) fn new(verdicts: mpsc::Sender<Verdict>) -> Self {
+        Self { verdicts, running: 0, queue: VecDeque::new() }
     }
 
     pub(super) fn ask(&mut self, question: Box<PasswordQuestion>) -> Taken {
@@ -55,12 +57,12 @@ impl Passwords {
 
     fn begin(&mut self, question: Box<PasswordQuestion>) {
         self.running += 1;
-        let events = self.events.clone();
+        let verdicts = self.verdicts.clone();
         tokio::spawn(async move {
             let digest = question.digest;
             let verdict = spawn_blocking(move || is_right(&question)).await;
             // One that could not be verified is not right.
-            let _ = events.send(Event::Password(digest, verdict.unwrap_or(false))).await;
+            let _ = verdicts.send((digest, verdict.unwrap_or(false))).await;
         });
     }
 }
@@ -105,8 +107,8 @@ mod tests {
 
     #[tokio::test]
     async fn what_waits_is_bounded() {
-        let (events, mut heard) = mpsc::channel(PASSWORD_THREADS + PASSWORD_QUEUE);
-        let mut passwords = Passwords::new(events);
+        let (verdicts, mut heard) = mpsc::channel(PASSWORD_THREADS + PASSWORD_QUEUE);
+        let mut passwords = Passwords::new(verdicts);
         let mut ask = || passwords.ask(question("a", Some("no hash")));
         for _ in 0..PASSWORD_THREADS + PASSWORD_QUEUE {
             assert_eq!(ask(), Taken::Yes);
