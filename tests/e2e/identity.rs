@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use argon2::password_hash::PasswordHasher;
-use argon2::{Algorithm, Argon2, Params, Version};
+use argon2::{Algorithm, Argon2, Params};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
@@ -14,7 +14,7 @@ use tollgate::store::catalog::{CredentialFilter, NewCredential, Page};
 use tollgate::store::{Store, StoreError};
 
 use crate::applications::{BRONZE, seed};
-use crate::harness::{Driver, Gateway, Response, Upstream, eventually};
+use crate::harness::{Ask, Caller, Driver, Gateway, Response, Upstream, Version, eventually};
 
 const BASIC: &str = "[authentication]\nany_of = [\"basic\"]\n[plans.bronze]\n";
 
@@ -29,12 +29,13 @@ both_drivers!(
     the_same_question_is_asked_once,
     workers_serve_others_while_passwords_are_verified,
     too_many_passwords_are_refused,
+    streams_wait_for_passwords_too,
 );
 
 /// A hash that takes no time to verify.
 fn quick_hash(password: &str) -> String {
     let params = Params::new(8, 1, 1, None).expect("parameters");
-    hash(&Argon2::new(Algorithm::Argon2id, Version::V0x13, params), password)
+    hash(&Argon2::new(Algorithm::Argon2id, argon2::Version::V0x13, params), password)
 }
 
 /// A hash as the gateway makes them.
@@ -88,7 +89,8 @@ fn shop(driver: Driver, upstream: &Upstream, words: &str, users: &[(&str, String
     let ids: Vec<_> = users.iter().map(basic).collect();
     let (path, target) = (folder.path().join("store.db"), &upstream.address);
     let text = format!(
-        "[server]\nworkers = 1\n[access_log]\nformat = \"json\"\n[log]\nlevel = \"debug\"\n[store]\npath = {path:?}\n\
+        "[[listeners]]\nname = \"web\"\nlisten = \"127.0.0.1:0\"\nprotocols = [\"http/1.1\", \"h2\"]\n\
+         [server]\nworkers = 1\n[access_log]\nformat = \"json\"\n[log]\nlevel = \"debug\"\n[store]\npath = {path:?}\n\
          [upstreams.app]\ntargets = [\"{target}\"]\n\
          [[routes]]\nname = \"shop\"\npath = \"/*\"\nproduct = \"shop\"\nupstream = \"app\"\n\
          [[routes]]\nname = \"free\"\npath = \"/free\"\nupstream = \"app\"\n"
@@ -198,7 +200,7 @@ fn passwords_reach_no_upstream_and_no_log(driver: Driver) {
 /// A hash that takes about a second to verify.
 fn slow_hash(password: &str) -> String {
     let params = Params::new(65_536, 8, 1, None).expect("parameters");
-    hash(&Argon2::new(Algorithm::Argon2id, Version::V0x13, params), password)
+    hash(&Argon2::new(Algorithm::Argon2id, argon2::Version::V0x13, params), password)
 }
 
 fn who_is_revoked_during_the_question_is_refused(driver: Driver) {
@@ -232,6 +234,16 @@ fn workers_serve_others_while_passwords_are_verified(driver: Driver) {
     shop.gateway.get("/free").expect(200);
     assert_eq!(shop.told("answered"), 0, "the worker waited for the password");
     waits.response().expect(200);
+}
+
+fn streams_wait_for_passwords_too(driver: Driver) {
+    let upstream = Upstream::saying("ok");
+    let shop = shop(driver, &upstream, BASIC, &[("ann", real_hash("right"))]);
+    let mut caller = Caller::connect(Version::Http2, shop.gateway.web());
+    for (password, status) in [("right", 200), ("wrong", 401)] {
+        let basic = format!("Basic {}", STANDARD.encode(format!("ann:{password}")));
+        assert_eq!(caller.ask(&Ask::get("/a").field("authorization", &basic)).status, status);
+    }
 }
 
 fn too_many_passwords_are_refused(driver: Driver) {
