@@ -100,6 +100,8 @@ fn verdict(c: &mut Criterion) {
         path: b"/orders/4711",
         carrier: Carrier { fields: &fields, buf: buf.as_bytes(), query: None },
         identity: None,
+        tokens: &[],
+        passwords: &|_| None,
         now_s: 1,
     };
     c.bench_function("verdict", |b| {

@@ -2,20 +2,21 @@
 //!
 //! A bound an operator would want to move is a default here and a key in the configuration.
 
-mod jwt;
-mod stats;
-
-pub use jwt::*;
-pub use stats::*;
 mod acme;
 mod api;
+mod identity;
+mod jwt;
 mod products;
+mod stats;
 mod store;
 mod usage;
 
 pub use acme::*;
 pub use api::*;
+pub use identity::*;
+pub use jwt::*;
 pub use products::*;
+pub use stats::*;
 pub use store::*;
 pub use usage::*;
 

@@ -2,23 +2,24 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 
-use super::acme::{Acme, NameTold, Told as AcmeTold, Wish};
+use super::acme::{Acme, Wish};
 use super::admin::{self, AdminState, KindNames};
 use super::announce::{self, say};
 use super::catalog::{Catalog, Slots};
 use super::compile::{Material, Plan};
-use super::jwks::{self, IssuerTold, Jwks};
-use super::ledger::{self, Ledger, Rhythm};
-use super::log_writer::{LogCounts, LogDestination, LogWriter};
+use super::face::{Face, Told};
+use super::identity::Identity;
+use super::jwks::{self, Jwks};
+use super::ledger::{Ledger, Rhythm};
+use super::log_writer::{LogDestination, LogWriter};
 use super::publisher::Publisher;
-use super::redact::redacted;
-use super::resolve::{Resolution, Resolver, wanted};
+use super::resolve::{Resolver, wanted};
 use super::sockets::Bound;
 use super::source::Source;
 use super::store_file::StoreFile;
@@ -27,49 +28,18 @@ use super::watch::Seen;
 use crate::accept::Admission;
 use crate::config::Settings;
 use crate::http::Bad;
-use crate::io::{Driver, Inbox, clock};
+use crate::io::{Driver, Inbox};
 use crate::limits::DESCRIPTORS_RESERVED;
 use crate::policy::auth::jwt::Verifiers;
 use crate::policy::{auth, limit, quota};
 use crate::respond::failure::Failure;
 use crate::session::core::Shared;
+use crate::session::inquiry::Reply;
 use crate::session::usage::Written;
 use crate::snapshot::Snapshot;
 use crate::stats::{Directory, Registry, WorkerStats};
 
-/// What is told to the admin listener.
-struct Told {
-    name: String,
-    text: Arc<str>,
-    config_hash: String,
-    directory: Arc<Directory>,
-    reloads_ok: u64,
-    reloads_failed: u64,
-    last_reload_error: Option<String>,
-    draining: bool,
-    certificates: Arc<[ListenerCertificates]>,
-}
-
-/// The part of the gateway that other tasks may look at.
-pub struct Face {
-    told: Mutex<Told>,
-    started: SystemTime,
-    driver: Driver,
-    driver_reason: String,
-    snapshot: Arc<ArcSwap<Snapshot>>,
-    limits: Arc<limit::Shared>,
-    quotas: Arc<quota::Counts>,
-    ledger: Box<dyn Fn() -> ledger::Facts + Send + Sync>,
-    log_counts: Box<dyn Fn() -> LogCounts + Send + Sync>,
-    resolutions: Box<dyn Fn() -> Vec<Resolution> + Send + Sync>,
-    acme: AcmeTold,
-    issuers: jwks::Told,
-    catalog: Arc<Catalog>,
-    reloads: mpsc::Sender<ReloadRequest>,
-}
-
-/// A wish to reload, and where the result goes.
-pub type ReloadRequest = oneshot::Sender<Result<u64, Vec<String>>>;
+pub use super::face::ReloadRequest;
 
 /// Changes the level of the gateway's own log, to one that was checked.
 pub type SetLevel = Box<dyn Fn(&str)>;
@@ -89,6 +59,10 @@ pub struct Gateway {
     pub ledger: Ledger,
     /// Where the ledger's answers come in, of each worker; until they start.
     pub answers: Vec<Inbox<Written>>,
+    /// Answers what takes more than a lookup.
+    pub identity: Identity,
+    /// Where its answers come in, of each worker; until they start.
+    pub replies: Vec<Inbox<Reply>>,
     /// Tells workers to drain.
     pub drain: Arc<AtomicBool>,
     /// The admin listener.
@@ -172,6 +146,8 @@ impl Gateway {
         let (ledger, answers) = Ledger::start(quotas.clone(), rhythm(&settings), start.workers)
             .map_err(|e| format!("the ledger can't start: {e}"))?;
         open_ledger(&ledger, &catalog)?;
+        let (identity, replies) = Identity::start(start.workers)
+            .map_err(|e| format!("nobody can be asked who calls: {e}"))?;
         let mut jwks = Jwks::new(start.keys_came);
         let keys = jwks.make(&settings, &start.source.jwt);
         let material = (tls.clone(), catalog.slots(), keys.verifiers());
@@ -212,6 +188,8 @@ impl Gateway {
             acme: acme.told(),
             issuers: jwks.told(),
             catalog: catalog.clone(),
+            identity: identity.told(),
+            workers: workers.clone(),
             reloads: start.reloads,
         });
         let kinds = KindNames { failures: Failure::KINDS, bad_requests: Bad::NAMES };
@@ -226,6 +204,8 @@ impl Gateway {
             log,
             ledger,
             answers,
+            identity,
+            replies,
             drain: Arc::default(),
             admin: admin::Server::new(state),
             set_log_level: start.set_log_level,
@@ -537,75 +517,5 @@ fn destination(settings: &Settings) -> LogDestination {
     match &settings.access_log.path {
         Some(path) => LogDestination::File(path.clone()),
         None => LogDestination::Stdout,
-    }
-}
-
-impl Face {
-    fn told(&self) -> MutexGuard<'_, Told> {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl admin::Control for Face {
-    fn directory(&self) -> Arc<Directory> {
-        self.told().directory.clone()
-    }
-
-    fn facts(&self) -> admin::Facts {
-        let told = self.told();
-        admin::Facts {
-            name: told.name.clone(),
-            generation: self.snapshot.load().generation,
-            config_hash: told.config_hash.clone(),
-            reloads_ok: told.reloads_ok,
-            reloads_failed: told.reloads_failed,
-            last_reload_error: told.last_reload_error.clone(),
-            started: self.started,
-            driver: self.driver.name(),
-            driver_reason: self.driver_reason.clone(),
-            draining: told.draining,
-            limit_tables: self.limits.used(clock::now_ns()),
-            quota_table: self.quotas.used(ledger::now_s()),
-            ledger: (self.ledger)(),
-        }
-    }
-
-    fn config(&self) -> String {
-        let text = self.told().text.clone();
-        redacted(&text).into_owned()
-    }
-
-    fn log_counts(&self) -> LogCounts {
-        (self.log_counts)()
-    }
-
-    fn resolutions(&self) -> Vec<Resolution> {
-        (self.resolutions)()
-    }
-
-    fn certificates(&self) -> Arc<[ListenerCertificates]> {
-        self.told().certificates.clone()
-    }
-
-    fn acme(&self) -> Vec<(String, NameTold)> {
-        self.acme.all()
-    }
-
-    fn issuers(&self) -> Vec<(String, IssuerTold)> {
-        self.issuers.all()
-    }
-
-    fn catalog(&self) -> Arc<Catalog> {
-        self.catalog.clone()
-    }
-
-    fn reload(&self) -> admin::Reloading {
-        let reloads = self.reloads.clone();
-        Box::pin(async move {
-            let stopping = || vec!["the gateway is stopping".to_string()];
-            let (answer, result) = oneshot::channel();
-            reloads.send(answer).await.map_err(|_| stopping())?;
-            result.await.map_err(|_| stopping())?
-        })
     }
 }

@@ -12,8 +12,8 @@ const SECRET_FIELDS: &[&str] =
 
 const BLOT: &str = "\"***\"";
 
-/// The text with `"***"` for the values of secret fields in `[[routes]]` and plans of products, for the key of
-/// `acme.external_account` and for secrets of `[jwt.NAME]`. What refers to the environment (`"Bearer ${TOKEN}"`) says nothing and
+/// The text with `"***"` for the values of secret fields in `[[routes]]` and plans of products, for the
+/// key of `acme.external_account` and for secrets of `[jwt.NAME]`. What refers to the environment (`"Bearer ${TOKEN}"`) says nothing and
 /// stays. A text that is not TOML is blotted out whole; the gateway has loaded what it shows, so that
 /// is not expected.
 pub(super) fn redacted(text: &str) -> Cow<'_, str> {

@@ -21,6 +21,7 @@ use super::watch::{self, Content, Seen};
 use crate::config::DriverChoice;
 use crate::io::{Driver, driver};
 use crate::limits::LEDGER_LAST;
+use crate::session::inquiry::Line;
 use crate::session::records::Sink;
 use crate::stats::WorkerState;
 use crate::worker::{self, Plan, cores};
@@ -154,13 +155,15 @@ fn notify(states: &[NotifyState<'_>]) {
 fn start_workers(gateway: &mut Gateway, pins: &[usize], driver: Driver) -> Result<Workers, String> {
     let stop = Arc::new(AtomicBool::new(false));
     let mut answers = std::mem::take(&mut gateway.answers).into_iter();
+    let mut replies = std::mem::take(&mut gateway.replies).into_iter();
     let threads = pins
         .iter()
         .zip(&gateway.workers)
         .enumerate()
         .map(|(index, (&core, stats))| {
             let sink = gateway.log.sink();
-            let answers = answers.next().ok_or_else(|| io::Error::other("no inbox"))?;
+            let inboxes = answers.next().zip(replies.next());
+            let (answers, replies) = inboxes.ok_or_else(|| io::Error::other("no inbox"))?;
             worker::start(Plan {
                 index,
                 workers: pins.len(),
@@ -170,6 +173,7 @@ fn start_workers(gateway: &mut Gateway, pins: &[usize], driver: Driver) -> Resul
                 stats: stats.clone(),
                 ledger: gateway.ledger.reports(),
                 answers,
+                inquiries: Line { asker: gateway.identity.asker(), replies },
                 sink: Box::new(move || -> Sink {
                     Box::new(move |bytes, records| sink.offer(bytes, records))
                 }),

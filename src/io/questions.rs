@@ -42,6 +42,11 @@ impl<A> Questions<A> {
         Answer { questions: self.clone(), number }
     }
 
+    /// How many are open.
+    pub fn open(&self) -> usize {
+        self.open.borrow().len()
+    }
+
     /// Answers one; what nobody wants any more is dropped.
     pub fn answer(&self, number: u64, answer: A) {
         let mut open = self.open.borrow_mut();

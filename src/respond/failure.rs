@@ -57,6 +57,8 @@ pub enum Failure {
     InsufficientToken(TokenRefusal),
     /// No keys have come by which the token could be told.
     NoTokenKeys,
+    /// Too many questions about who calls are open.
+    IdentityOverloaded,
     /// A rate limit refused it.
     RateLimited,
     /// A quota has not so much left.
@@ -201,6 +203,7 @@ impl Failure {
         "invalid_token",
         "insufficient_token",
         "no_token_keys",
+        "identity_overloaded",
         "rate_limited",
         "quota_exceeded",
         "ledger_unavailable",
@@ -346,14 +349,10 @@ impl Failure {
                 Client,
                 false,
             ),
-            Self::NoTokenKeys => m(
-                503,
-                "no_token_keys",
-                "Tokens can't be checked at the moment",
-                "proxy_internal_response",
-                Gateway,
-                false,
-            ),
+            Self::NoTokenKeys | Self::IdentityOverloaded | Self::LedgerUnavailable => {
+                let (name, title) = self.of_control();
+                m(503, name, title, "proxy_internal_response", Gateway, false)
+            }
             Self::AddressDenied
             | Self::NoCredential
             | Self::BadCredential
@@ -361,29 +360,14 @@ impl Failure {
             | Self::ApplicationExpired
             | Self::MethodNotInPlan
             | Self::NoMappingRule
-            | Self::ProductRetired => {
+            | Self::ProductRetired
+            | Self::QuotaExceeded => {
                 let (status, name, title) = self.of_access();
                 m(status, name, title, "http_request_denied", Client, false)
             }
             Self::RateLimited => {
                 m(429, "rate_limited", "Too many requests", "http_request_denied", Client, false)
             }
-            Self::QuotaExceeded => m(
-                429,
-                "quota_exceeded",
-                "The quota is used up",
-                "http_request_denied",
-                Client,
-                false,
-            ),
-            Self::LedgerUnavailable => m(
-                503,
-                "ledger_unavailable",
-                "The request can't be accounted for",
-                "proxy_internal_response",
-                Gateway,
-                false,
-            ),
             Self::ClientConcurrency => m(
                 429,
                 "client_concurrency",
@@ -577,8 +561,18 @@ impl Failure {
                 (403, "application_expired", "The application's time is over")
             }
             Self::MethodNotInPlan => (403, "method_not_in_plan", "The plan does not include this"),
+            Self::QuotaExceeded => (429, "quota_exceeded", "The quota is used up"),
             Self::ProductRetired => (410, "product_retired", "This is no longer offered"),
             _ => (404, "no_mapping_rule", "No such resource"),
+        }
+    }
+
+    /// Name and title of those that say that control has no answer.
+    fn of_control(self) -> (&'static str, &'static str) {
+        match self {
+            Self::NoTokenKeys => ("no_token_keys", "Tokens can't be checked at the moment"),
+            Self::LedgerUnavailable => ("ledger_unavailable", "The request can't be accounted for"),
+            _ => ("identity_overloaded", "Too many callers are being checked"),
         }
     }
 

@@ -19,6 +19,7 @@ use crate::snapshot::{Listener, Snapshot};
 use crate::stats;
 use crate::upstream::Upstreams;
 
+use super::inquiry::Inquiries;
 use super::records::Journal;
 use super::scratch::Scratch;
 use super::usage::Usage;
@@ -60,6 +61,8 @@ pub struct Core {
     pub stats: stats::Writer,
     /// What requests used.
     pub usage: RefCell<Usage>,
+    /// Questions about who calls.
+    pub inquiries: RefCell<Inquiries>,
     /// Access log records on their way out.
     pub journal: RefCell<Journal>,
     /// Wall time, and its forms in logs and fields.
@@ -114,7 +117,7 @@ impl Core {
         shared: Arc<Shared>,
         stats: stats::Writer,
         journal: Journal,
-        usage: Usage,
+        (usage, inquiries): (Usage, Inquiries),
         workers: usize,
     ) -> Self {
         let current = RefCell::new(Rc::new(shared.snapshot.load_full()));
@@ -129,6 +132,7 @@ impl Core {
             waiting_for_keys: Cell::new(0),
             stats,
             usage: RefCell::new(usage),
+            inquiries: RefCell::new(inquiries),
             journal: RefCell::new(journal),
             wall: Wall::default(),
             random: RefCell::new(fastrand::Rng::new()),

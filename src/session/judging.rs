@@ -4,13 +4,16 @@
 
 use crate::config::file::Lifecycle;
 use crate::policy::auth::jwt::Proved;
-use crate::policy::auth::{Admitted, Asked, Carrier, Refusal, admit};
+use crate::policy::auth::{
+    Admitted, Asked, Carrier, Digest, Directory, PasswordQuestion, Product, Refusal, Stop, admit,
+};
 use crate::policy::limit::{self, Charge, Judgement, KeySource, Rule};
 use crate::policy::quota::Charged;
 use crate::policy::{Denied, Passed, Permit, enter, judge_rates};
 use crate::respond::failure::Failure;
 
 use super::accounting;
+use super::inquiry::NoAnswer;
 use super::scratch::Scratch;
 use super::task::Request;
 use super::token;
@@ -93,7 +96,7 @@ async fn ask<'a>(
     let passed = match r.product {
         None if r.route().application_limits().is_empty() => passed,
         _ => {
-            r.admitted = authenticate(r, s, &tokens)?;
+            r.admitted = authenticate(r, s, &tokens).await?;
             let passed = ask_application(r, keys, rates)?;
             rates.charged = accounting::charge(r);
             accounting::refused(rates.charged.as_ref())?;
@@ -135,25 +138,35 @@ fn ask_rates<'a>(
     })
 }
 
-/// Which application calls, if any, and whether its plan lets it.
-fn authenticate<'a>(
+/// Which application calls, if any, and whether its plan lets it. What takes more than a lookup is
+/// asked first.
+async fn authenticate<'a>(
     r: &mut Request<'a>,
     s: &Scratch,
     tokens: &[Proved],
 ) -> Result<Option<Admitted<'a>>, Failure> {
     let Some((slot, product)) = r.product else { return Ok(None) };
-    let snapshot = r.snapshot;
-    let buf = s.input.data();
-    let query = s.head.query.map(|q| q.of(buf));
-    let asked = Asked {
-        method: s.head.method_span.of(buf),
-        path: s.head.path.of(buf),
-        carrier: Carrier { fields: &s.head.fields, buf, query },
-        identity: r.connection.identity.as_deref(),
-        tokens,
-        now_s: r.connection.core.wall.of(r.account.began_ns) / 1_000_000_000,
+    let whom = (&*r.snapshot.directory, slot, product);
+    let verdict = match verdict(r, s, whom, tokens, None) {
+        Err(Stop::Ask(question)) => {
+            // Boxed: what waits is large, and rare.
+            let answered = Box::pin(ask_password(r, question)).await?;
+            let verdict = self::verdict(r, s, whom, tokens, Some(answered));
+            // What was revoked meanwhile counts already, though the request's snapshot does not know.
+            let newest = r.connection.core.snapshot();
+            let product = newest.directory.product(slot).ok_or(Failure::NoRoute)?;
+            let whom = (&*newest.directory, slot, &**product);
+            let now = self::verdict(r, s, whom, tokens, Some(answered)).map(drop);
+            now.and(verdict)
+        }
+        verdict => verdict,
     };
-    admit(&snapshot.directory, slot, product, &asked).map(Some).map_err(|refusal| {
+    verdict.map(Some).map_err(|stop| {
+        let refusal = match stop {
+            Stop::Refused(refusal) => refusal,
+            // Another password was set while the old one was asked about.
+            Stop::Ask(_) => Refusal::BadCredential,
+        };
         if refusal == Refusal::BadCredential
             && let Some(failure) = token::failure(r, tokens)
         {
@@ -166,6 +179,54 @@ fn authenticate<'a>(
         });
         refusal.into()
     })
+}
+
+/// What a directory says of a request, given what was just answered.
+fn verdict<'d>(
+    r: &Request<'_>,
+    s: &Scratch,
+    (directory, slot, product): (&'d Directory, u32, &'d Product),
+    tokens: &[Proved],
+    answered: Option<(Digest, bool)>,
+) -> Result<Admitted<'d>, Stop> {
+    let buf = s.input.data();
+    let now_s = now_s(r);
+    let inquiries = &r.connection.core.inquiries;
+    let known = |digest: &Digest| match answered {
+        Some((asked, is_right)) if asked == *digest => Some(is_right),
+        _ => inquiries.borrow_mut().password(digest, now_s).inspect(|_| {
+            r.connection.core.stats.passwords_remembered.up();
+        }),
+    };
+    let asked = Asked {
+        method: s.head.method_span.of(buf),
+        path: s.head.path.of(buf),
+        carrier: Carrier { fields: &s.head.fields, buf, query: s.head.query.map(|q| q.of(buf)) },
+        identity: r.connection.identity.as_deref(),
+        tokens,
+        passwords: &known,
+        now_s,
+    };
+    admit(directory, slot, product, &asked)
+}
+
+/// Asks about a password, and remembers the answer.
+async fn ask_password(
+    r: &Request<'_>,
+    question: Box<PasswordQuestion>,
+) -> Result<(Digest, bool), Failure> {
+    let (digest, inquiries) = (question.digest, &r.connection.core.inquiries);
+    let answer = inquiries.borrow().ask_password(question);
+    let is_right = answer.await.map_err(|none| match none {
+        NoAnswer::Overloaded | NoAnswer::Late => Failure::IdentityOverloaded,
+    })?;
+    inquiries.borrow_mut().remember(digest, is_right, now_s(r));
+    Ok((digest, is_right))
+}
+
+/// Seconds since 1970.
+fn now_s(r: &Request<'_>) -> u64 {
+    r.connection.core.wall.of(r.account.began_ns) / 1_000_000_000
 }
 
 /// Rate limits of the application that was admitted, each by as much as the request counts as.

@@ -29,6 +29,7 @@ mod grpc;
 mod h2;
 mod handshake;
 mod hello;
+pub mod inquiry;
 mod introduce;
 mod journal;
 mod judging;

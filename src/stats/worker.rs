@@ -69,6 +69,8 @@ pub struct WorkerStats {
     pub generation: Gauge,
     /// Times accepting was paused for want of descriptors.
     pub accept_pauses: Counter,
+    /// Times it was remembered whether a password is right.
+    pub passwords_remembered: Counter,
     /// Access-log records dropped before they reached the writer.
     pub log_dropped: Counter,
     /// Responses by status.
@@ -107,6 +109,7 @@ impl WorkerStats {
             buffer_bytes: Gauge::default(),
             generation: Gauge::default(),
             accept_pauses: Counter::default(),
+            passwords_remembered: Counter::default(),
             log_dropped: Counter::default(),
             codes: StatusCounts::default(),
             failures: Kinds::default(),

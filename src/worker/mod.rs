@@ -15,6 +15,7 @@ use crate::limits::{
     DRAIN_POLL_TICKS, FREED_AT_ONCE, SWEEP_TICKS, TICK_MS, USAGE_LAST_TRIES, USAGE_TICKS,
 };
 use crate::session::core::{Core, Shared};
+use crate::session::inquiry::{Inquiries, Line};
 use crate::session::records::{Journal, Sink};
 use crate::session::usage::{Report, Usage, Written};
 use crate::stats::{WorkerState, WorkerStats};
@@ -39,6 +40,8 @@ pub struct Plan {
     pub ledger: Mailer<Report>,
     /// Where the ledger's answers come in.
     pub answers: Inbox<Written>,
+    /// Where it asks who calls.
+    pub inquiries: Line,
     /// Makes the way out for its access records, on its own thread.
     pub sink: Box<dyn FnOnce() -> Sink + Send>,
     /// Set when the worker is to stop: it drains until it has no connection left.
@@ -74,8 +77,11 @@ async fn work(plan: Plan, pinned: Option<usize>) {
     writer.booted(pinned, plan.driver.name());
     let journal = Journal::new((plan.sink)());
     let usage = Usage::new(plan.index, plan.ledger);
-    follow_ledger(plan.answers, usage.questions());
-    let core = Rc::new(Core::new(plan.shared, writer, journal, usage, plan.workers));
+    hear(plan.answers, usage.questions());
+    let inquiries = Inquiries::new(plan.index, plan.inquiries.asker);
+    hear(plan.inquiries.replies, inquiries.questions());
+    let control = (usage, inquiries);
+    let core = Rc::new(Core::new(plan.shared, writer, journal, control, plan.workers));
     core.upstreams.begin_at(plan.index);
     let mut listeners = Listeners::new(plan.index, plan.driver == Driver::Epoll);
     listeners.follow(&core);
@@ -109,16 +115,16 @@ async fn work(plan: Plan, pinned: Option<usize>) {
     hand_up_all(&core).await;
 }
 
-/// Wakes those who wait for the ledger.
-fn follow_ledger(answers: Inbox<Written>, questions: Rc<Questions<bool>>) {
+/// Wakes those who wait for answers of control's.
+fn hear<A: 'static>(answers: Inbox<(u64, A)>, questions: Rc<Questions<A>>) {
     let mut answers = match answers.on_worker() {
         Ok(answers) => answers,
-        Err(error) => return tracing::error!(%error, "answers of the ledger can't be heard"),
+        Err(error) => return tracing::error!(%error, "answers of control can't be heard"),
     };
     spawn(async move {
         while answers.wait().await {
-            while let Some((number, written)) = answers.take() {
-                questions.answer(number, written);
+            while let Some((number, answer)) = answers.take() {
+                questions.answer(number, answer);
             }
         }
     });

@@ -37,6 +37,7 @@ mod http2_hostile_targets;
 mod http2_strict;
 mod http2_violations;
 mod http_strict;
+mod identity;
 mod jwt;
 mod leaks;
 mod limits;

@@ -45,6 +45,7 @@ pub(super) fn render(shown: &Shown<'_>, recent: &Recent) -> String {
         "dns": dns(shown),
         "acme": acme(shown),
         "jwt_issuers": issuers(shown),
+        "identity": inquiries(shown),
     });
     let mut text = all.to_string();
     text.push('\n');
@@ -287,6 +288,19 @@ fn acme(shown: &Shown<'_>) -> Vec<Value> {
             "failed": told.failed,
             "consecutive_failures": told.failures,
             "last_error": error.map(|(kind, why)| json!({ "kind": kind.name(), "message": why })),
+        })
+    });
+    each.collect()
+}
+
+fn inquiries(shown: &Shown<'_>) -> Vec<Value> {
+    let each = shown.inquiries.iter().map(|(about, counts)| {
+        json!({
+            "about": about,
+            "asked": counts.asked,
+            "answered": counts.answered,
+            "overloaded": counts.overloaded,
+            "remembered": counts.remembered,
         })
     });
     each.collect()

@@ -27,6 +27,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::control::acme::NameTold;
 use crate::control::catalog::Catalog;
+use crate::control::identity;
 use crate::control::jwks::IssuerTold;
 use crate::control::ledger;
 use crate::control::log_writer::LogCounts;
@@ -58,6 +59,8 @@ pub trait Control: Send + Sync + 'static {
     fn certificates(&self) -> Arc<[ListenerCertificates]>;
     /// The names that certificates are asked for, and how things stand with each.
     fn acme(&self) -> Vec<(String, NameTold)>;
+    /// Questions about who calls, by what they are about.
+    fn inquiries(&self) -> Vec<(String, identity::Counts)>;
     /// The issuers whose keys are asked for, by the name of their `[jwt.NAME]`.
     fn issuers(&self) -> Vec<(String, IssuerTold)>;
     /// Who may call.

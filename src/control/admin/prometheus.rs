@@ -235,6 +235,22 @@ fn listeners(text: &mut Text, shown: &Shown<'_>) {
     certificates(text, shown);
     acme(text, shown);
     issuers(text, shown);
+    inquiries(text, shown);
+}
+
+fn inquiries(text: &mut Text, shown: &Shown<'_>) {
+    text.head(&n::IDENTITY_QUESTIONS);
+    for (about, counts) in &shown.inquiries {
+        let each = [
+            ("asked", counts.asked),
+            ("answered", counts.answered),
+            ("overloaded", counts.overloaded),
+            ("remembered", counts.remembered),
+        ];
+        for (what, count) in each {
+            text.sample(&n::IDENTITY_QUESTIONS, &[about, &what], count);
+        }
+    }
 }
 
 fn issuers(text: &mut Text, shown: &Shown<'_>) {

@@ -7,6 +7,7 @@ use hdrhistogram::Histogram as Hdr;
 
 use super::{AdminState, Facts, KindNames, Process};
 use crate::control::acme::NameTold;
+use crate::control::identity;
 use crate::control::jwks::IssuerTold;
 use crate::control::log_writer::LogCounts;
 use crate::control::resolve::Resolution;
@@ -27,6 +28,7 @@ pub(super) struct Shown<'a> {
     pub(super) names: Vec<Resolution>,
     pub(super) certificates: Arc<[ListenerCertificates]>,
     pub(super) acme: Vec<(String, NameTold)>,
+    pub(super) inquiries: Vec<(String, identity::Counts)>,
     pub(super) issuers: Vec<(String, IssuerTold)>,
 }
 
@@ -43,6 +45,7 @@ impl<'a> Shown<'a> {
             names: state.control.resolutions(),
             certificates: state.control.certificates(),
             acme: state.control.acme(),
+            inquiries: state.control.inquiries(),
             issuers: state.control.issuers(),
         }
     }

@@ -10,6 +10,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 use super::*;
+use crate::control::identity;
 use crate::control::jwks::IssuerTold;
 use crate::control::ledger;
 use crate::control::tls::{Validities, Validity};
@@ -88,6 +89,13 @@ impl Control for Fake {
             ..NameTold::default()
         };
         vec![("a.example".into(), good), ("b.example".into(), NameTold::default())]
+    }
+
+    fn inquiries(&self) -> Vec<(String, identity::Counts)> {
+        vec![(
+            "password".into(),
+            identity::Counts { asked: 4, answered: 3, overloaded: 2, remembered: 9 },
+        )]
     }
 
     fn issuers(&self) -> Vec<(String, IssuerTold)> {

@@ -13,13 +13,17 @@ pub(super) fn challenges(realm: &str, ways: &[Way], places: &Places) -> (Box<[u8
             schemes.push((challenge, bad));
         }
     };
+    let basic = format!("Basic realm=\"{realm}\", charset=\"UTF-8\"");
+    if ways.contains(&Way::Basic) {
+        add(basic.clone(), "");
+    }
     for place in [&places.user_key, &places.app_key, &places.token].into_iter().flatten() {
         let text = |name: &[u8]| String::from_utf8_lossy(name).replace(['"', '\\'], "_");
         match place {
             // RFC 6750 section 3.1: no error for those who did not try.
             Place::Bearer => add(format!("Bearer realm=\"{realm}\""), ", error=\"invalid_token\""),
             Place::BasicUser | Place::BasicPassword => {
-                add(format!("Basic realm=\"{realm}\", charset=\"UTF-8\""), "");
+                add(basic.clone(), "");
             }
             Place::Header(name) => {
                 add(format!("ApiKey realm=\"{realm}\", header=\"{}\"", text(name)), "");
@@ -63,6 +67,8 @@ mod tests {
              WWW-Authenticate: Basic realm=\"orders\", charset=\"UTF-8\"\r\n"
         );
         assert!(text(&bad).contains("Bearer realm=\"orders\", error=\"invalid_token\"\r\n"));
+        let (basic, _) = challenges("orders", &[Way::Basic], &Places::default());
+        assert_eq!(text(&basic), "WWW-Authenticate: Basic realm=\"orders\", charset=\"UTF-8\"\r\n");
         let (only, _) = challenges("a\"b", &[Way::Certificate], &Places::default());
         assert_eq!(text(&only), "WWW-Authenticate: ClientCertificate realm=\"a_b\"\r\n");
     }

@@ -105,6 +105,9 @@ impl<'a> Compiler<'a> {
         let mut secrets = Secrets::default();
         let all = [&places.user_key, &places.app_id, &places.app_key, &places.token];
         all.into_iter().flatten().for_each(|place| secrets.add(place));
+        if ways.contains(&Way::Basic) {
+            secrets.add(&Place::BasicPassword);
+        }
         let (challenge, challenge_bad) = challenges(name, &ways, &places);
         let mut counted_names = FieldNames::default();
         let mut counted_fields = Vec::new();
@@ -212,6 +215,7 @@ impl<'a> Compiler<'a> {
             match word.as_str() {
                 "user_key" => ways.push(Way::UserKey),
                 "app_key" => ways.push(Way::AppKey),
+                "basic" => ways.push(Way::Basic),
                 "certificate" => ways.push(Way::Certificate),
                 _ => {
                     let at = format!("authentication.{list}[{index}]");

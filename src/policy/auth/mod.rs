@@ -2,7 +2,8 @@
 //!
 //! Owns the directory of applications ([`directory`]) that control makes of the store, products
 //! compiled for requests ([`product`]), and the verdict on a request ([`admit()`]). Pure: the request's
-//! head, `now` and the directory are arguments.
+//! head, `now` and the directory are arguments; what takes longer than a lookup to find out comes back as
+//! a question ([`Stop::Ask`]), and the verdict is asked for again with its answer.
 
 mod admit;
 mod challenge;
@@ -12,17 +13,21 @@ pub mod directory;
 mod few;
 pub mod jwt;
 pub mod mapping;
+mod password;
 mod pattern;
 pub mod places;
 pub mod present;
 pub mod product;
+mod remembered;
 mod sharded;
 
-pub use admit::{Admitted, Asked, Refusal, admit};
+pub use admit::{Admitted, Asked, Refusal, Stop, admit};
 pub use compile::{Definition, Mistake, attribute_lines};
 pub use digest::{Digest, digest};
 pub use directory::{Application, Credential, Directory};
 pub use mapping::{Hit, Hits};
+pub use password::PasswordQuestion;
 pub use places::Carrier;
 pub use present::Presented;
 pub use product::{Metric, Plan, Product};
+pub use remembered::Remembered;

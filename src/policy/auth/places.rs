@@ -94,7 +94,9 @@ impl<'a> Carrier<'a> {
         is_it.then(|| rest.trim_ascii())
     }
 
-    fn basic(&self) -> Option<(Vec<u8>, Vec<u8>)> {
+    /// User and password of Authorization: Basic, as bytes: which characters they are, nobody need
+    /// know to compare them.
+    pub(super) fn basic(&self) -> Option<(Vec<u8>, Vec<u8>)> {
         let mut user = STANDARD.decode(self.authorization(b"basic")?).ok()?;
         let colon = memchr::memchr(b':', &user)?;
         let password = user.split_off(colon + 1);

@@ -76,6 +76,8 @@ pub enum Way {
     UserKey,
     /// An app_id with one of its keys.
     AppKey,
+    /// A user with a password (RFC 7617).
+    Basic,
     /// A verified client certificate, by its fingerprint or else its subject.
     Certificate,
     /// A token that this verifier takes, an index into [`Product::verifiers`].

@@ -1,0 +1,49 @@
+//! Passwords of HTTP Basic (RFC 7617): what must be found out about one before its user is believed.
+
+use std::sync::Arc;
+
+use super::digest::{Digest, digest};
+use super::directory::{Credential, Directory};
+use crate::config::file::CredentialKind;
+
+/// Whether a password is the one that a hash was made of. Whoever answers takes as long where there is
+/// no hash, so that time does not tell which users are known.
+pub struct PasswordQuestion {
+    /// What the answer is remembered by: user, password and hash, keyed. With another hash it is
+    /// another question.
+    pub digest: Digest,
+    /// The password.
+    pub password: Box<[u8]>,
+    /// The user's hash (argon2, PHC string); `None`: nobody is called so.
+    pub hash: Option<Arc<str>>,
+}
+
+/// What is said of a user with a password.
+pub(super) enum Said<'d> {
+    /// Whose they are.
+    Known(&'d Credential),
+    /// Nobody's.
+    Wrong,
+    /// It must be asked.
+    Unknown(Box<PasswordQuestion>),
+}
+
+/// Whose user and password these are, as far as `outcome` knows of questions that were answered.
+pub(super) fn whose<'d>(
+    directory: &'d Directory,
+    (user, password): (&[u8], &[u8]),
+    outcome: &dyn Fn(&Digest) -> Option<bool>,
+) -> Said<'d> {
+    let known = directory.credential(&digest(&directory.secret, CredentialKind::Basic, &[user]));
+    let hash = known.and_then(|credential| credential.password.clone());
+    let text = hash.as_deref().unwrap_or_default();
+    let parts = [user, password, text.as_bytes()];
+    let digest = digest(&directory.secret, CredentialKind::Basic, &parts);
+    match (outcome(&digest), known.filter(|_| hash.is_some())) {
+        (None, _) => {
+            Said::Unknown(Box::new(PasswordQuestion { digest, password: password.into(), hash }))
+        }
+        (Some(true), Some(credential)) => Said::Known(credential),
+        _ => Said::Wrong,
+    }
+}

@@ -1,0 +1,155 @@
+//! Questions about who calls that take more than a look into memory: control answers them, and the
+//! request waits without keeping its core. What was answered lately is looked at first.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::io::{self, Inbox, Questions};
+use crate::limits::{
+    INQUIRIES_OPEN, PASSWORD_BAD_S, PASSWORD_GOOD_S, PASSWORD_WAIT, PASSWORDS_REMEMBERED,
+};
+use crate::policy::auth::{Digest, PasswordQuestion, Remembered};
+
+/// What is asked.
+pub enum Question {
+    /// Whether a password is a user's.
+    Password(Box<PasswordQuestion>),
+}
+
+/// A question on its way to control.
+pub struct Inquiry {
+    /// Which core asks.
+    pub worker: usize,
+    /// The question's number.
+    pub number: u64,
+    /// What is asked.
+    pub question: Question,
+}
+
+/// What control says.
+#[derive(Debug, Clone)]
+pub enum Answer {
+    /// Whether the password is the user's.
+    Password(bool),
+    /// Others are asked about first, and they are too many.
+    Overloaded,
+}
+
+/// A question's number and its answer.
+pub type Reply = (u64, Answer);
+
+/// Takes a question to control without waiting; `false`: there is no room for it.
+pub type Asker = Arc<dyn Fn(Inquiry) -> bool + Send + Sync>;
+
+/// A core's way to ask control.
+pub struct Line {
+    /// Where questions go.
+    pub asker: Asker,
+    /// Where answers come in.
+    pub replies: Inbox<Reply>,
+}
+
+/// Why there is no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoAnswer {
+    /// Too many are asked about.
+    Overloaded,
+    /// None came in time.
+    Late,
+}
+
+/// A core's questions, and what it remembers of answers.
+pub struct Inquiries {
+    worker: usize,
+    asker: Asker,
+    questions: Rc<Questions<Answer>>,
+    right: Remembered<()>,
+    wrong: Remembered<()>,
+}
+
+impl Inquiries {
+    /// Questions of this worker.
+    pub fn new(worker: usize, asker: Asker) -> Self {
+        let (right, wrong) = (Remembered::default(), Remembered::default());
+        Self { worker, asker, questions: Rc::default(), right, wrong }
+    }
+
+    /// The open questions, for who answers them.
+    pub fn questions(&self) -> Rc<Questions<Answer>> {
+        self.questions.clone()
+    }
+
+    /// What was said of a password lately.
+    pub(super) fn password(&mut self, digest: &Digest, now_s: u64) -> Option<bool> {
+        let is_in =
+            |kept: &mut Remembered<()>| kept.get(digest, now_s, PASSWORDS_REMEMBERED).is_some();
+        match is_in(&mut self.right) {
+            true => Some(true),
+            false => is_in(&mut self.wrong).then_some(false),
+        }
+    }
+
+    /// Remembers what was said of a password. Many wrong ones never drive out a right one.
+    pub(super) fn remember(&mut self, digest: Digest, is_right: bool, now_s: u64) {
+        let (kept, for_s) = match is_right {
+            true => (&mut self.right, PASSWORD_GOOD_S),
+            false => (&mut self.wrong, PASSWORD_BAD_S),
+        };
+        kept.put(digest, ((), 1), now_s + for_s, PASSWORDS_REMEMBERED);
+    }
+
+    /// Asks, and waits so long at most. Not while this is borrowed.
+    fn ask(
+        &self,
+        question: Question,
+        within: Duration,
+    ) -> impl Future<Output = Result<Answer, NoAnswer>> + use<> {
+        let room = self.questions.open() < INQUIRIES_OPEN;
+        let answer = room.then(|| self.questions.ask());
+        let asked = answer.filter(|answer| {
+            let (worker, number) = (self.worker, answer.number());
+            (self.asker)(Inquiry { worker, number, question })
+        });
+        async move {
+            match io::timeout(within, asked.ok_or(NoAnswer::Overloaded)?).await {
+                Some(Answer::Overloaded) => Err(NoAnswer::Overloaded),
+                Some(answer) => Ok(answer),
+                None => Err(NoAnswer::Late),
+            }
+        }
+    }
+
+    /// Asks whether a password is a user's.
+    pub(super) fn ask_password(
+        &self,
+        question: Box<PasswordQuestion>,
+    ) -> impl Future<Output = Result<bool, NoAnswer>> + use<> {
+        let answer = self.ask(Question::Password(question), PASSWORD_WAIT);
+        async move {
+            match answer.await? {
+                Answer::Password(is_right) => Ok(is_right),
+                Answer::Overloaded => Err(NoAnswer::Overloaded),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wrong_passwords_drive_out_no_right_one() {
+        let mut inquiries = Inquiries::new(0, Arc::new(|_| false));
+        inquiries.remember([255; 32], true, 100);
+        for n in 0..PASSWORDS_REMEMBERED as u64 * 2 {
+            inquiries.remember(*blake3::hash(&n.to_le_bytes()).as_bytes(), false, 100);
+        }
+        assert_eq!(inquiries.password(&[255; 32], 101), Some(true));
+        assert_eq!(inquiries.password(&[255; 32], 100 + PASSWORD_GOOD_S), None);
+        inquiries.remember([254; 32], false, 100);
+        assert_eq!(inquiries.password(&[254; 32], 101), Some(false));
+        assert_eq!(inquiries.password(&[254; 32], 100 + PASSWORD_BAD_S), None);
+    }
+}
