@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, watch};
 use super::acme::{Acme, Wish};
 use super::admin::{self, AdminState, KindNames};
 use super::announce::{self, say};
-use super::catalog::{Catalog, Slots};
+use super::catalog::{self, Catalog, Slots};
 use super::compile::{Material, Plan};
 use super::face::{Face, Told};
 use super::identity::Identity;
@@ -163,6 +163,7 @@ impl Gateway {
         });
         let publisher = Arc::new(Publisher::new(shared.snapshot.clone(), workers.clone()));
         catalog.publish_by(publisher.clone());
+        tokio::spawn(catalog::keep(catalog.clone()));
         declared.in_force();
         let face = Arc::new(Face {
             told: Mutex::new(Told {

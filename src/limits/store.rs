@@ -13,3 +13,10 @@ pub const STORE_PAGE_MAX: usize = 1_000;
 /// Live credentials of one application: keys in rotation, and one or two of every kind. Each is found
 /// by its own digest, so this bounds memory, not time.
 pub const APPLICATION_CREDENTIALS_MAX: u64 = 100;
+
+/// How often what is due by the clock is looked for in the catalog: a product's next secret is late by as
+/// much at most, and upstreams take both until it is sent.
+pub const CATALOG_UPKEEP: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// Seconds that audit records are kept: two years, as auditors ask for one.
+pub const AUDIT_KEPT: i64 = 2 * 366 * 24 * 3600;

@@ -2,6 +2,8 @@
 //! nothing of who calls, authentication, plan and method, limits of the application, and last
 //! concurrency, whose places must be given back.
 
+use std::sync::Arc;
+
 use crate::config::file::Lifecycle;
 use crate::policy::auth::jwt::Proved;
 use crate::policy::auth::{
@@ -147,20 +149,21 @@ async fn authenticate<'a>(
 ) -> Result<Option<Admitted<'a>>, Failure> {
     let Some((slot, product)) = r.product else { return Ok(None) };
     let whom = (&*r.snapshot.directory, slot, product);
-    let verdict = match verdict(r, s, whom, tokens, None) {
-        Err(Stop::Ask(question)) => {
-            // Boxed: what waits is large, and rare.
-            let answered = Box::pin(ask_password(r, question)).await?;
-            let verdict = self::verdict(r, s, whom, tokens, Some(answered));
-            // What was revoked meanwhile counts already, though the request's snapshot does not know.
-            let newest = r.connection.core.snapshot();
-            let product = newest.directory.product(slot).ok_or(Failure::NoRoute)?;
-            let whom = (&*newest.directory, slot, &**product);
-            let now = self::verdict(r, s, whom, tokens, Some(answered)).map(drop);
-            now.and(verdict)
-        }
-        verdict => verdict,
-    };
+    let mut answered = None;
+    let mut verdict = self::verdict(r, s, whom, tokens, answered);
+    if let Err(Stop::Ask(question)) = verdict {
+        // Boxed: what waits is large, and rare.
+        answered = Some(Box::pin(ask_password(r, question)).await?);
+        verdict = self::verdict(r, s, whom, tokens, answered);
+    }
+    // What was revoked while it waited, for keys or an answer, counts already, though its snapshot
+    // does not know.
+    let newest = r.connection.core.snapshot();
+    if verdict.is_ok() && !Arc::ptr_eq(&newest.directory, &r.snapshot.directory) {
+        let product = newest.directory.product(slot).ok_or(Failure::NoRoute)?;
+        let whom = (&*newest.directory, slot, &**product);
+        verdict = self::verdict(r, s, whom, tokens, answered).map(drop).and(verdict);
+    }
     verdict.map(Some).map_err(|stop| {
         let refusal = match stop {
             Stop::Refused(refusal) => refusal,

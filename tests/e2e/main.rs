@@ -38,6 +38,7 @@ mod http2_strict;
 mod http2_violations;
 mod http_strict;
 mod identity;
+mod in_force;
 mod jwt;
 mod leaks;
 mod limits;

@@ -58,6 +58,7 @@ pub(super) fn settings(file: File, top: &Place<'_>, report: &mut Report<'_>) -> 
     upstream::loops(&upstreams, &listeners, top, report);
     let jwt = jwt::all(file.jwt, &top.key("jwt"), report);
     let products = product::products(file.products, &top.key("products"), report);
+    product::verified(&products, &jwt, &top.key("products"), report);
     let routes = route::routes(file.routes, (&upstreams, &jwt), &top.key("routes"), report);
     listener::routed(&listeners, &routes, top, report);
     reach::unreachable(&routes, &top.key("routes"), report);

@@ -72,7 +72,7 @@ pub enum Lifecycle {
 
 /// Who may call. Ways to prove who one is: `user_key` (a single key), `app_key` (an app_id with one
 /// of its keys), `basic` (RFC 7617), `certificate` (a verified client certificate), `jwt:NAME` (a
-/// token that `[jwt.NAME]` takes), `introspection:NAME`.
+/// token that `[jwt.NAME]` takes).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Authentication {
@@ -111,7 +111,7 @@ pub struct CredentialPlaces {
     /// Of app_keys.
     #[schemars(extend("x-default" = "`[\"header:App-Key\"]`"))]
     pub app_key: Vec<String>,
-    /// Of JSON Web Tokens and tokens to be introspected.
+    /// Of JSON Web Tokens.
     #[schemars(extend("x-default" = "`[\"bearer\"]`"))]
     pub token: Vec<String>,
     /// Whether the upstream sees them. Otherwise everything that was looked at is taken out.
@@ -212,6 +212,6 @@ pub enum CredentialKind {
     Basic = 3,
     /// A client certificate, by its SHA-256 fingerprint or its subject.
     Certificate = 4,
-    /// A claim of a JSON Web Token or introspected token.
+    /// A claim of a JSON Web Token.
     Jwt = 5,
 }

@@ -7,6 +7,7 @@
 
 mod directory;
 mod slots;
+mod upkeep;
 
 use std::sync::{Arc, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -24,6 +25,7 @@ use crate::store::{ErrorKind, Store, StoreError};
 
 pub use directory::Touched;
 pub use slots::Slots;
+pub(super) use upkeep::keep;
 
 /// Who may call, as control has it.
 #[derive(Default)]

@@ -114,6 +114,7 @@ pub(in crate::store) const SCHEMA: &str = "
          after TEXT
      ) STRICT;
      CREATE INDEX audit_by_object ON audit (kind, object);
+     CREATE INDEX audit_by_time ON audit (at);
      -- Answers to calls that may be repeated (Idempotency-Key). Sealed: there may be secrets in them.
      CREATE TABLE idempotency (
          token INTEGER NOT NULL,

@@ -43,13 +43,12 @@ fn ways(key: &'static str, ways: &[String], notes: &mut Notes) {
 }
 
 fn way_refusal(way: &str) -> Option<words::Refusal> {
-    let help = "write \"user_key\", \"app_key\", \"basic\", \"certificate\", \"jwt:NAME\" or \
-                \"introspection:NAME\"";
+    let help = "write \"user_key\", \"app_key\", \"basic\", \"certificate\" or \"jwt:NAME\"";
     match words::selector(way) {
         ("user_key" | "app_key" | "basic" | "certificate", None) => None,
-        (kind @ ("jwt" | "introspection"), Some(name)) => match words::name_refusal(name) {
-            None if way == format!("{kind}:{name}") => None,
-            None => Some((format!("{way:?} holds spaces"), format!("write \"{kind}:{name}\""))),
+        ("jwt", Some(name)) => match words::name_refusal(name) {
+            None if way == format!("jwt:{name}") => None,
+            None => Some((format!("{way:?} holds spaces"), format!("write \"jwt:{name}\""))),
             refusal => refusal,
         },
         (kind, _) => {
@@ -72,12 +71,11 @@ fn credentials(product: &Product, notes: &mut Notes) {
     let in_force = if all_of.is_empty() { any_of } else { all_of };
     let used = |kind: &str| in_force.iter().any(|way| words::selector(way).0 == kind);
     let places = &product.credentials;
-    let tokens = used("jwt") || used("introspection");
     for (key, listed, used) in [
         ("user_key", &places.user_key, used("user_key")),
         ("app_id", &places.app_id, used("app_key")),
         ("app_key", &places.app_key, used("app_key")),
-        ("token", &places.token, tokens),
+        ("token", &places.token, used("jwt")),
     ] {
         notes.at_most(key, listed.len(), PRODUCT_PLACES_MAX, "places");
         if used && listed.is_empty() {

@@ -13,6 +13,7 @@ use super::words::{self, Refusal};
 use crate::config::diagnostic::{Report, Severity};
 use crate::config::document::Place;
 use crate::config::file::{Lifecycle, Product};
+use crate::config::jwt::Jwt;
 use crate::config::remark::{Remark, Step};
 use crate::config::settings::Route;
 use crate::config::suggest;
@@ -47,6 +48,35 @@ pub(super) fn products(
         }
     }
     written
+}
+
+/// Ways to prove who one is whose `[jwt.NAME]` is not there.
+pub(super) fn verified(
+    products: &BTreeMap<String, Product>,
+    jwt: &BTreeMap<String, Jwt>,
+    place: &Place<'_>,
+    report: &mut Report<'_>,
+) {
+    for (name, product) in products {
+        let place = place.key(name);
+        let place = place.key("authentication");
+        let authentication = &product.authentication;
+        for (key, ways) in [("any_of", &authentication.any_of), ("all_of", &authentication.all_of)]
+        {
+            for (position, way) in ways.iter().enumerate() {
+                let Some(verifier) = way.strip_prefix("jwt:") else { continue };
+                if !jwt.contains_key(verifier) {
+                    let message = format!("there is no [jwt.{verifier}]");
+                    let near = suggest::nearest(verifier, jwt.keys().map(String::as_str));
+                    let help = match near {
+                        Some(near) => format!("write \"jwt:{near}\""),
+                        None => format!("write a table [jwt.{verifier}]"),
+                    };
+                    report.error(&place.key(key).item(position).trail, message, help);
+                }
+            }
+        }
+    }
 }
 
 /// Whether a value stands in the file.

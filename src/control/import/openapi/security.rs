@@ -168,8 +168,7 @@ fn scheme(
     }
 }
 
-const TOKENS: &str =
-    "write any_of = [\"jwt:NAME\"] or [\"introspection:NAME\"] in `authentication`";
+const TOKENS: &str = "write any_of = [\"jwt:NAME\"] in `authentication`";
 
 fn key(scheme: &At<'_>, findings: &mut Findings) -> Option<Scheme> {
     let name = findings.text(scheme, "name").unwrap_or_default();

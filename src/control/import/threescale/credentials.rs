@@ -135,7 +135,6 @@ pub(super) fn policies(of: &At<'_>, key: &str, findings: &mut Findings) {
             "upstream_connection" => "see `timeouts` of routes",
             "retry" => "see `retries` of upstreams",
             "anonymous_access" | "default_credentials" => "see `anonymous_plan`",
-            "token_introspection" => "see `introspection:NAME` in `authentication`",
             _ => "",
         };
         findings.warning(&policy, format!("the policy {name:?} is not taken over"), help);
