@@ -33,8 +33,6 @@ pub struct WorkerInbox<T> {
     items: Receiver<T>,
     wire: RawStream,
     bell: Arc<Bell>,
-    /// What the wire is read into.
-    buffer: Buffer,
 }
 
 #[derive(Debug)]
@@ -130,17 +128,18 @@ impl<T> Inbox<T> {
         let Self { items, ear: Ear { bell, wire } } = self;
         wire.set_nonblocking(monoio::utils::is_legacy())?;
         let wire = RawStream::from_unix(wire)?;
-        Ok(WorkerInbox { items, wire, bell, buffer: Buffer::small() })
+        Ok(WorkerInbox { items, wire, bell })
     }
 }
 
 impl<T> WorkerInbox<T> {
     /// Waits until an item may be there. `false`: no more will come.
     pub async fn wait(&mut self) -> bool {
-        let mut buffer = std::mem::take(&mut self.buffer);
-        buffer.clear();
-        let (result, buffer) = self.wire.read(buffer).await;
-        self.buffer = buffer;
+        // Without a buffer, so that a silent gateway holds none.
+        if self.wire.readable().await.is_err() {
+            return false;
+        }
+        let (result, _) = self.wire.read(Buffer::small()).await;
         self.bell.heard();
         result.is_ok_and(|n| n > 0)
     }
