@@ -62,6 +62,12 @@ impl Publisher {
         self.put(|before| Snapshot { verifiers, ..before.clone() }).await
     }
 
+    /// Waits until every worker has taken up what is in force; `false`: not in the time there is.
+    pub async fn is_everywhere(&self) -> bool {
+        let generation = self.current.load().generation;
+        self.until_all_follow(generation).await
+    }
+
     async fn put(&self, make: impl FnOnce(&Snapshot) -> Snapshot) -> Published {
         let (generation, before) = self.swap(make);
         let everywhere = self.until_all_follow(generation).await;

@@ -52,3 +52,9 @@ pub const LEDGER_TIDIED_EVERY: Duration = Duration::from_secs(60);
 /// By how much the wall clock must go back for the ledger to take up again what it had of the time
 /// before, seconds.
 pub const CLOCK_WENT_BACK_S: u64 = 2;
+
+/// How much a metric grows at most by one field of an answer: the largest quota.
+pub const METRIC_GROWTH_MAX: u64 = 1_000_000_000_000;
+
+/// The largest count that is stored: sums of a thousand of them still fit 64 bits.
+pub const USAGE_COUNT_MAX: u64 = 9_000_000_000_000_000;

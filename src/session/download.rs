@@ -346,6 +346,7 @@ impl Download<'_, '_, '_> {
                 total_at_ns: self.way.total_at_ns,
                 expiry: downstream.expiry_of_writing(),
             },
+            withheld: None,
             reader: match self.carrier {
                 Carrier::Connection(_) => {
                     BodyReader::new(response.framing, RESPONSE_CHUNK_EXTENSION)

@@ -58,16 +58,21 @@ struct Rates<'a> {
 fn take_product(r: &mut Request<'_>, s: &mut Scratch) -> Result<(), Failure> {
     let route = &r.snapshot.routes[r.route.unwrap_or_default()];
     let Some(slot) = route.access().and_then(|access| access.product) else { return Ok(()) };
-    let product = r.snapshot.directory.product(slot);
-    let Some(product) = product.filter(|product| product.state != Lifecycle::Draft) else {
+    // Before anything can fail that is told in a log. Where nobody knows which parameters are keys,
+    // none is told.
+    s.words.query.clear();
+    let Some(product) = r.snapshot.directory.product(slot) else {
+        r.query_cleaned = true;
         return Err(Failure::NoRoute);
     };
-    r.product = Some((slot, product));
-    // Before anything can fail that is told in a log.
     if let Some(query) = s.head.query.filter(|_| product.secrets.in_query()) {
         product.secrets.without(query.of(s.input.data()), &mut s.words.query);
         r.query_cleaned = true;
     }
+    if product.state == Lifecycle::Draft {
+        return Err(Failure::NoRoute);
+    }
+    r.product = Some((slot, product));
     r.answer_fields.extend_from_slice(&product.notice);
     match product.state {
         Lifecycle::Retired => Err(Failure::ProductRetired),
@@ -161,6 +166,11 @@ async fn authenticate<'a>(
     let newest = r.connection.core.snapshot();
     if verdict.is_ok() && !Arc::ptr_eq(&newest.directory, &r.snapshot.directory) {
         let product = newest.directory.product(slot).ok_or(Failure::NoRoute)?;
+        match product.state {
+            Lifecycle::Draft => return Err(Failure::NoRoute),
+            Lifecycle::Retired => return Err(Failure::ProductRetired),
+            Lifecycle::Published | Lifecycle::Deprecated => {}
+        }
         let whom = (&*newest.directory, slot, &**product);
         verdict = self::verdict(r, s, whom, tokens, answered).map(drop).and(verdict);
     }

@@ -60,7 +60,7 @@ impl Sheet {
     fn add(&mut self, unit: Unit, count: u64, most: usize) {
         let fits = self.len() < most;
         match self.used.get_mut(&unit) {
-            Some(sum) => *sum += count,
+            Some(sum) => *sum = sum.saturating_add(count),
             None if fits => drop(self.used.insert(unit, count)),
             None => self.lost += 1,
         }

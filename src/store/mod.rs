@@ -40,6 +40,8 @@ pub struct Store {
     connection: Mutex<Connection>,
     /// Readers wait neither for a commit's disk nor for those who write.
     reader: Mutex<Connection>,
+    /// Questions about usage may take seconds: they wait for each other only.
+    reports: Mutex<Connection>,
     _lock: lock::Lock,
 }
 
@@ -76,6 +78,10 @@ impl Store {
         self.connection().pragma_update(None, "max_page_count", most).expect("set");
     }
 
+    fn reports(&self) -> MutexGuard<'_, Connection> {
+        self.reports.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn reader(&self) -> MutexGuard<'_, Connection> {
         self.reader.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -92,11 +98,14 @@ fn open(path: &Path) -> Result<Store, StoreError> {
     let secret = catalog::secret(&connection)?;
     let reader = connect(path)?;
     reader.pragma_update(None, "query_only", true)?;
+    let reports = connect(path)?;
+    reports.pragma_update(None, "query_only", true)?;
     Ok(Store {
         path: path.to_owned(),
         secret,
         connection: Mutex::new(connection),
         reader: Mutex::new(reader),
+        reports: Mutex::new(reports),
         _lock: lock,
     })
 }

@@ -9,6 +9,7 @@ mod directory;
 mod slots;
 mod upkeep;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -36,6 +37,8 @@ pub struct Catalog {
     turn: Mutex<()>,
     /// That of the last change; changes are made of it.
     directory: ArcSwapOption<Directory>,
+    /// Whether it lacks what a change touched.
+    stale: AtomicBool,
     slots: Arc<Slots>,
 }
 
@@ -146,22 +149,29 @@ impl Catalog {
             self.store.get().zip(self.publisher.get()).ok_or(NotDone::NoStore)?;
         let (store, slots) = (store.clone(), self.slots.clone());
         let before = self.directory.load_full().ok_or(NotDone::NoStore)?;
+        let stale = self.stale.load(Ordering::Relaxed);
         let changing = spawn_blocking(move || {
             let (result, touched) = store.write(change)?;
-            let after = match touched.is_empty() {
-                true => None,
-                false => Some(Arc::new(directory::after(&before, &store, &slots, touched, now())?)),
+            let after = match touched.is_empty() && !stale {
+                true => Ok(None),
+                // What an earlier change touched could not be read then.
+                false if stale => directory::whole(&store, &slots, now()).map(Some),
+                false => directory::after(&before, &store, &slots, touched, now()).map(Some),
             };
             Ok::<_, E>((result, after))
         });
         let (result, after) = changing.await.unwrap_or_else(|why| Err(ended(&why).into()))?;
-        if let Some(directory) = after {
-            self.directory.store(Some(directory.clone()));
-            if !publisher.directory(directory).await.everywhere {
-                return Err(NotDone::NotInForce.into());
+        self.stale.store(after.is_err(), Ordering::Relaxed);
+        let everywhere = match after? {
+            Some(directory) => {
+                let directory = Arc::new(directory);
+                self.directory.store(Some(directory.clone()));
+                publisher.directory(directory).await.everywhere
             }
-        }
-        Ok(result)
+            // A call that came again is as done as the first one's change is in force.
+            None => publisher.is_everywhere().await,
+        };
+        everywhere.then_some(result).ok_or(NotDone::NotInForce.into())
     }
 }
 

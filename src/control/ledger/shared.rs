@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::told::Told;
 use crate::policy::quota::Counts;
-use crate::store::{ErrorKind, Store, StoreError};
+use crate::store::{Store, StoreError};
 
 /// What the thread, its owner and those who look at it share.
 pub(super) struct Shared {
@@ -43,8 +43,8 @@ impl Shared {
             *(if fits { &mut taken } else { &mut left }) += 1;
         })?;
         if left > 0 {
-            let text = format!("{left} counts of quotas found no place in memory");
-            return Err(StoreError::new(ErrorKind::TooMany, text));
+            // Traffic goes on: those that have no place are refused one by one, where they ask for one.
+            tracing::error!(left, "counts of quotas found no place in memory");
         }
         if taken > 0 {
             tracing::info!(taken, "counts of quotas were taken up");

@@ -118,6 +118,13 @@ impl BodyReader {
         self.trailers.as_ref().map_or((&[], &[]), |trailers| trailers.fields())
     }
 
+    /// Leaves out trailers whose name is withheld.
+    pub fn withhold(&mut self, withheld: impl Fn(&[u8]) -> bool) {
+        if let Some(trailers) = &mut self.trailers {
+            trailers.withhold(withheld);
+        }
+    }
+
     /// The peer will send no more: right after the content, or where that is how it ends.
     pub fn end_of_stream(&mut self) -> Result<(), Bad> {
         match self.state {

@@ -39,6 +39,12 @@ impl Trailers {
         (&self.fields, &self.text)
     }
 
+    /// Leaves out fields whose name is withheld.
+    pub(super) fn withhold(&mut self, withheld: impl Fn(&[u8]) -> bool) {
+        let text = &self.text;
+        self.fields.retain(|field| !withheld(Span::of(field.name, text)));
+    }
+
     fn parse(&mut self) -> Result<(), Bad> {
         match parse_fields(&self.text, 0, MAX_TRAILER_FIELDS, Underscores::Keep, &mut self.fields) {
             Ok(_) => {}

@@ -7,6 +7,7 @@ use super::mapping::Mapping;
 use super::places::{Place, Secrets};
 use crate::config::file::Lifecycle;
 use crate::http::head::{Field, values};
+use crate::limits::METRIC_GROWTH_MAX;
 use crate::policy::limit::Rule;
 use crate::policy::quota::Quota;
 use crate::policy::transform::FieldNames;
@@ -64,7 +65,8 @@ impl Product {
                 let digits = value.iter().all(u8::is_ascii_digit).then_some(value)?;
                 std::str::from_utf8(digits).ok()?.parse().ok()
             });
-            grown.extend(amounts.filter(|amount| *amount > 0).map(|amount| (*metric, amount)));
+            let bounded = amounts.map(|amount: u64| amount.min(METRIC_GROWTH_MAX));
+            grown.extend(bounded.filter(|amount| *amount > 0).map(|amount| (*metric, amount)));
         }
     }
 }

@@ -108,7 +108,8 @@ impl Counts {
     pub fn add(&self, holder: u64, charge: Charge<'_>, now_s: u64) -> bool {
         let (_, ends_at) = charge.quota.calendar.at(now_s);
         let hash = self.hash(charge.quota.key(holder));
-        let change = |tally: Tally| Some(added(tally.in_period(minutes(ends_at)), charge.amount));
+        let change =
+            |tally: Tally| Some(added(tally.in_period(minutes(ends_at), now_s), charge.amount));
         matches!(self.change(hash, minutes(now_s), change), Change::Made(..))
     }
 
@@ -122,7 +123,7 @@ impl Counts {
     /// Sets what the ledger had, unless there is more already. `false`: the table is full.
     pub fn restore(&self, key: Key, ends_at: u64, count: u64, now_s: u64) -> bool {
         let change = |tally: Tally| {
-            let held = tally.in_period(minutes(ends_at));
+            let held = tally.in_period(minutes(ends_at), now_s);
             let is_its = held.end == minutes(ends_at);
             Some(if is_its { Tally { count: held.count.max(count), ..held } } else { held })
         };
@@ -133,7 +134,7 @@ impl Counts {
     fn lacks<'q>(&self, holder: u64, charge: Charge<'q>, now_s: u64) -> Option<Standing<'q>> {
         let (_, slot) = self.table.find(self.hash(charge.quota.key(holder)))?;
         let (_, ends_at) = charge.quota.calendar.at(now_s);
-        let tally = Tally::unpack(slot.word).in_period(minutes(ends_at));
+        let tally = Tally::unpack(slot.word).in_period(minutes(ends_at), now_s);
         (!fits(charge, tally)).then(|| standing(charge.quota, tally, now_s))
     }
 
@@ -170,13 +171,13 @@ impl Counts {
         let end = minutes(quota.calendar.at(now_s).1);
         let hash = self.hash(quota.key(holder));
         let change = |tally: Tally| {
-            let tally = tally.in_period(end);
+            let tally = tally.in_period(end, now_s);
             fits(charge, tally).then(|| added(tally, amount))
         };
         let (tally, amount) = match self.change(hash, minutes(now_s), change) {
             Change::Made(tally) => (tally, amount),
             Change::Refused(tally) => {
-                return Err(Refusal::Exceeded(standing(quota, tally.in_period(end), now_s)));
+                return Err(Refusal::Exceeded(standing(quota, tally.in_period(end, now_s), now_s)));
             }
             // It refuses nothing; what it missed is in the usage.
             Change::Full if quota.soft => (Tally { end, count: 0 }, 0),

@@ -29,9 +29,15 @@ impl Tally {
     }
 
     /// As it stands in the period that ends then. A later one that has begun already stays, whatever
-    /// the clock says now.
-    pub(super) fn in_period(self, end: u64) -> Self {
-        if self.end < end { Self { end, count: 0 } } else { self }
+    /// the clock says now; one that is not over at this second goes on to the new end, since it is
+    /// another time zone that ends it later.
+    pub(super) fn in_period(self, end: u64, now_s: u64) -> Self {
+        let is_over = self.end <= (now_s / 60).saturating_sub(EPOCH_MIN);
+        match self.end < end {
+            true if is_over => Self { end, count: 0 },
+            true => Self { end, ..self },
+            false => self,
+        }
     }
 
     /// When its period ends, seconds since 1970.
@@ -79,9 +85,11 @@ mod tests {
     #[test]
     fn a_later_period_stays_and_an_earlier_one_is_over() {
         let tally = Tally { end: 10, count: 7 };
-        assert_eq!(tally.in_period(10), tally);
-        assert_eq!(tally.in_period(9), tally);
-        assert_eq!(tally.in_period(11), Tally { end: 11, count: 0 });
+        assert_eq!(tally.in_period(10, 0), tally);
+        assert_eq!(tally.in_period(9, 0), tally);
+        let over = (EPOCH_MIN + 10) * 60;
+        assert_eq!(tally.in_period(11, over), Tally { end: 11, count: 0 });
+        assert_eq!(tally.in_period(11, over - 1), Tally { end: 11, ..tally });
     }
 
     #[test]

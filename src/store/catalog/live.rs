@@ -102,7 +102,7 @@ pub(super) fn query(whose: Whose) -> (String, u64) {
     // CROSS JOIN: in this order, so that all applications come by their ids and nothing is sorted.
     let query = format!(
         "SELECT a.id, a.account, a.product, a.plan, a.app_id, a.state, o.state, a.ends_at,
-             a.attributes, c.id, c.digest, c.ends_at, c.password
+             a.attributes, c.id, c.digest, c.ends_at, c.password, o.attributes
          FROM applications AS a CROSS JOIN accounts AS o ON o.id = a.account
              CROSS JOIN credentials AS c ON c.application = a.id
          WHERE c.revoked_at IS NULL AND coalesce(c.ends_at > ?1, true) AND {condition}
@@ -121,7 +121,12 @@ fn application(row: &Row<'_>) -> rusqlite::Result<LiveApplication> {
         app_id: row.get(4)?,
         may_call: states == [State::Live; 2],
         ends_at: row.get(7)?,
-        attributes: row.get::<_, Json<_>>(8)?.0,
+        attributes: {
+            // The account's, but for those that the application has itself.
+            let mut attributes = row.get::<_, Json<Attributes>>(13)?.0;
+            attributes.extend(row.get::<_, Json<Attributes>>(8)?.0);
+            attributes
+        },
     })
 }
 

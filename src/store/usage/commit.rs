@@ -3,6 +3,7 @@
 use rusqlite::{Connection, TransactionBehavior, params};
 
 use crate::config::file::Period;
+use crate::limits::USAGE_COUNT_MAX;
 use crate::policy::quota::{self, Key};
 use crate::store::{Store, StoreError};
 
@@ -92,8 +93,12 @@ impl Store {
             let (ends_at, count) = (row.get::<_, i64>(3)? as u64, row.get::<_, i64>(4)? as u64);
             match &mut held {
                 Some(held) if held.key == key => {
-                    if held.ends_at > now_s + longest(period) {
+                    let plausible = |ends_at| ends_at <= now_s + longest(period);
+                    if !plausible(held.ends_at) {
                         *held = Counted { key, ends_at, count };
+                    } else if plausible(ends_at) {
+                        // Two time zones ended one period: it is counted once.
+                        *held = Counted { key, ends_at, count: count.max(held.count) };
                     }
                 }
                 _ => held.replace(Counted { key, ends_at, count }).into_iter().for_each(&mut each),
@@ -115,7 +120,7 @@ impl Store {
             "INSERT INTO usage_days (application, metric, class, day, count)
              SELECT application, metric, class, hour / 86400 * 86400, sum(count)
              FROM usage_hours WHERE hour < ?1 GROUP BY 1, 2, 3, 4
-             ON CONFLICT DO UPDATE SET count = count + excluded.count",
+             ON CONFLICT DO UPDATE SET count = min(count + excluded.count, 9000000000000000)",
             [before],
         )?;
         let hours = change.execute("DELETE FROM usage_hours WHERE hour < ?1", [before])?;
@@ -143,7 +148,7 @@ impl Store {
 fn add_used(change: &Connection, used: &[Used]) -> Result<(), StoreError> {
     let mut add = change.prepare(
         "INSERT INTO usage_hours (application, metric, class, hour, count)
-         VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET count = count + excluded.count",
+         VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET count = min(count + excluded.count, 9000000000000000)",
     )?;
     for used in used {
         add.execute(params![
@@ -151,7 +156,7 @@ fn add_used(change: &Connection, used: &[Used]) -> Result<(), StoreError> {
             used.metric,
             used.class,
             used.hour as i64,
-            used.count as i64
+            used.count.min(USAGE_COUNT_MAX) as i64
         ])?;
     }
     Ok(())

@@ -90,7 +90,7 @@ impl Store {
     /// Where the store can't be read.
     pub fn export(&self, cursor: &str) -> Result<Option<Export>, StoreError> {
         let query = format!("{EXPORT} WHERE cursor = ?1");
-        Ok(self.reader().query_row(&query, [cursor], export).optional()?)
+        Ok(self.reports().query_row(&query, [cursor], export).optional()?)
     }
 
     /// The newest exports.
@@ -98,7 +98,7 @@ impl Store {
     /// # Errors
     /// Where the store can't be read.
     pub fn exports(&self, limit: usize) -> Result<Vec<Export>, StoreError> {
-        let connection = self.reader();
+        let connection = self.reports();
         let mut query = connection.prepare(&format!("{EXPORT} ORDER BY id DESC LIMIT ?1"))?;
         let rows = query.query_map([limit as i64], export)?;
         Ok(rows.collect::<Result<_, _>>()?)
@@ -126,7 +126,7 @@ impl Store {
         format: ExportFormat,
         out: &mut dyn Write,
     ) -> Result<(), StoreError> {
-        let connection = self.reader();
+        let connection = self.reports();
         let mut query = connection.prepare(
             "SELECT r.month, a.account, c.name, r.application, a.app_id, a.name, p.name, l.name,
                  r.metric, m.name, r.class, r.count

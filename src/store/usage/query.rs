@@ -103,7 +103,7 @@ impl Store {
     /// Where the store can't be read.
     pub fn usage(&self, query: &UsageQuery) -> Result<Vec<UsageRow>, StoreError> {
         let (text, values) = statement(query);
-        let connection = self.reader();
+        let connection = self.reports();
         let mut statement = connection.prepare(&text)?;
         let rows = statement.query_map(params_from_iter(values), row)?;
         Ok(rows.collect::<Result<_, _>>()?)

@@ -274,7 +274,11 @@ pub(super) async fn create(State(api): State<Api>, call: Call) -> Result<Answer,
             change.caller.operate()?;
         }
         let there = accounts::seen(change.records, change.caller, account);
-        there.map_err(|_| Problem::invalid("/account", "there is no account of this id"))?;
+        let there =
+            there.map_err(|_| Problem::invalid("/account", "there is no account of this id"))?;
+        if change.caller.account().is_some() && there.state != Standing::Live {
+            return Err(Problem::invalid("/account", "the account is not live"));
+        }
         let (row, product) = insert(change, account, wanted, "")?;
         let view = ApplicationView::of(&row, &product);
         Answer::made(&view, Some(row.version), format!("/v1/applications/{}", row.id))
@@ -295,6 +299,9 @@ pub(super) fn insert(
     let product = product.ok_or_else(|| wrong("product", "there is no product of this name"))?;
     if product.definition.state == Lifecycle::Retired {
         return Err(wrong("product", "the product is retired"));
+    }
+    if product.definition.state == Lifecycle::Draft && change.caller.account().is_some() {
+        return Err(wrong("product", "there is no product of this name"));
     }
     let plan = product.definition.plans.get(&wanted.plan).zip(product.plans.get(&wanted.plan));
     let (plan, id) = plan.ok_or_else(|| wrong("plan", "the product has no plan of this name"))?;
