@@ -50,7 +50,11 @@ pub fn seed(folder: &Path, words: &str, apps: &[App]) {
     let secret = *store.secret();
     let seeded = store.write(|records| {
         let product = records.put_product("shop", Origin::Api, &definition, None, 1)?;
-        let account = NewAccount { name: "acme".into(), ..NewAccount::default() };
+        let account = NewAccount {
+            name: "acme".into(),
+            attributes: Attributes::from([("X-Org".to_owned(), "acme".to_owned())]),
+            ..NewAccount::default()
+        };
         let account = records.insert_account(&account, 1)?.id;
         for app in apps {
             let region = app.region.map(|region| ("X-Region".to_owned(), region.to_owned()));
@@ -119,6 +123,9 @@ fn problem(response: &Response) -> Value {
 both_drivers!(
     upstreams_are_told_who_calls,
     what_clients_say_of_callers_does_not_pass,
+    an_accounts_attributes_are_told_and_not_forged,
+    what_clients_say_of_callers_in_trailers_stays_here,
+    keys_of_products_that_are_not_served_are_not_logged,
     credentials_reach_no_upstream,
     a_product_may_forward_credentials,
     each_refusal_has_its_answer,
@@ -135,6 +142,42 @@ both_drivers!(
     anonymous_calls_have_a_plan_of_their_own,
     a_grpc_call_without_a_key_is_unauthenticated,
 );
+
+fn an_accounts_attributes_are_told_and_not_forged(driver: Driver) {
+    let upstream = Upstream::saying("ok");
+    let (gateway, _store) = plain(driver, &upstream, PLANS, &[GOLD]);
+    ask(&gateway, "GET /orders/1", "X-API-Key: tg_gold\r\nX-Org: forged\r\n").expect(200);
+    let request = upstream.only_request();
+    assert_eq!(request.head.values("x-org"), ["acme"]);
+}
+
+fn what_clients_say_of_callers_in_trailers_stays_here(driver: Driver) {
+    let upstream = Upstream::saying("ok");
+    let (gateway, _store) = plain(driver, &upstream, PLANS, &[GOLD]);
+    let trailers = "X-Tier: forged\r\nX-Tollgate-Plan: forged\r\nX-API-Key: k\r\nX-Sum: 1\r\n";
+    let fields = "X-API-Key: tg_gold\r\nTransfer-Encoding: chunked\r\n";
+    gateway
+        .once(&format!(
+            "POST /orders HTTP/1.1\r\nHost: test.example\r\n{fields}\r\n2\r\nab\r\n0\r\n{trailers}\r\n"
+        ))
+        .expect(200);
+    let request = upstream.only_request();
+    let names: Vec<_> =
+        request.trailers.iter().map(|(name, _)| name.to_ascii_lowercase()).collect();
+    assert_eq!(names, ["x-sum"]);
+}
+
+fn keys_of_products_that_are_not_served_are_not_logged(driver: Driver) {
+    let upstream = Upstream::saying("ok");
+    for state in ["draft", "retired"] {
+        let words = format!("state = \"{state}\"\ncredentials.user_key = [\"query:key\"]\n{PLANS}");
+        let log = "[access_log]\nformat = \"json\"";
+        let (gateway, _store) = shop(driver, &upstream, (&words, &[GOLD]), ("", log));
+        ask(&gateway, "GET /orders/1?a=1&key=tg_gold", "");
+        let log = gateway.wait_output("a record", |text| text.contains("\"path\":\"/orders/1\""));
+        assert!(!log.contains("tg_gold"), "{state}: {log}");
+    }
+}
 
 fn upstreams_are_told_who_calls(driver: Driver) {
     let upstream = Upstream::saying("ok");

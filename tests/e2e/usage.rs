@@ -56,6 +56,7 @@ both_drivers!(
     a_quota_refuses_and_names_itself,
     a_soft_quota_tells_and_lets_pass,
     what_an_answer_says_it_cost_counts,
+    an_absurd_cost_does_not_stop_the_ledger,
     usage_is_committed_before_the_gateway_ends,
     what_was_committed_counts_after_a_kill,
     a_strict_plan_forgets_nothing,
@@ -112,6 +113,28 @@ fn what_an_answer_says_it_cost_counts(driver: Driver) {
     }
     ask(&gateway).expect(429);
     assert_eq!(used("hits"), 2);
+}
+
+fn an_absurd_cost_does_not_stop_the_ledger(driver: Driver) {
+    let most = u64::MAX;
+    let upstream = Upstream::answering(format!(
+        "HTTP/1.1 200 OK\r\nX-Tokens: {most}\r\nX-Tokens: {most}\r\nContent-Length: 0\r\n\r\n"
+    ));
+    let folder = folder(
+        "metrics = [{ name = \"tokens\", response_header = \"X-Tokens\" }]\n\
+         mapping_rules = [{ method = \"*\", pattern = \"/\" }]\n\
+         [plans.bronze]",
+    );
+    let gateway = start(driver, &upstream, folder.path(), "20ms");
+    for hits in 1..4 {
+        ask(&gateway).expect(200);
+        crate::harness::eventually("it is counted", || {
+            let rows = usage(folder.path(), vec![Group::Metric]);
+            let of = |name: &str| rows.iter().find(|row| row.metric.as_deref() == Some(name));
+            of("hits").is_some_and(|row| row.count == hits)
+                && of("tokens").is_some_and(|row| row.count == 2_000_000_000_000 * hits)
+        });
+    }
 }
 
 fn usage_is_committed_before_the_gateway_ends(driver: Driver) {

@@ -64,7 +64,10 @@ pub(super) fn verified(
         for (key, ways) in [("any_of", &authentication.any_of), ("all_of", &authentication.all_of)]
         {
             for (position, way) in ways.iter().enumerate() {
-                let Some(verifier) = way.strip_prefix("jwt:") else { continue };
+                let Some(verifier) = way.strip_prefix("jwt:").filter(|name| !name.is_empty())
+                else {
+                    continue;
+                };
                 if !jwt.contains_key(verifier) {
                     let message = format!("there is no [jwt.{verifier}]");
                     let near = suggest::nearest(verifier, jwt.keys().map(String::as_str));
