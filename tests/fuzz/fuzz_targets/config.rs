@@ -20,7 +20,14 @@ fn compile(settings: &Settings) {
         targets: Targets::default(),
         acme_tokens: Arc::default(),
     };
-    let material = Material { ids: &ids, sockets, tls, slots: &Slots::default(), max_connections: 1 };
+    let material = Material {
+        ids: &ids,
+        sockets,
+        tls,
+        slots: &Slots::default(),
+        verifiers: Arc::default(),
+        max_connections: 1,
+    };
     if let Ok(snapshot) = plan.compile(material) {
         assert_eq!(snapshot.routes.len(), settings.routes.len());
         assert_eq!(snapshot.listeners.len(), settings.listeners.len());
