@@ -29,6 +29,7 @@ fn keys(client: u32) -> KeySource<'static> {
         query: None,
         identity: None,
         application: None,
+        claims: None,
         path_parameter: &|_| b"",
     }
 }

@@ -20,7 +20,7 @@ use tollgate::policy::transform::{
 use tollgate::policy::{Permit, judge};
 use tollgate::respond::access_log::{Clock, Record, write_json};
 use tollgate::respond::head::{self, Content};
-use tollgate::route::{self, Found, Params};
+use tollgate::route::{self, Found, Params, Unread};
 use tollgate::snapshot::{Action, Forward, Listener, Route, Snapshot};
 use tollgate::stats::Registry;
 use tollgate::upstream::balance::{Picker, Tried};
@@ -215,6 +215,7 @@ impl Core {
             route: route.name.as_bytes(),
             scheme: b"http",
             identity: None,
+            claims: None,
             parameters: &parameters,
         };
         let path = match &rules.rewrite {
@@ -262,6 +263,7 @@ fn asked<'a>(head: &'a RequestHead, buf: &'a [u8]) -> route::Request<'a> {
         fields: &head.fields,
         buf,
         identity: None,
+        claims: &Unread,
     }
 }
 
@@ -286,6 +288,7 @@ fn permit(
         query: asked.query,
         identity: None,
         application: None,
+        claims: None,
         path_parameter: &|ix| params.value(ix, asked.path),
     };
     let concurrency = route.concurrency();

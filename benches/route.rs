@@ -11,7 +11,7 @@ use tollgate::config::{
     Action, HeaderEdits, HostMatch, HostPolicy, PathMatch, Rewrite, Route, Timeouts,
 };
 use tollgate::http::Method;
-use tollgate::route::{Found, Params, Request, Table};
+use tollgate::route::{Found, Params, Request, Table, Unread};
 
 /// Hosts and paths of each table.
 const SIZES: [(usize, usize); 5] = [(1, 10), (10, 100), (1000, 100), (100, 1000), (100_000, 1)];
@@ -25,6 +25,7 @@ fn route(host: String, path: String) -> Route {
         headers: vec![],
         query: vec![],
         client_certificate: vec![],
+        claims: vec![],
         action: Action::Upstream("app".into()),
         authentication: None,
         product: None,
@@ -127,6 +128,7 @@ fn find(table: &Table, (host, path): (&[u8], &[u8]), params: &mut Params) -> Fou
         fields: &[],
         buf: &[],
         identity: None,
+        claims: &Unread,
     };
     table.find(&request, params)
 }

@@ -65,6 +65,10 @@ enum Command {
         /// A field of the request, as `Name: value`; may be given several times.
         #[arg(short = 'H', long = "header", value_name = "FIELD")]
         headers: Vec<String>,
+        /// What its token says, as `name=value`, of a token that all routes would take; may be given several
+        /// times.
+        #[arg(long = "claim", value_name = "CLAIM")]
+        claims: Vec<String>,
     },
     /// Run a gateway in front of a small API that is built in, and say what to try.
     Demo {
@@ -153,15 +157,17 @@ fn main() -> ExitCode {
             Err(code) => code,
         },
         // It says nothing of certificates, whose keys not everybody may read.
-        Command::Explain { config, method, url, headers } => {
+        Command::Explain { config, method, url, headers, claims } => {
             match told(Source::read(&config.config, None)) {
-                Ok(source) => match explain::explain(&source.settings, &method, &url, &headers) {
-                    Ok(text) => {
-                        say(&text);
-                        ExitCode::SUCCESS
+                Ok(source) => {
+                    match explain::explain(&source.settings, &method, &url, &headers, &claims) {
+                        Ok(text) => {
+                            say(&text);
+                            ExitCode::SUCCESS
+                        }
+                        Err(why) => fail(&why),
                     }
-                    Err(why) => fail(&why),
-                },
+                }
                 Err(code) => code,
             }
         }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use tollgate::http::Bad;
-use tollgate::policy::auth::jwt::Refusal;
+use tollgate::policy::auth::jwt::{Fault, Refusal};
 use tollgate::respond::failure::{Blame, Failure};
 
 const DOCUMENT: &str = include_str!("../docs/ERRORS.md");
@@ -36,6 +36,7 @@ fn failures() -> Vec<Failure> {
         F::NoMappingRule,
         F::ProductRetired,
         F::InvalidToken(Refusal::Expired),
+        F::InvalidProof(Fault::Used),
         F::InsufficientToken(Refusal::Scope),
         F::NoTokenKeys,
         F::IdentityOverloaded,
@@ -75,7 +76,8 @@ fn failures() -> Vec<Failure> {
             F::ApplicationSuspended | F::ApplicationExpired | F::MethodNotInPlan => {}
             F::NoMappingRule | F::ProductRetired => {}
             F::QuotaExceeded | F::LedgerUnavailable => {}
-            F::InvalidToken(_) | F::InsufficientToken(_) | F::NoTokenKeys => {}
+            F::InvalidToken(_) | F::InvalidProof(_) => {}
+            F::InsufficientToken(_) | F::NoTokenKeys => {}
             F::IdentityOverloaded => {}
             F::MethodNotAllowed | F::RateLimited | F::ClientConcurrency => {}
             F::RouteConcurrency | F::LimitState | F::Overloaded | F::BadRewrite => {}

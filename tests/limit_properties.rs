@@ -32,6 +32,7 @@ fn source<'a>(parameter: &'a dyn Fn(usize) -> &'a [u8]) -> KeySource<'a> {
         query: None,
         identity: None,
         application: None,
+        claims: None,
         path_parameter: parameter,
     }
 }

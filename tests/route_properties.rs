@@ -9,7 +9,7 @@ use tollgate::config::{
     ValueTest,
 };
 use tollgate::http::{Field, Known, Method, Span};
-use tollgate::route::{BuildProblem, Found, Params, Reason, Request, Table};
+use tollgate::route::{BuildProblem, Found, Params, Reason, Request, Table, Unread};
 
 /// A route for a host (empty: any) and a path (`~` before a regular expression).
 fn route(host: &str, path: &str) -> Route {
@@ -28,6 +28,7 @@ fn route(host: &str, path: &str) -> Route {
         headers: vec![],
         query: vec![],
         client_certificate: vec![],
+        claims: vec![],
         action: Action::Upstream("app".into()),
         authentication: None,
         product: None,
@@ -121,6 +122,7 @@ impl Sent {
             fields: &fields,
             buf: &buf,
             identity: None,
+            claims: &Unread,
         })
     }
 
@@ -460,7 +462,7 @@ proptest! {
             let (method, method_text) = (Method::Other, &b""[..]);
             let query = Some(&query[..]);
             let request =
-                Request { host: &host, path, query, method, method_text, fields: &[], buf: &[], identity: None };
+                Request { host: &host, path, query, method, method_text, fields: &[], buf: &[], identity: None, claims: &Unread };
             let mut params = Params::default();
             table.find(&request, &mut params);
             table.explain(&routes, &request);

@@ -7,6 +7,9 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// A claim (its name, or a pointer into objects, RFC 6901) and the values of which it must have one.
+pub type ClaimTest = (String, Vec<String>);
+
 /// Which tokens are taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Jwt {
@@ -25,11 +28,26 @@ pub struct Jwt {
     /// Scopes that a token must have.
     pub scopes: Vec<String>,
     /// Claims and the values of which each must have one.
-    pub claims: Vec<(String, Vec<String>)>,
+    pub claims: Vec<ClaimTest>,
     /// The claim that says which application calls; `None`: `client_id`, else `azp`.
     pub application_claim: Option<String>,
+    /// Whether a client proves that a token is its own (RFC 9449).
+    pub dpop: Dpop,
     /// Bytes of verified tokens that each worker remembers.
     pub cache: usize,
+}
+
+/// Whether clients prove that they have the key that a token is bound to (RFC 9449).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Dpop {
+    /// Nobody is asked, and tokens that are bound to a key are refused.
+    #[default]
+    Off,
+    /// Those whose token is bound to a key must.
+    Optional,
+    /// No other tokens are taken.
+    Required,
 }
 
 /// Where keys are.
@@ -104,6 +122,25 @@ impl JwtAlgorithm {
         Self::Es512,
         Self::EdDsa,
     ];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Rs256 => "RS256",
+            Self::Rs384 => "RS384",
+            Self::Rs512 => "RS512",
+            Self::Ps256 => "PS256",
+            Self::Ps384 => "PS384",
+            Self::Ps512 => "PS512",
+            Self::Es256 => "ES256",
+            Self::Es384 => "ES384",
+            Self::Es512 => "ES512",
+            Self::EdDsa => "EdDSA",
+            Self::Hs256 => "HS256",
+            Self::Hs384 => "HS384",
+            Self::Hs512 => "HS512",
+        }
+    }
 
     /// Bytes that a shared secret must have at least (RFC 7518 section 3.2); `None`: it has none.
     pub fn secret_length(self) -> Option<usize> {

@@ -15,8 +15,9 @@ use serde::{Deserialize, Serialize};
 use super::acme::Acme;
 use super::file::Product;
 use super::forward::{Forward, ListenerMode};
-use super::identity::{ClientAttribute, ClientTest};
-use super::jwt::Jwt;
+use super::identity::ClientTest;
+use super::jwt::{ClaimTest, Jwt};
+use super::limit::Limit;
 use super::tls::Tls;
 use super::upstream_tls::UpstreamTls;
 
@@ -307,41 +308,6 @@ pub enum SendProxyProtocol {
     V2,
 }
 
-/// A rate limit (GCRA token bucket).
-#[derive(Debug, Clone, PartialEq)]
-pub struct Limit {
-    /// Policy name in RateLimit fields, logs and stats; unique within its scope.
-    pub name: String,
-    /// Tokens per `per`.
-    pub rate: u64,
-    /// Period of `rate`.
-    pub per: Duration,
-    /// Bucket size: requests admitted at once after silence; at least 1.
-    pub burst: u64,
-    /// What a bucket is kept for.
-    pub key: LimitKey,
-}
-
-/// What a limit's buckets are kept for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum LimitKey {
-    /// The client address (IPv6 by `server.ipv6_prefix`).
-    ClientIp,
-    /// A request field's value (lower-case name); requests without it share one bucket.
-    Header(String),
-    /// A query parameter's value.
-    Query(String),
-    /// A path parameter of the route.
-    PathParameter(String),
-    /// What the client's certificate says: its fingerprint or its subject.
-    ClientCertificate(ClientAttribute),
-    /// The application that calls (the client address where none does); of routes only, and asked
-    /// after authentication.
-    Application,
-    /// One bucket for the whole scope (route, listener or gateway).
-    Route,
-}
-
 /// A named group of targets.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Upstream {
@@ -438,6 +404,8 @@ pub struct Route {
     pub query: Vec<ValueMatch>,
     /// What the client's certificate must say, all of it.
     pub client_certificate: Vec<ClientTest>,
+    /// What the token must say that its authentication or product asks for, all of it.
+    pub claims: Vec<ClaimTest>,
     /// What happens with a request.
     pub action: Action,
     /// Whose tokens are taken; `None`: nobody is asked for one.
@@ -471,6 +439,20 @@ pub struct Route {
     pub max_concurrent: Option<u32>,
     /// Requests in flight on this route per client address; `None`: no bound.
     pub max_concurrent_per_client: Option<u32>,
+}
+
+/// Where a route has tokens from: its product, or those who take them. Routes of the same have the same.
+pub type TokenSource<'r> = (Option<&'r str>, &'r [String]);
+
+impl Route {
+    /// Where it has tokens from, if it asks for any.
+    pub fn token_source(&self) -> TokenSource<'_> {
+        let asked = self.authentication.as_ref().map_or(&[][..], |asked| &asked.jwt);
+        match &self.product {
+            Some(product) => (Some(product), &[]),
+            None => (None, asked),
+        }
+    }
 }
 
 /// Whose tokens a route takes.

@@ -3,7 +3,8 @@
 use std::fmt;
 
 use super::identity::ClientAttribute;
-use super::settings::{Balance, HashKey, HostPolicy, LimitKey, TargetAddress};
+use super::limit::LimitKey;
+use super::settings::{Balance, HashKey, HostPolicy, TargetAddress};
 
 impl fmt::Display for TargetAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -51,6 +52,7 @@ impl fmt::Display for LimitKey {
                 write!(f, "client_certificate:{}", attribute.key())
             }
             Self::Application => f.write_str("application"),
+            Self::Claim(name) => write!(f, "claim:{name}"),
             Self::Route => f.write_str("route"),
         }
     }

@@ -354,14 +354,16 @@ impl<'a> Routes<'a> {
             };
             Rule::new(&scope, limit, parameter)
         };
-        let (of_applications, limits): (Vec<_>, Vec<_>) =
-            route.limits.iter().partition(|limit| limit.key == LimitKey::Application);
+        let is_of_callers = |limit: &&config::Limit| {
+            matches!(limit.key, LimitKey::Application | LimitKey::Claim(_))
+        };
+        let (of_callers, limits): (Vec<_>, Vec<_>) = route.limits.iter().partition(is_of_callers);
         let edits = Edits::compile(&route.response_headers, names)
             .map_err(|e| format!("response_headers: {e:?}"))?;
         let rules = RouteRules {
             access: self.access(route),
             limits: limits.into_iter().map(rule).collect(),
-            application_limits: of_applications.into_iter().map(rule).collect(),
+            caller_limits: of_callers.into_iter().map(rule).collect(),
             max_concurrent: route.max_concurrent,
             max_concurrent_per_client: route.max_concurrent_per_client,
             response_edits: (!edits.is_empty()).then_some(edits),

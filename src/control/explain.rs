@@ -4,10 +4,10 @@ use std::fmt::Write;
 
 use super::compile::describe;
 use crate::config::units::{HumanDuration, Rate, Size};
-use crate::config::{Action, Limit, Rewrite, Route, Settings, Upstream};
+use crate::config::{Action, ClaimTest, Limit, Rewrite, Route, Settings, Upstream};
 use crate::http::h1::{Scan, parse_request};
 use crate::http::{Framing, RequestHead};
-use crate::route::{Params, Request, Table};
+use crate::route::{Claims, Params, Request, Table};
 
 /// Explains what would become of a request.
 ///
@@ -18,7 +18,9 @@ pub fn explain(
     method: &str,
     url: &str,
     headers: &[String],
+    claims: &[String],
 ) -> Result<String, String> {
+    let claims = Told::read(claims)?;
     let (mut bytes, head) = parse(settings, method, url, headers)?;
     let buf = std::mem::take(&mut bytes);
     let table = Table::build(&settings.routes).map_err(|e| e.to_string())?;
@@ -31,6 +33,7 @@ pub fn explain(
         fields: &head.fields,
         buf: &buf,
         identity: None,
+        claims: &claims,
     };
     let explanation = table.explain(&settings.routes, &request);
     let text = String::from_utf8_lossy;
@@ -58,6 +61,26 @@ pub fn explain(
         let _ = writeln!(line, "  and {} more", explanation.omitted);
     }
     Ok(out)
+}
+
+/// What a token says that every route would take.
+#[derive(Debug)]
+struct Told<'a>(Vec<(&'a str, &'a str)>);
+
+impl<'a> Told<'a> {
+    fn read(claims: &'a [String]) -> Result<Self, String> {
+        let read = |claim: &'a String| {
+            claim.split_once('=').ok_or_else(|| format!("--claim {claim:?}: write name=value"))
+        };
+        claims.iter().map(read).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+impl Claims for Told<'_> {
+    fn say(&self, _: u16, (name, any_of): &ClaimTest) -> Option<bool> {
+        let is_one = |value: &str| any_of.iter().any(|one| one == value);
+        Some(self.0.iter().any(|(told, value)| told == name && is_one(value)))
+    }
 }
 
 /// `id = 7, * = rest`.
@@ -199,6 +222,18 @@ mod tests {
         name = "old"
         path = "/old"
         redirect = { to = "/new" }
+        [jwt.main]
+        secret = "0123456789abcdef0123456789abcdef"
+        [[routes]]
+        name = "gold"
+        path = "/tiers"
+        claims = { "/plan/tier" = ["gold", "silver"] }
+        authentication = { any_of = ["jwt:main"] }
+        redirect = { to = "/new" }
+        [[routes]]
+        name = "tiers"
+        path = "/tiers"
+        redirect = { to = "/new" }
         [[routes]]
         name = "own"
         path = "/own"
@@ -208,7 +243,19 @@ mod tests {
 
     fn explained(path: &str) -> String {
         let (settings, _) = crate::config::load(FILE, "file", &|_| None).unwrap();
-        explain(&settings, "GET", &format!("http://a{path}"), &[]).unwrap()
+        explain(&settings, "GET", &format!("http://a{path}"), &[], &[]).unwrap()
+    }
+
+    #[test]
+    fn what_a_token_says_is_told_by_name() {
+        let (settings, _) = crate::config::load(FILE, "file", &|_| None).unwrap();
+        let ask =
+            |claim: &str| explain(&settings, "GET", "http://a/tiers", &[], &[claim.to_owned()]);
+        assert!(ask("/plan/tier=silver").unwrap().contains("route gold"));
+        let shown = ask("/plan/tier=bronze").unwrap();
+        let why = "wants that the token's claim /plan/tier is \"gold\" or \"silver\", and it does not say so";
+        assert!(shown.contains("route tiers") && shown.contains(why), "{shown}");
+        assert!(ask("tier").is_err());
     }
 
     #[test]
@@ -256,7 +303,7 @@ mod tests {
         "#;
         let (loaded, _) = crate::config::load(&file, "file", &|_| None).unwrap();
         let ask = |headers: &[String]| {
-            explain(&loaded, "POST", "http://a/hello.Greeter/Say", headers).expect("a request")
+            explain(&loaded, "POST", "http://a/hello.Greeter/Say", headers, &[]).expect("a request")
         };
         let shown = ask(&["Content-Type: application/grpc-web+proto".to_owned()]);
         for line in

@@ -160,6 +160,7 @@ impl Gateway {
             admission: Admission::new(limits.clone()),
             limits: limits.clone(),
             quotas: quotas.clone(),
+            proofs: Arc::default(),
         });
         let publisher = Arc::new(Publisher::new(shared.snapshot.clone(), workers.clone()));
         catalog.publish_by(publisher.clone());

@@ -33,5 +33,18 @@ pub const JWT_CACHE: u64 = 8 << 20;
 pub const JWT_MAX_CACHE: u64 = 1 << 30;
 /// Requests of a core that wait for keys at once, because their tokens name one that is not known.
 pub const JWKS_WAITERS: usize = 64;
+/// Different ways in which routes with `claims` may ask for tokens. For each that a request's host, path and
+/// fields reach, its token is verified before it has its route, and so before any limit is asked: what an
+/// invented one can cost is this many signatures.
+pub const MAX_CLAIM_SOURCES: usize = 16;
+/// How old the proof may be that a client has a token's key (DPoP, RFC 9449). It is made for one request, and
+/// remembered for so long.
+pub const DPOP_AGE_S: u64 = 60;
+/// Bytes of such a proof. One with an RSA key of 4096 bits has 2 KiB.
+pub const DPOP_MAX: usize = 4096;
+/// Places for proofs that were used: 16 bytes each, of which memory is taken as they fill. Within a minute
+/// some 900,000 fit, 15,000 a second; more are refused, since a proof that was forgotten could be used
+/// again.
+pub const DPOP_SLOTS: usize = 1 << 20;
 /// How soon an issuer that failed is asked again: first, and after many failures.
 pub const JWKS_RETRY: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(300);

@@ -5,7 +5,7 @@ use crate::http::Bad;
 use crate::http::grpc::Code;
 use crate::policy::Denied;
 use crate::policy::auth::Refusal;
-use crate::policy::auth::jwt::Refusal as TokenRefusal;
+use crate::policy::auth::jwt::{Fault as ProofFault, Refusal as TokenRefusal};
 use crate::upstream::ConnectError;
 
 /// Why a request failed. One variant per row of the table in docs/ERRORS.md.
@@ -53,6 +53,8 @@ pub enum Failure {
     ProductRetired,
     /// The token is not taken.
     InvalidToken(TokenRefusal),
+    /// It is not proved that the token's key is the client's.
+    InvalidProof(ProofFault),
     /// The token is good, but not for this.
     InsufficientToken(TokenRefusal),
     /// No keys have come by which the token could be told.
@@ -201,6 +203,7 @@ impl Failure {
         "no_mapping_rule",
         "product_retired",
         "invalid_token",
+        "invalid_dpop_proof",
         "insufficient_token",
         "no_token_keys",
         "identity_overloaded",
@@ -333,27 +336,14 @@ impl Failure {
                 Client,
                 false,
             ),
-            Self::InvalidToken(_) => m(
-                401,
-                "invalid_token",
-                "The token is not accepted",
-                "http_request_denied",
-                Client,
-                false,
-            ),
-            Self::InsufficientToken(_) => m(
-                403,
-                "insufficient_token",
-                "The token does not allow this",
-                "http_request_denied",
-                Client,
-                false,
-            ),
             Self::NoTokenKeys | Self::IdentityOverloaded | Self::LedgerUnavailable => {
                 let (name, title) = self.of_control();
                 m(503, name, title, "proxy_internal_response", Gateway, false)
             }
-            Self::AddressDenied
+            Self::InvalidToken(_)
+            | Self::InvalidProof(_)
+            | Self::InsufficientToken(_)
+            | Self::AddressDenied
             | Self::NoCredential
             | Self::BadCredential
             | Self::ApplicationSuspended
@@ -554,6 +544,13 @@ impl Failure {
             Self::AddressDenied => (403, "address_denied", "Your address may not call this"),
             Self::NoCredential => (401, "no_credential", "A credential is needed"),
             Self::BadCredential => (401, "bad_credential", "The credential is not valid"),
+            Self::InvalidToken(_) => (401, "invalid_token", "The token is not accepted"),
+            Self::InvalidProof(_) => {
+                (401, "invalid_dpop_proof", "The proof of the token's key is not accepted")
+            }
+            Self::InsufficientToken(_) => {
+                (403, "insufficient_token", "The token does not allow this")
+            }
             Self::ApplicationSuspended => {
                 (403, "application_suspended", "The application may not call now")
             }
@@ -589,6 +586,7 @@ impl Failure {
         match self {
             Self::BadResponse(bad) => bad.detail(),
             Self::InvalidToken(refusal) | Self::InsufficientToken(refusal) => refusal.text(),
+            Self::InvalidProof(fault) => fault.text(),
             other => other.meaning().title,
         }
     }

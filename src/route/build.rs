@@ -16,7 +16,7 @@ use super::segments::Segments;
 use super::shape::Shape;
 use super::table::{RegexRoute, ShapedLeaf, Table};
 use super::text_map::{Item, TextMap};
-use crate::config::{HostMatch, PathMatch, Route};
+use crate::config::{HostMatch, PathMatch, Route, TokenSource};
 use crate::limits::{MAX_PATH_PARAMETERS, MAX_REGEXES_PER_HOST, MAX_ROUTES, MAX_SHAPES_PER_HOST};
 
 impl Table {
@@ -53,6 +53,8 @@ struct Builder<'a> {
     method_sets: Vec<MethodSet>,
     expressions: Expressions<'a>,
     names: Names,
+    sources: HashMap<TokenSource<'a>, u16>,
+    source_of: HashMap<u32, u16>,
 }
 
 struct ScopeSoFar<'a> {
@@ -81,7 +83,8 @@ impl<'a> Builder<'a> {
         };
         self.leaves = self.leaves.max(leaf + 1);
         self.names.add(names);
-        let tests = Tests::compile(settings, &mut self.expressions)?.map(|tests| {
+        let source = self.source(route, settings);
+        let tests = Tests::compile(settings, source, &mut self.expressions)?.map(|tests| {
             self.tests.push(tests);
             (self.tests.len() - 1) as u32
         });
@@ -89,6 +92,17 @@ impl<'a> Builder<'a> {
         let (methods, any_method) = (self.method_set(settings)?, settings.methods.is_empty());
         self.placed.push(Placed { leaf, matchers, any_method, methods, tests, route });
         Ok(())
+    }
+
+    /// Where its token comes by, if it tests claims: of the product's verifiers, or of its own.
+    fn source(&mut self, route: u32, settings: &'a Route) -> u16 {
+        if settings.claims.is_empty() {
+            return 0;
+        }
+        let next = self.sources.len() as u16;
+        let source = *self.sources.entry(settings.token_source()).or_insert(next);
+        self.source_of.insert(route, source);
+        source
     }
 
     fn scope(&mut self, host: &'a HostMatch) -> u32 {
@@ -188,6 +202,7 @@ impl<'a> Builder<'a> {
             methods: self.methods,
             names_of,
             names,
+            sources: self.source_of,
         })
     }
 }

@@ -11,7 +11,7 @@ use super::params::Params;
 use super::pattern::Pattern;
 use super::request::Request;
 use super::table::{Found, Table};
-use crate::config::{ClientTest, HostMatch, PathMatch, Route, ValueMatch, ValueTest};
+use crate::config::{ClaimTest, ClientTest, HostMatch, PathMatch, Route, ValueMatch, ValueTest};
 use crate::http::values;
 use crate::limits::MAX_EXPLAINED;
 
@@ -43,6 +43,8 @@ pub enum Reason {
     Query(Mismatch),
     /// The client's certificate does not say what it must, or there is none.
     Client(Mismatch),
+    /// The token does not say what it must, or there is none.
+    Claim(Mismatch),
     /// It matches too, but another comes first by the order of precedence.
     ComesLater,
     /// It matches but for the host.
@@ -72,7 +74,7 @@ impl Table {
     pub fn explain(&self, routes: &[Route], request: &Request<'_>) -> Explanation {
         let matched = match self.find(request, &mut Params::default()) {
             Found::Route(route) => Some(route),
-            Found::MethodNotAllowed(_) | Found::NotFound => None,
+            Found::Token(_) | Found::MethodNotAllowed(_) | Found::NotFound => None,
         };
         let others = routes.iter().zip(0..).filter(|(_, index)| Some(*index) != matched);
         let near = others.filter_map(|(route, index)| Some((index, reason(route, request)?)));
@@ -93,6 +95,7 @@ impl Reason {
             | Self::Header(_)
             | Self::Query(_)
             | Self::Client(_)
+            | Self::Claim(_)
             | Self::ComesLater => 0,
             Self::OtherHost { .. } => 1,
             Self::TrailingSlash | Self::LetterCase => 2,
@@ -122,7 +125,7 @@ fn is_refused(route: &Route, request: &Request<'_>) -> Option<Reason> {
         let (given, allowed) = (text(request.method_text), text(&allowed));
         return Some(Reason::Method { given, allowed });
     }
-    let tests = Tests::compile(route, &mut Expressions::default()).ok()??;
+    let tests = Tests::compile(route, 0, &mut Expressions::default()).ok()??;
     Some(match tests.failed(request)? {
         Failed::Header(at) => {
             let matcher = &route.headers[at];
@@ -141,6 +144,11 @@ fn is_refused(route: &Route, request: &Request<'_>) -> Option<Reason> {
             let name = attribute.key().to_owned();
             let wanted = format!("is \"{}\"", any_of.join("\" or \""));
             Reason::Client(Mismatch { name, wanted, given })
+        }
+        Failed::Claim(at) => {
+            let (name, any_of): &ClaimTest = &route.claims[at];
+            let wanted = format!("is \"{}\"", any_of.join("\" or \""));
+            Reason::Claim(Mismatch { name: name.clone(), wanted, given: None })
         }
     })
 }
@@ -261,6 +269,9 @@ impl fmt::Display for Reason {
             Self::Query(mismatch) => write!(f, "wants that the query parameter {mismatch}"),
             Self::Client(mismatch) => {
                 write!(f, "wants that the client certificate's {mismatch}")
+            }
+            Self::Claim(Mismatch { name, wanted, .. }) => {
+                write!(f, "wants that the token's claim {name} {wanted}, and it does not say so")
             }
             Self::ComesLater => f.write_str("matches too, but comes later by precedence"),
             Self::OtherHost { wanted } => write!(f, "is for another host ({wanted})"),

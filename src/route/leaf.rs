@@ -1,6 +1,6 @@
 //! The routes of one host and path, which only methods and matchers tell apart.
 
-use super::matchers::Tests;
+use super::matchers::{Tests, Verdict};
 use super::methods::MethodSet;
 use super::request::Request;
 
@@ -53,10 +53,10 @@ impl Candidates {
     }
 
     /// Whether a route's tests hold.
-    pub(super) fn tests_hold(&self, candidate: &Candidate, request: &Request<'_>) -> bool {
+    pub(super) fn verdict(&self, candidate: &Candidate, request: &Request<'_>) -> Verdict {
         match candidate.tests {
-            NO_TESTS => true,
-            at => self.tests[at as usize].hold(request),
+            NO_TESTS => Verdict::Holds,
+            at => self.tests[at as usize].verdict(request),
         }
     }
 

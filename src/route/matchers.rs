@@ -1,4 +1,4 @@
-//! Tests of header fields, query parameters and what the client's certificate says.
+//! Tests of header fields, query parameters, and what the client's certificate or token says.
 
 use std::borrow::Cow;
 
@@ -7,7 +7,7 @@ use regex::bytes::Regex;
 use super::error::BuildProblem;
 use super::expression::Expressions;
 use super::request::Request;
-use crate::config::{ClientTest, Route, ValueMatch, ValueTest};
+use crate::config::{ClaimTest, ClientTest, Route, ValueMatch, ValueTest};
 use crate::http::{Field, Identity, values};
 
 /// A route's matchers beside host, path and methods; all must hold.
@@ -15,6 +15,20 @@ pub(super) struct Tests {
     headers: Box<[Matcher]>,
     query: Box<[Matcher]>,
     client: Box<[ClientTest]>,
+    /// Where its tokens come by.
+    source: u16,
+    claims: Box<[ClaimTest]>,
+}
+
+/// What tests say of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// All hold.
+    Holds,
+    /// One does not.
+    Fails,
+    /// Those of claims are left, and the token was not looked at yet.
+    Asks,
 }
 
 struct Matcher {
@@ -38,12 +52,15 @@ pub(super) enum Failed {
     Query(usize),
     /// Index in the route's tests of the client's certificate.
     Client(usize),
+    /// Index in the route's tests of claims.
+    Claim(usize),
 }
 
 impl Tests {
     /// Compiles a route's matchers; `None` where it has none.
     pub(super) fn compile<'a>(
         route: &'a Route,
+        source: u16,
         expressions: &mut Expressions<'a>,
     ) -> Result<Option<Self>, BuildProblem> {
         if count(route) == 0 {
@@ -53,39 +70,54 @@ impl Tests {
             matchers.iter().map(|m| Matcher::compile(m, expressions)).collect()
         };
         let (headers, query) = (all(&route.headers)?, all(&route.query)?);
-        Ok(Some(Self { headers, query, client: route.client_certificate.clone().into() }))
+        let (client, claims) =
+            (route.client_certificate.clone().into(), route.claims.clone().into());
+        Ok(Some(Self { headers, query, client, source, claims }))
     }
 
-    /// Whether all hold.
-    pub(super) fn hold(&self, request: &Request<'_>) -> bool {
-        self.failed(request).is_none()
+    /// Whether all hold. What the token says is asked last, where all else holds.
+    pub(super) fn verdict(&self, request: &Request<'_>) -> Verdict {
+        if self.failed(request).is_some() {
+            return Verdict::Fails;
+        }
+        let says = |test| request.claims.say(self.source, test);
+        match self.claims.iter().all(|test| says(test) == Some(true)) {
+            true => Verdict::Holds,
+            false => Verdict::Asks,
+        }
     }
 
-    /// The first that does not hold.
+    /// The first that does not hold, as far as is known.
     pub(super) fn failed(&self, request: &Request<'_>) -> Option<Failed> {
         let Request { fields, buf, identity, .. } = *request;
         let query = request.query.unwrap_or_default();
         let header = self.headers.iter().position(|m| !m.accepts_any_line(fields, buf));
         let query = || self.query.iter().position(|m| !m.accepts_any_parameter(query));
         let client = || self.client.iter().position(|test| !knows(test, identity));
+        let denied = |test| request.claims.say(self.source, test) == Some(false);
+        let claim = || self.claims.iter().position(denied);
         let header = header.map(Failed::Header);
-        header.or_else(|| query().map(Failed::Query)).or_else(|| client().map(Failed::Client))
+        let fields = header.or_else(|| query().map(Failed::Query));
+        fields.or_else(|| client().map(Failed::Client)).or_else(|| claim().map(Failed::Claim))
     }
 
     /// Bytes, its own included, but not what the compiled expressions take.
     pub(super) fn memory(&self) -> usize {
         let all = self.headers.iter().chain(&self.query);
-        let values = self.client.iter().flat_map(|test| &test.any_of);
+        let of_claims = self.claims.iter().flat_map(|(_, values)| values);
+        let values = self.client.iter().flat_map(|test| &test.any_of).chain(of_claims);
         size_of::<Self>()
             + all.map(Matcher::memory).sum::<usize>()
             + size_of_val(&*self.client)
+            + size_of_val(&*self.claims)
             + values.map(|value| size_of::<String>() + value.capacity()).sum::<usize>()
     }
 }
 
 /// How many matchers a route has beside host, path and methods.
 pub(super) fn count(route: &Route) -> usize {
-    route.headers.len() + route.query.len() + route.client_certificate.len()
+    let of_client = route.client_certificate.len() + route.claims.len();
+    route.headers.len() + route.query.len() + of_client
 }
 
 /// A client without a certificate is nobody that a route could name.

@@ -14,7 +14,7 @@
 //!    where they first differ); then a catch-all (the one with more segments before its star,
 //!    then again the literal one); then regular expressions in file order.
 //! 3. **Methods**: a route that names methods before one that takes any.
-//! 4. **Matchers**: the more matchers of headers, query and client certificate, the earlier.
+//! 4. **Matchers**: the more matchers of headers, query, client certificate and claims, the earlier.
 //! 5. **File order**.
 //!
 //! A more specific route whose methods or matchers refuse the request does not end the search:
@@ -36,6 +36,8 @@
 //!   parameter of that name passes.
 //! - A matcher of the client's certificate holds for one that was verified and says just that; for
 //!   a client without one it never holds.
+//! - A matcher of claims is asked last. Where nobody has looked at the token yet, the answer is
+//!   [`Found::Token`]: who asks looks at it, and asks again.
 //! - Where only methods stood in the way, the answer is [`Found::MethodNotAllowed`] with what
 //!   all those routes would take.
 //!
@@ -71,5 +73,5 @@ pub use error::{BuildError, BuildProblem};
 pub use explain::{Explanation, Reason};
 pub use methods::AllowedMethods;
 pub use params::Params;
-pub use request::Request;
+pub use request::{Claims, Request, Unread};
 pub use table::{Found, Table};

@@ -1,10 +1,13 @@
 //! The compiled table and its lookup.
 
+use std::collections::HashMap;
+
 use regex::bytes::Regex;
 
 use super::hash;
 use super::hosts::{Hosts, Scope};
 use super::leaf::{Candidate, Candidates, Leaf};
+use super::matchers::Verdict;
 use super::methods::{AllowedMethods, MethodNames, MethodSet};
 use super::params::Params;
 use super::request::Request;
@@ -32,6 +35,8 @@ pub struct Table {
     pub(super) names_of: Box<[u32]>,
     /// Lists of parameter names; the first is empty.
     pub(super) names: Box<[Box<[String]>]>,
+    /// Where routes that test claims have their tokens from.
+    pub(super) sources: HashMap<u32, u16>,
 }
 
 /// A leaf among patterns: two shapes may have the same literal segments.
@@ -53,6 +58,8 @@ pub(super) struct RegexRoute {
 pub enum Found {
     /// This route.
     Route(u32),
+    /// This route, if the token that it asks for says what it must: to be looked at, and asked again.
+    Token(u32),
     /// Nothing, but other methods would have found something: 405.
     MethodNotAllowed(AllowedMethods),
     /// Nothing: 404.
@@ -79,16 +86,19 @@ impl Table {
     pub fn find(&self, request: &Request<'_>, params: &mut Params) -> Found {
         params.clear();
         let method = self.methods.of(request.method, request.method_text);
-        let mut other_method = false;
+        let (mut other_method, mut asks) = (false, false);
         let mut path = self.path(request.path);
         let found = self.walk(request.host, &mut path, |candidate| {
             if !self.candidates.methods(candidate).meets(method) {
                 other_method = true;
                 return false;
             }
-            self.candidates.tests_hold(candidate, request)
+            let verdict = self.candidates.verdict(candidate, request);
+            asks = verdict == Verdict::Asks;
+            verdict != Verdict::Fails
         });
         match found {
+            Some((route, _)) if asks => Found::Token(route),
             Some((route, by)) => {
                 path.capture(&by, params);
                 Found::Route(route)
@@ -128,6 +138,7 @@ impl Table {
             + self.methods.memory()
             + size_of_val(&*self.names_of)
             + size_of_val(&*self.names)
+            + self.sources.capacity() * size_of::<(u32, u16)>()
             + names.map(|name| size_of::<String>() + name.capacity()).sum::<usize>()
     }
 
@@ -196,11 +207,17 @@ impl Table {
         matching.find_map(|r| accepted(&r.leaf).map(|route| (route, By::Regex(r))))
     }
 
+    /// Where routes with this one's authentication have their tokens from.
+    pub fn source(&self, route: u32) -> Option<u16> {
+        self.sources.get(&route).copied()
+    }
+
+    /// No token is looked at to tell which methods there are.
     #[cold]
     fn method_not_allowed(&self, request: &Request<'_>) -> Found {
         let mut allowed = MethodSet::NONE;
         self.walk(request.host, &mut self.path(request.path), |candidate| {
-            if self.candidates.tests_hold(candidate, request) {
+            if self.candidates.verdict(candidate, request) == Verdict::Holds {
                 allowed = allowed.with(self.candidates.methods(candidate));
             }
             false

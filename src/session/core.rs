@@ -32,6 +32,8 @@ pub struct Shared {
     pub limits: Arc<limit::Shared>,
     /// Counts of quotas.
     pub quotas: Arc<quota::Counts>,
+    /// Proofs that were used.
+    pub proofs: Arc<jwt::Proofs>,
     /// Connections of the node.
     pub admission: Arc<Admission>,
 }

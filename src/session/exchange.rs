@@ -18,7 +18,7 @@ use super::downstream::Downstream;
 use super::ending::{Broken, Done, lost};
 use super::pump::{End, Outlet, Pump, Stop, Wire};
 use super::scratch::Upload;
-use super::task::Fate;
+use super::task::{Fate, Withheld};
 use super::way::{Progress, Way};
 
 /// The buffers of an exchange.
@@ -181,7 +181,10 @@ async fn duplex(
             expiry: carrier.expiry(),
         },
         reader: body_reader(way, upload),
-        withheld: way.request.presented(),
+        withheld: Some(Withheld {
+            caller: way.request.presented(),
+            edits: way.rules.request_edits.as_ref(),
+        }),
         wire: match carrier {
             Carrier::Stream(_) => Wire::Streamed,
             Carrier::Connection(_) if way.head.framing == Framing::Chunked => Wire::Chunked,

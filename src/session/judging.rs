@@ -27,7 +27,23 @@ pub(super) async fn judge(r: &mut Request<'_>, s: &mut Scratch) -> Result<Permit
     let s = &*s;
     let buf = s.input.data();
     let path = s.head.path.of(buf);
-    let keys = KeySource {
+    let parameter = |ix| s.params.value(ix, path);
+    let keys = key_source(r, s, &parameter);
+    let mut asked = Rates::default();
+    let permit = ask(r, s, &keys, &mut asked).await;
+    tell(r, &asked);
+    count_verdict(r, &asked);
+    permit
+}
+
+/// What limits may be kept for, of a request of which it is not known who sends it.
+fn key_source<'k>(
+    r: &Request<'k>,
+    s: &'k Scratch,
+    path_parameter: &'k dyn Fn(usize) -> &'k [u8],
+) -> KeySource<'k> {
+    let buf = s.input.data();
+    KeySource {
         client: r.client.addr,
         ipv6_prefix: r.snapshot.ipv6_prefix,
         fields: &s.head.fields,
@@ -35,13 +51,9 @@ pub(super) async fn judge(r: &mut Request<'_>, s: &mut Scratch) -> Result<Permit
         query: s.head.query.map(|q| q.of(buf)),
         identity: r.connection.identity.as_deref(),
         application: None,
-        path_parameter: &|ix| s.params.value(ix, path),
-    };
-    let mut asked = Rates::default();
-    let permit = ask(r, s, &keys, &mut asked).await;
-    tell(r, &asked);
-    count_verdict(r, &asked);
-    permit
+        claims: None,
+        path_parameter,
+    }
 }
 
 /// What the rate limits said.
@@ -101,10 +113,10 @@ async fn ask<'a>(
         false => Vec::new(),
     };
     let passed = match r.product {
-        None if r.route().application_limits().is_empty() => passed,
+        None if r.route().caller_limits().is_empty() => passed,
         _ => {
             r.admitted = authenticate(r, s, &tokens).await?;
-            let passed = ask_application(r, keys, rates)?;
+            let passed = ask_caller(r, s, rates)?;
             rates.charged = accounting::charge(r);
             accounting::refused(rates.charged.as_ref())?;
             passed
@@ -190,6 +202,9 @@ async fn authenticate<'a>(
             Refusal::BadCredential => &product.challenge_bad,
             _ => &[],
         });
+        if refusal == Refusal::NoCredential {
+            token::offer_proofs(r, product);
+        }
         refusal.into()
     })
 }
@@ -242,23 +257,24 @@ fn now_s(r: &Request<'_>) -> u64 {
     r.connection.core.wall.of(r.account.began_ns) / 1_000_000_000
 }
 
-/// Rate limits of the application that was admitted, each by as much as the request counts as.
-fn ask_application<'a>(
-    r: &Request<'a>,
-    keys: &KeySource<'_>,
-    rates: &mut Rates<'a>,
-) -> Result<Passed, Failure> {
+/// Rate limits of who calls: the route's, and of the application that was admitted its plan's, each by as
+/// much as the request counts as.
+fn ask_caller<'a>(r: &Request<'a>, s: &Scratch, rates: &mut Rates<'a>) -> Result<Passed, Failure> {
+    let path = s.head.path.of(s.input.data());
+    let parameter = |ix| s.params.value(ix, path);
     let application = r.admitted.as_ref().and_then(|admitted| admitted.application);
-    let keys = KeySource { application: application.map(|application| application.id), ..*keys };
-    ask_rates(r, of_application(r), &keys, rates)
+    let keys = KeySource {
+        application: application.map(|application| application.id),
+        claims: r.token.as_ref().map(|token| &token.claims),
+        ..key_source(r, s, &parameter)
+    };
+    ask_rates(r, of_caller(r), &keys, rates)
 }
 
-/// What the application is charged.
-fn of_application<'s, 'a>(
-    r: &'s Request<'a>,
-) -> impl Iterator<Item = Charge<'a>> + Clone + use<'s, 'a> {
+/// What is charged to who calls.
+fn of_caller<'s, 'a>(r: &'s Request<'a>) -> impl Iterator<Item = Charge<'a>> + Clone + use<'s, 'a> {
     let route = &r.snapshot.routes[r.route.unwrap_or_default()];
-    let of_route = route.application_limits().iter().map(Charge::one);
+    let of_route = route.caller_limits().iter().map(Charge::one);
     of_route.chain(r.admitted.as_ref().into_iter().flat_map(Admitted::charges))
 }
 
@@ -274,7 +290,7 @@ fn tell_rates(r: &mut Request<'_>, rates: &Rates<'_>) {
     let Some(judgement) = rates.judgement else { return };
     let mut fields = std::mem::take(&mut r.answer_fields);
     let rules = addressed(r).into_iter().flatten();
-    let rules = rules.chain(of_application(r).map(|charge| charge.rule));
+    let rules = rules.chain(of_caller(r).map(|charge| charge.rule));
     limit::fields::append(&mut fields, r.snapshot.rate_limit_fields, rules, &judgement);
     r.answer_fields = fields;
     if let Judgement::Limited { standing, .. } = judgement {

@@ -40,6 +40,7 @@ mod pump;
 pub mod records;
 mod relay;
 mod request;
+mod routing;
 mod scratch;
 mod switch;
 mod task;

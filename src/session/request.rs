@@ -4,16 +4,15 @@ use crate::http::{Framing, Method, TargetForm, max_forwards};
 use crate::io::{buffer, clock};
 use crate::policy::Permit;
 use crate::respond::failure::Failure;
-use crate::route::{self, Found};
-use crate::snapshot::{Action, Route, Snapshot};
-use crate::stats::prefetch;
+use crate::route::{Found, Unread};
+use crate::snapshot::{Action, Route};
 
 use super::arrival::{self, Arrival};
 use super::client::{After, Connection};
 use super::h2::ClientStream;
 use super::scratch::{Scratch, Upload};
 use super::task::{Fate, Request, begin};
-use super::{accounting, answers, forward, grpc, journal, judging, upgrade};
+use super::{accounting, answers, forward, grpc, journal, judging, routing, upgrade};
 
 /// Serves one request of a connection that has one at a time. `None`: the next one may come.
 pub(super) async fn serve(c: &mut Connection, s: &mut Scratch) -> Option<After> {
@@ -66,7 +65,10 @@ async fn whole(
     let listener = snapshot.listener(c.listener.id).unwrap_or(&kept);
     c.core.stats.in_flight.up();
     // Looked up first, so that what is found is fetched from memory while the request is begun.
-    let found = look_up(c, s, &snapshot, refused.is_none());
+    let found = match refused {
+        None => routing::look_up(c, s, &snapshot, &Unread),
+        Some(_) => Found::NotFound,
+    };
     let mut request = begin(c, stream, s, &snapshot, listener, refused.is_none());
     let outcome = match refused {
         Some(failure) => Err(failure),
@@ -101,7 +103,12 @@ async fn run(r: &mut Request<'_>, s: &mut Scratch, found: Found) -> Result<Fate,
         return Err(Failure::Misdirected);
     }
     // 3: the route.
-    r.route = Some(take_route(r, found)?);
+    let found = match found {
+        // Boxed: what waits for keys is large, and rare.
+        Found::Token(_) => Box::pin(routing::resolve(r, s, found)).await?,
+        found => found,
+    };
+    r.route = Some(routing::take(r, found)?);
     upgrade::note(r, s);
     grpc::note(r, s);
     let stats = &r.connection.core.stats;
@@ -155,43 +162,6 @@ async fn answer(r: &mut Request<'_>, s: &mut Scratch, permit: &Permit) -> Result
         }
         Action::Redirect(status, redirect) => answers::redirect(r, s, *status, redirect).await,
         Action::Respond(fixed) => answers::fixed(r, s, fixed).await,
-    }
-}
-
-/// Which route the request takes.
-fn look_up(c: &Connection, s: &mut Scratch, snapshot: &Snapshot, parsed: bool) -> Found {
-    if !parsed {
-        return Found::NotFound;
-    }
-    let buf = s.input.data();
-    let asked = route::Request {
-        host: s.head.host.of(buf),
-        path: s.head.path.of(buf),
-        query: s.head.query.map(|q| q.of(buf)),
-        method: s.head.method,
-        method_text: s.head.method_span.of(buf),
-        fields: &s.head.fields,
-        buf,
-        identity: c.identity.as_deref(),
-    };
-    let found = snapshot.table.find(&asked, &mut s.params);
-    if let Found::Route(index) = found {
-        prefetch(&snapshot.routes[index as usize]);
-        prefetch(c.core.stats.route(snapshot.route_ids[index as usize]));
-    }
-    found
-}
-
-fn take_route(r: &mut Request<'_>, found: Found) -> Result<usize, Failure> {
-    match found {
-        Found::Route(index) => Ok(index as usize),
-        Found::MethodNotAllowed(allowed) => {
-            r.answer_fields.extend_from_slice(b"Allow: ");
-            r.snapshot.table.write_allow(allowed, &mut r.answer_fields);
-            r.answer_fields.extend_from_slice(b"\r\n");
-            Err(Failure::MethodNotAllowed)
-        }
-        Found::NotFound => Err(Failure::NoRoute),
     }
 }
 

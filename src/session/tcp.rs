@@ -121,6 +121,7 @@ fn judge_connection(
         query: None,
         identity: None,
         application: None,
+        claims: None,
         path_parameter: &|_| &[],
     };
     let (core, id) = (&c.core, c.listener.id);

@@ -149,8 +149,8 @@ pub struct RouteRules {
     pub access: Option<Access>,
     /// Limits of this route that are asked before it is known who calls.
     pub limits: Vec<Rule>,
-    /// Those that are kept for applications.
-    pub application_limits: Vec<Rule>,
+    /// Those that are kept for who calls: an application, or what a token says.
+    pub caller_limits: Vec<Rule>,
     /// Requests in flight.
     pub max_concurrent: Option<u32>,
     /// Requests in flight of one client.
@@ -243,7 +243,7 @@ impl RouteRules {
     pub fn is_empty(&self) -> bool {
         self.access.is_none()
             && self.limits.is_empty()
-            && self.application_limits.is_empty()
+            && self.caller_limits.is_empty()
             && self.max_concurrent.is_none()
             && self.max_concurrent_per_client.is_none()
             && self.response_edits.is_none()
@@ -262,9 +262,9 @@ impl Route {
         self.rules.as_ref().map_or(&[], |rules| &rules.limits)
     }
 
-    /// Those that are kept for applications.
-    pub fn application_limits(&self) -> &[Rule] {
-        self.rules.as_ref().map_or(&[], |rules| &rules.application_limits)
+    /// Those that are kept for who calls.
+    pub fn caller_limits(&self) -> &[Rule] {
+        self.rules.as_ref().map_or(&[], |rules| &rules.caller_limits)
     }
 
     /// How many requests may be in flight.

@@ -18,6 +18,7 @@ mod applications;
 mod bodies;
 mod bounds;
 mod certificates;
+mod claims;
 mod client_identity;
 mod descriptors;
 mod drain;

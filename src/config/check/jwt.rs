@@ -8,7 +8,7 @@ use super::{timeout, words};
 use crate::config::diagnostic::Report;
 use crate::config::document::Place;
 use crate::config::file;
-use crate::config::jwt::{Jwt, JwtAlgorithm, JwtKeys, JwtUrl};
+use crate::config::jwt::{ClaimTest, Jwt, JwtAlgorithm, JwtKeys, JwtUrl};
 use crate::config::units::{HumanDuration, Size};
 use crate::limits::{JWKS_REFRESH_RANGE, JWT_MAX_CACHE, JWT_MAX_LEEWAY};
 
@@ -42,6 +42,7 @@ fn jwt(written: file::Jwt, place: &Place<'_>, report: &mut Report<'_>) -> Jwt {
         scopes: scopes(written.scopes.clone(), &place.key("scopes"), report),
         claims: claims(&written.claims, &place.key("claims"), report),
         application_claim: claim_name(&written, place, report),
+        dpop: written.dpop,
         keys: keys(written, &algorithms, place, report),
         cache: usize::try_from(cache).unwrap_or(usize::MAX),
         algorithms,
@@ -221,11 +222,12 @@ fn scopes(written: Vec<String>, place: &Place<'_>, report: &mut Report<'_>) -> V
     written
 }
 
-fn claims(
+/// What claims must say; that there is one, where the key is written.
+pub(super) fn claims(
     written: &BTreeMap<String, file::OneOrMore>,
     place: &Place<'_>,
     report: &mut Report<'_>,
-) -> Vec<(String, Vec<String>)> {
+) -> Vec<ClaimTest> {
     let each = written.iter();
     each.map(|(name, values)| {
         if name.is_empty() {

@@ -5,7 +5,7 @@ use crate::config::diagnostic::Report;
 use crate::config::document::Place;
 use crate::config::file;
 use crate::config::identity::ClientAttribute;
-use crate::config::settings::{Limit, LimitKey};
+use crate::config::limit::{Limit, LimitKey};
 use crate::config::suggest;
 use crate::config::units::{HumanDuration, Rate};
 use crate::limits::{
@@ -123,11 +123,13 @@ fn key(
     report: &mut Report<'_>,
 ) -> Option<LimitKey> {
     const HELP: &str = "write \"client_ip\", \"header:NAME\", \"query:NAME\", \"path:NAME\", \
-                        \"client_certificate\", \"application\" or \"route\"";
+                        \"client_certificate\", \"application\", \"claim:NAME\" or \"route\"";
     match words::selector(text) {
         ("client_ip", None) => Some(LimitKey::ClientIp),
         ("route", None) => Some(LimitKey::Route),
-        ("header" | "query" | "path" | "client_certificate" | "application", _) if scope.unread => {
+        ("header" | "query" | "path" | "client_certificate" | "application" | "claim", _)
+            if scope.unread =>
+        {
             let message = format!("{text:?} is unknown of connections that are passed on unread");
             let help = "write \"client_ip\" or \"route\"; limits of routes may have other keys";
             report.error(&place.trail, message, help);
@@ -145,6 +147,15 @@ fn key(
             report.error(&place.trail, message, "move the limit to a route with a `product`");
             None
         }
+        ("claim", Some(name)) if !name.is_empty() && scope.is_route => {
+            Some(LimitKey::Claim(name.to_owned()))
+        }
+        ("claim", Some(name)) if !name.is_empty() => {
+            let message = "only a route knows whose token a request shows";
+            let help = "move the limit to a route with `authentication` or a `product`";
+            report.error(&place.trail, message, help);
+            None
+        }
         ("header", Some(name)) => {
             Some(LimitKey::Header(words::field_name(name, &place.trail, report)))
         }
@@ -157,6 +168,7 @@ fn key(
                 "fingerprint" | "client_cert" | "certificate" => Some("client_certificate"),
                 "subject" => Some("client_certificate:subject"),
                 "app" | "app_id" | "user_key" => Some("application"),
+                "jwt" | "token" | "sub" | "claims" => Some("claim:sub"),
                 kind => {
                     let known = ["client_ip", "route", "client_certificate", "application"];
                     suggest::nearest(kind, known.into_iter())

@@ -7,6 +7,7 @@ mod acme;
 mod acme_names;
 mod action;
 mod address;
+mod claims;
 mod client;
 mod forward;
 mod grpc;
@@ -65,6 +66,7 @@ pub(super) fn settings(file: File, top: &Place<'_>, report: &mut Report<'_>) -> 
     listener::unseen_fields(&listeners, &routes, &top.key("routes"), report);
     upstream::unused(&upstreams, &listeners, &routes, top, report);
     product::routed(&products, &routes, top, report);
+    claims::known(&routes, &products, &top.key("routes"), report);
     let routes = routes.into_iter().map(|(_, route)| route).collect();
     let rate_limit_fields = file.rate_limit_fields;
     Settings {

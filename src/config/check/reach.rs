@@ -13,6 +13,7 @@ use super::route::host_text;
 use crate::config::diagnostic::Report;
 use crate::config::document::Place;
 use crate::config::identity::ClientTest;
+use crate::config::jwt::ClaimTest;
 use crate::config::settings::{HostMatch, PathMatch, Route, ValueMatch, ValueTest};
 
 /// Routes that compare with one another: those of one host and one path.
@@ -89,6 +90,7 @@ fn matchers(route: &Route) -> usize {
         + route.headers.len()
         + route.query.len()
         + route.client_certificate.len()
+        + route.claims.len()
 }
 
 /// Whether every request that `b` takes is one that `a` takes (same host and path).
@@ -97,6 +99,15 @@ fn covers(a: &Route, b: &Route) -> bool {
         && values_cover(&a.headers, &b.headers)
         && values_cover(&a.query, &b.query)
         && clients_cover(&a.client_certificate, &b.client_certificate)
+        && claims_cover(a, b)
+}
+
+/// Claims are of the token that the route asks for.
+fn claims_cover(a: &Route, b: &Route) -> bool {
+    let covers = |a: &ClaimTest, b: &ClaimTest| a.0 == b.0 && b.1.iter().all(|v| a.1.contains(v));
+    let same_token = a.token_source() == b.token_source();
+    a.claims.is_empty()
+        || same_token && a.claims.iter().all(|a| b.claims.iter().any(|b| covers(a, b)))
 }
 
 fn clients_cover(a: &[ClientTest], b: &[ClientTest]) -> bool {

@@ -58,6 +58,7 @@ fn route(
     let certificate = place.key("client_certificate");
     let client_certificate =
         client::tests(written.client_certificate.as_ref(), &certificate, report);
+    let claims = jwt::claims(&written.claims, &place.key("claims"), report);
     let parameters = path.as_ref().map(matcher::parameters).unwrap_or_default();
     let action = action::action(&written, upstreams, &parameters, place, report);
     grpc::upstream(&written, action.as_ref(), upstreams, place, report);
@@ -84,6 +85,7 @@ fn route(
         headers,
         query,
         client_certificate,
+        claims,
         action: action?,
         authentication,
         product,

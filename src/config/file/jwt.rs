@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::OneOrMore;
-use crate::config::jwt::JwtAlgorithm;
+use crate::config::jwt::{Dpop, JwtAlgorithm};
 use crate::config::units::{HumanDuration, Size};
 use crate::limits;
 
@@ -59,6 +59,10 @@ pub struct Jwt {
     /// The claim that says which application calls, where a product asks.
     #[schemars(extend("x-default" = "`client_id`, or `azp` where that is missing"))]
     pub application_claim: Option<String>,
+    /// Proofs of possession (DPoP, RFC 9449): `optional`, a token that is bound to a key (`cnf.jkt`) comes as
+    /// `Authorization: DPoP` with a proof of the request in the field DPoP, others as Bearer; `required`, only
+    /// bound tokens are taken; `off`, bound tokens are refused.
+    pub dpop: Dpop,
     /// How long keys hold where the issuer does not say; it is never believed more than a day.
     pub refresh: HumanDuration,
     /// How long after one question the next may come because a token names a key that is not known.
@@ -84,6 +88,7 @@ impl Default for Jwt {
             scopes: Vec::new(),
             claims: BTreeMap::new(),
             application_claim: None,
+            dpop: Dpop::Off,
             refresh: HumanDuration(limits::JWKS_REFRESH),
             refetch: HumanDuration(limits::JWKS_REFETCH),
             timeout: HumanDuration(limits::JWKS_TIMEOUT),

@@ -23,9 +23,11 @@ pub struct Limit {
     /// What a bucket is kept for: `client_ip` (IPv6 by `server.ipv6_prefix`), `header:NAME`,
     /// `query:NAME`, `path:NAME` (a path parameter; on routes only), `client_certificate` (the
     /// certificate that the client showed, by its fingerprint), `client_certificate:subject` (its
-    /// subject), `application` (the one that calls, or the client address where none does; on routes
-    /// only, and asked after authentication), or `route` (one bucket for the whole route, listener or
-    /// gateway). Requests without the field, query parameter or certificate share one bucket.
+    /// subject), `application` (the one that calls, or the client address where none does), `claim:NAME`
+    /// (what the token says that was shown; a name that begins with `/` leads into objects, as in
+    /// `[jwt.NAME]`), or `route` (one bucket for the whole route, listener or gateway). `application` and
+    /// `claim:NAME` are for routes only, and asked after authentication. Requests without the field, query
+    /// parameter, certificate or claim share one bucket.
     pub key: String,
 }
 

@@ -45,6 +45,11 @@ pub struct Route {
     /// (`[listeners.tls.client_certificates]`). A client without one never matches.
     #[schemars(extend("x-default" = "none"))]
     pub client_certificate: Option<ClientCertificateMatch>,
+    /// What the token must say that the route's `authentication`, or its product, asks for: claims with a
+    /// value or an array of values, written as in `[jwt.NAME]`. Where all else matches, the token is
+    /// verified and decides; a request without one, or with one that is not taken, does not match.
+    #[schemars(extend("x-default" = "none"))]
+    pub claims: BTreeMap<String, OneOrMore>,
     /// Name of the upstream that requests are forwarded to.
     #[schemars(extend("x-default" = "—"))]
     pub upstream: Option<String>,
@@ -240,7 +245,10 @@ pub struct HeaderEdits {
     /// `{path}`, `{query}`, `{request_id}`, `{route}`, `{scheme}`, path parameters, and of a client's
     /// verified certificate `{client_cert_fingerprint}`, `{client_cert_subject}`,
     /// `{client_cert_serial}`, `{client_cert_san_dns}`, `{client_cert_san_uri}`,
-    /// `{client_cert_san_email}`, `{client_cert_san_ip}`, which are empty where there is none.
+    /// `{client_cert_san_email}`, `{client_cert_san_ip}`, which are empty where there is none. `{claim:sub}` is
+    /// what the token says that was shown, `{claim:/realm/tenant}` leads into objects (RFC 6901); items of
+    /// an array are joined by commas. It is empty where the token has none, and where a field can't say it:
+    /// an object, other than printable ASCII, a space at an end, an item with a comma.
     #[schemars(extend("x-default" = "none"))]
     pub set: BTreeMap<String, String>,
     /// Fields to add beside others of that name: a value, or an array of values.

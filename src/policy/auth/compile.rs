@@ -108,6 +108,10 @@ impl<'a> Compiler<'a> {
         if ways.contains(&Way::Basic) {
             secrets.add(&Place::BasicPassword);
         }
+        if ways.iter().any(|way| matches!(way, Way::Jwt(_))) {
+            // A proof belongs to its token.
+            secrets.fields.add(b"dpop");
+        }
         let (challenge, challenge_bad) = challenges(name, &ways, &places);
         let mut counted_names = FieldNames::default();
         let mut counted_fields = Vec::new();

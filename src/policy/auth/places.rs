@@ -6,6 +6,7 @@ use std::str::FromStr;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
+use super::jwt::{Offered, Scheme};
 use crate::http::head::{Field, values};
 use crate::policy::query::{decoded, is_encoded, parameters};
 use crate::policy::transform::FieldNames;
@@ -65,6 +66,18 @@ impl<'a> Carrier<'a> {
     /// the first counts.
     pub fn find(&self, places: &[Place]) -> Option<Cow<'a, [u8]>> {
         places.iter().find_map(|place| self.at(place))
+    }
+
+    /// The token in the first of these places that holds one, and how it is shown.
+    pub fn token(&self, places: &[Place], offered: Offered) -> Option<(Scheme, Cow<'a, [u8]>)> {
+        places.iter().find_map(|place| match place {
+            Place::Bearer if offered.dpop => {
+                let said = values(self.fields, self.buf, AUTHORIZATION).next()?;
+                let (scheme, text) = Scheme::of(said).filter(|(_, text)| !text.is_empty())?;
+                Some((scheme, Cow::Borrowed(text)))
+            }
+            place => Some((Scheme::Bearer, self.at(place)?)),
+        })
     }
 
     fn at(&self, place: &Place) -> Option<Cow<'a, [u8]>> {

@@ -1,10 +1,11 @@
 //! What a request is counted under.
 
-use std::hash::{BuildHasher, Hasher};
+use std::hash::{BuildHasher, Hash, Hasher};
 use std::net::IpAddr;
 
 use crate::http::Identity;
 use crate::http::head::{Field, values};
+use crate::policy::auth::jwt::Json;
 use crate::policy::query::{decoded, is_encoded, parameters};
 
 use super::rule::{Rule, RuleKey};
@@ -27,6 +28,8 @@ pub struct KeySource<'a> {
     pub identity: Option<&'a Identity>,
     /// Id of the application that calls, once that is known.
     pub application: Option<u64>,
+    /// What the token says that was shown, once it is believed.
+    pub claims: Option<&'a Json>,
     /// The value of the route's path parameter with this number.
     pub path_parameter: &'a dyn Fn(usize) -> &'a [u8],
 }
@@ -61,6 +64,16 @@ impl KeySource<'_> {
                     hasher.write_u128(client_bits(self.client, self.ipv6_prefix));
                 }
             },
+            RuleKey::Claim(name) => {
+                match self.claims.and_then(|claims| claims.at(name)).filter(|it| **it != Json::Null)
+                {
+                    Some(claim) => {
+                        hasher.write_u8(1);
+                        claim.hash(&mut hasher);
+                    }
+                    None => hasher.write_u8(0),
+                }
+            }
             RuleKey::PathParameter(index) => {
                 write_optional(&mut hasher, Some((self.path_parameter)(*index)));
             }
@@ -123,6 +136,7 @@ mod tests {
             query: Some(query.as_bytes()),
             identity: None,
             application: None,
+            claims: None,
             path_parameter: &|_| b"",
         }
     }
@@ -170,6 +184,31 @@ mod tests {
         assert_ne!(hash("192.0.2.1", Some(7)), hash("192.0.2.1", Some(8)));
         assert_ne!(hash("192.0.2.1", None), hash("192.0.2.2", None));
         assert_ne!(hash("::", None), hash("::", Some(0)));
+    }
+
+    #[test]
+    fn claims_are_told_apart_by_what_they_say() {
+        let (shared, nested) =
+            (Shared::with_slots(8, 8), rule(LimitKey::Claim("/realm/id".into())));
+        let hash = |rule: &Rule, text: &str| {
+            let claims = Json::object(text.as_bytes()).unwrap();
+            KeySource { claims: Some(&claims), ..source("::1", "") }.hash(&shared, rule)
+        };
+        let told = [r#""1""#, "1", r#"["1"]"#, r#"["1","2"]"#, r#"{"a":"1"}"#, "true", r#""""#]
+            .map(|value| hash(&nested, &format!(r#"{{"realm":{{"id":{value}}}}}"#)));
+        for (at, one) in told.iter().enumerate() {
+            assert!(!told[..at].contains(one), "{at}");
+        }
+        let none = source("::1", "").hash(&shared, &nested);
+        assert!(!told.contains(&none));
+        for absent in ["{}", r#"{"realm":{}}"#, r#"{"realm":{"id":null}}"#, r#"{"/realm/id":"1"}"#]
+        {
+            assert_eq!(hash(&nested, absent), none, "{absent}");
+        }
+        let plain = rule(LimitKey::Claim("sub".into()));
+        let said = |text| hash(&plain, text);
+        assert_eq!(said(r#"{"sub":"a","x":1}"#), said(r#"{"x":2,"sub":"a"}"#));
+        assert_ne!(said(r#"{"sub":"a"}"#), said(r#"{"sub":"b"}"#));
     }
 
     #[test]

@@ -251,6 +251,7 @@ mod tests {
             query: None,
             identity: None,
             application: None,
+            claims: None,
             path_parameter: &|_| b"",
         }
     }

@@ -15,6 +15,7 @@ pub(super) enum RuleKey {
     ClientCertificate(ClientAttribute),
     /// The application, or the client's address where none calls.
     Application,
+    Claim(Box<str>),
     Scope,
 }
 
@@ -74,6 +75,7 @@ impl Rule {
             }
             LimitKey::ClientCertificate(attribute) => RuleKey::ClientCertificate(*attribute),
             LimitKey::Application => RuleKey::Application,
+            LimitKey::Claim(name) => RuleKey::Claim(name.as_str().into()),
             LimitKey::Route => RuleKey::Scope,
         };
         let (quota, window) = member::quota(limit);

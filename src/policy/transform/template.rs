@@ -8,6 +8,7 @@ use std::ops::Range;
 use super::alphabet::{is_path_byte, is_uri_byte};
 use crate::config::ClientAttribute;
 use crate::http::Identity;
+use crate::policy::auth::jwt::Json;
 
 /// A variable that every request has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -160,6 +161,8 @@ pub struct Values<'a> {
     pub scheme: &'a [u8],
     /// Who the client proved to be.
     pub identity: Option<&'a Identity>,
+    /// What the token says that was shown and believed.
+    pub claims: Option<&'a Json>,
     /// Path parameters.
     pub parameters: &'a dyn Parameters,
 }
@@ -189,8 +192,14 @@ impl<'a> Values<'a> {
         route: b"",
         scheme: b"",
         identity: None,
+        claims: None,
         parameters: &[],
     };
+
+    /// What a claim says, as far as a field may say it.
+    fn claim(&self, name: &str) -> Option<Vec<u8>> {
+        written_claim(self.claims?.at(name)?)
+    }
 
     fn of(&self, variable: Variable) -> &'a [u8] {
         match variable {
@@ -220,6 +229,8 @@ enum Part {
     Literal(Vec<u8>),
     Variable(Variable),
     Parameter(usize),
+    /// `{claim:sub}`: what the token says that was shown.
+    Claim(Box<str>),
     /// `?{query}`: nothing where there is no query.
     MarkedQuery,
 }
@@ -259,8 +270,12 @@ impl Template {
         let inside = &text[at + 1..];
         let len = inside.find('}').ok_or(TemplateError::Unclosed(at))?;
         let name = &inside[..len];
+        let claim = name.strip_prefix(CLAIM).filter(|name| !name.is_empty());
         let part = match names.index(name) {
             Some(ix) => Part::Parameter(ix),
+            None if claim.is_some() && place == Place::Field => {
+                Part::Claim(claim.unwrap_or_default().into())
+            }
             None => Variable::named(name)
                 .filter(|variable| place.allows(*variable))
                 .map(Part::Variable)
@@ -331,6 +346,7 @@ impl Template {
                 Part::Literal(literal) => out.extend_from_slice(literal),
                 Part::Variable(variable) => put(out, plain(values.of(*variable))),
                 Part::Parameter(ix) => put(out, plain(values.parameters.value(*ix))),
+                Part::Claim(name) => put(out, plain(&values.claim(name).unwrap_or_default())),
                 Part::MarkedQuery => {
                     if let Some(query) = values.query {
                         out.push(b'?');
@@ -340,6 +356,29 @@ impl Template {
             }
         }
     }
+}
+
+/// What the variables of claims begin with.
+pub const CLAIM: &str = "claim:";
+
+/// What a claim says as a field's value: a string, number or boolean, or an array of these, joined by
+/// commas. `None` where it would say something else to whoever reads the field: an object, what is not
+/// printable ASCII, has a space at an end, or is an item with a comma in it.
+fn written_claim(claim: &Json) -> Option<Vec<u8>> {
+    let mut out = Vec::new();
+    for item in claim.items() {
+        if !out.is_empty() {
+            out.push(b',');
+        }
+        let text = item.plain()?;
+        let is_bad_item =
+            matches!(claim, Json::Array(_)) && (text.is_empty() || text.contains(','));
+        if is_bad_item || text.trim() != text || !text.bytes().all(|b| matches!(b, b' '..=b'~')) {
+            return None;
+        }
+        out.extend_from_slice(text.as_bytes());
+    }
+    Some(out)
 }
 
 /// Values come from parsed heads, which hold no line ends.
@@ -424,6 +463,55 @@ mod tests {
         let names = Names { parameters: &["id"], catch_all: false };
         let error = Template::parse("{*}", Place::Path, names);
         assert_eq!(error, Err(TemplateError::Unknown(1, 2)));
+    }
+
+    #[test]
+    fn claims_are_told_where_a_field_can_say_them() {
+        let template = parse("<{claim:/a/b}>", Place::Field).unwrap();
+        let told = |value: &str| {
+            let claims = Json::object(format!(r#"{{"a":{{"b":{value}}}}}"#).as_bytes()).unwrap();
+            let mut out = Vec::new();
+            template.write(&Values { claims: Some(&claims), ..Values::EMPTY }, &mut out);
+            String::from_utf8(out).unwrap()
+        };
+        for (value, said) in [
+            (r#""x y""#, "<x y>"),
+            ("12", "<12>"),
+            ("true", "<true>"),
+            (r#"["a",1,false]"#, "<a,1,false>"),
+            (r#""a,b""#, "<a,b>"),
+            ("[]", "<>"),
+        ] {
+            assert_eq!(told(value), said, "{value}");
+        }
+        for hidden in [
+            r#""a\r\nX-Admin: 1""#,
+            r#""a\nb""#,
+            r#""a\u0000""#,
+            r#""a\u007f""#,
+            r#""a\tb""#,
+            r#"" a""#,
+            r#""a ""#,
+            r#""é""#,
+            r#"["a","b\n"]"#,
+            r#"["a,b"]"#,
+            r#"["",""]"#,
+            r#"["a",null]"#,
+            r#"["a",["b"]]"#,
+            r#"{"c":"d"}"#,
+            "null",
+        ] {
+            assert_eq!(told(hidden), "<>", "{hidden}");
+        }
+        let mut out = Vec::new();
+        template.write(&Values::EMPTY, &mut out);
+        assert_eq!(out, b"<>");
+        for wrong in ["{claim:}", "{claim}"] {
+            assert!(parse(wrong, Place::Field).is_err(), "{wrong}");
+        }
+        for place in [Place::Path, Place::Location] {
+            assert!(parse("{claim:sub}", place).is_err());
+        }
     }
 
     #[test]

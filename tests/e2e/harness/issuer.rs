@@ -51,7 +51,28 @@ impl TokenKey {
 
     /// A token that says this.
     pub fn token(&self, claims: &Value) -> String {
-        let header = json!({ "alg": "ES256", "typ": "at+jwt", "kid": self.id });
+        self.signed(&json!({ "alg": "ES256", "typ": "at+jwt", "kid": self.id }), claims)
+    }
+
+    /// A proof by this key, as its holder makes it (RFC 9449 section 4.2).
+    pub fn proof(&self, claims: &Value) -> String {
+        let mut jwk = self.jwk();
+        jwk.as_object_mut()
+            .expect("an object")
+            .retain(|name, _| !["kid", "use"].contains(&&**name));
+        self.signed(&json!({ "alg": "ES256", "typ": "dpop+jwt", "jwk": jwk }), claims)
+    }
+
+    /// What names the key where a token is bound to it (RFC 7638).
+    pub fn thumbprint(&self) -> String {
+        let jwk = self.jwk();
+        let (x, y) = (&jwk["x"], &jwk["y"]);
+        let text = format!(r#"{{"crv":"P-256","kty":"EC","x":{x},"y":{y}}}"#);
+        coded(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes()))
+    }
+
+    /// A token with this header that says this.
+    pub fn signed(&self, header: &Value, claims: &Value) -> String {
         let signed = format!("{}.{}", coded(header.to_string()), coded(claims.to_string()));
         let signature = self.pair.sign(&SystemRandom::new(), signed.as_bytes()).expect("signed");
         format!("{signed}.{}", coded(signature))

@@ -2,7 +2,7 @@
 
 use super::json::Json;
 use super::refusal::Refusal;
-use crate::config::Jwt;
+use crate::config::{ClaimTest, Jwt};
 
 /// Checks the header's `typ` (RFC 8725 section 3.11). Unless one is asked for it is absent, `JWT`, or
 /// an access token's (RFC 9068): a logout or ID token of another kind is no pass.
@@ -58,11 +58,14 @@ pub(super) fn check_rights(rules: &Jwt, claims: &Json) -> Result<(), Refusal> {
     if !rules.scopes.iter().all(|scope| has_scope(claims, scope)) {
         return Err(Refusal::Scope);
     }
-    let holds = |(name, values): &(String, Vec<String>)| {
-        let says = |json: &Json| json.plain().is_some_and(|text| values.contains(&text));
-        claims.at(name).is_some_and(|claim| claim.items().iter().any(says))
-    };
-    if rules.claims.iter().all(holds) { Ok(()) } else { Err(Refusal::Claim) }
+    let all = rules.claims.iter().all(|test| says(claims, test));
+    if all { Ok(()) } else { Err(Refusal::Claim) }
+}
+
+/// Whether a claim is one of these values, or has one among its items.
+pub fn says(claims: &Json, (name, values): &ClaimTest) -> bool {
+    let fits = |json: &Json| json.plain().is_some_and(|text| values.contains(&text));
+    claims.at(name).is_some_and(|claim| claim.items().iter().any(fits))
 }
 
 /// Whether a token has a scope: in `scope` (RFC 9068), or in `scp`, as text or array.

@@ -1,5 +1,7 @@
 //! Why a token is not taken.
 
+use super::dpop::Fault;
+
 /// Why a token is not taken. The log says which; a client learns no more than RFC 6750 has words for.
 /// In the order in which things are checked: of several verifiers, the one that got furthest knows best.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,8 +38,12 @@ pub enum Refusal {
     Scope,
     /// A claim says something else than it must.
     Claim,
-    /// It is bound to a client that this is not (RFC 8705, RFC 9449).
+    /// It is bound to a client that this is not (RFC 8705, RFC 9449), or to none, where it must.
     NotBound,
+    /// It is bound to a key, and the request does not prove to have it (RFC 9449).
+    Unproved(Fault),
+    /// There is no place to remember its proof in.
+    NoRoom,
 }
 
 impl Refusal {
@@ -58,6 +64,8 @@ impl Refusal {
             Self::Expired => "the token has ended",
             Self::NotYet => "the token holds later only",
             Self::NotBound => "the token is bound to another client",
+            Self::Unproved(fault) => fault.text(),
+            Self::NoRoom => "too many proofs are remembered",
             Self::Scope => "the token lacks a scope",
             Self::Claim => "the token lacks a claim",
             Self::NoKeys => "no keys have come from the issuer yet",

@@ -7,12 +7,13 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::asking::Asking;
+use super::bearer::Scheme;
 use super::claims;
 use super::json::Json;
 use super::key_set::KeySet;
 use super::refusal::Refusal;
 use super::token::Token;
-use crate::config::{Jwt, JwtKeys};
+use crate::config::{Dpop, Jwt, JwtKeys};
 
 /// Takes the tokens of `[jwt.NAME]`.
 pub struct Verifier {
@@ -128,7 +129,27 @@ fn hex(base64: &str) -> Option<Box<str>> {
 }
 
 impl Verified {
-    /// Whether a client may use it that showed a certificate with this SHA-256, hex, or none.
+    /// Whether who shows it in this way may use it: at once, or if a proof by the key with this thumbprint
+    /// comes with it.
+    ///
+    /// # Errors
+    /// It is another's, or anybody's where it must be somebody's.
+    pub fn holder(
+        &self,
+        scheme: Scheme,
+        dpop: Dpop,
+        certificate: Option<&str>,
+    ) -> Result<Option<&str>, Refusal> {
+        match (&self.bound, scheme) {
+            (Some(Bound::Key(thumbprint)), Scheme::Dpop) if dpop != Dpop::Off => {
+                Ok(Some(thumbprint))
+            }
+            (_, Scheme::Bearer) if dpop != Dpop::Required && self.is_for(certificate) => Ok(None),
+            _ => Err(Refusal::NotBound),
+        }
+    }
+
+    /// Whether a client may use it without another proof that showed a certificate with this SHA-256, hex, or none.
     pub fn is_for(&self, certificate: Option<&str>) -> bool {
         match &self.bound {
             None => true,

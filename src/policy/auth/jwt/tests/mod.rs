@@ -18,7 +18,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
 use super::{KeySet, Refusal, Verified, Verifier};
-use crate::config::{Jwt, JwtAlgorithm as Algorithm, JwtKeys};
+use crate::config::{Dpop, Jwt, JwtAlgorithm as Algorithm, JwtKeys};
 
 const NOW: u64 = 1_800_000_000;
 
@@ -37,6 +37,7 @@ pub(super) fn plain_rules() -> Jwt {
         scopes: Vec::new(),
         claims: Vec::new(),
         application_claim: None,
+        dpop: Dpop::Off,
         cache: 0,
     }
 }
