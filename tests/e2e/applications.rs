@@ -32,16 +32,16 @@ attributes = { "X-Tier" = "gold" }
 
 /// An application with one key.
 pub struct App {
-    key: &'static str,
-    plan: &'static str,
-    state: State,
-    ends_at: Option<i64>,
-    region: Option<&'static str>,
+    pub key: &'static str,
+    pub plan: &'static str,
+    pub state: State,
+    pub ends_at: Option<i64>,
+    pub region: Option<&'static str>,
 }
 
 pub const BRONZE: App =
     App { key: "tg_bronze", plan: "bronze", state: State::Live, ends_at: None, region: None };
-const GOLD: App = App { key: "tg_gold", plan: "gold", region: Some("eu"), ..BRONZE };
+pub const GOLD: App = App { key: "tg_gold", plan: "gold", region: Some("eu"), ..BRONZE };
 
 /// Puts the product `shop` and its applications into a new store.
 pub fn seed(folder: &Path, words: &str, apps: &[App]) {

@@ -1,6 +1,7 @@
 //! The verifier against the vectors of the RFCs, and against those who try to get past it.
 
 mod claims;
+mod dpop;
 mod forgeries;
 mod keys;
 mod vectors;
