@@ -1,13 +1,26 @@
 //! Who calls: a credential among a thousand and a million, a request's mapping rules among ten and a
-//! thousand, and the whole verdict.
+//! thousand, the whole verdict, and tokens, verified and remembered.
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
+use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::rsa::KeySize;
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256,
+    RsaKeyPair,
+};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use criterion::{Criterion, criterion_group, criterion_main};
+use serde_json::{Value, json};
 use tollgate::config::file::{self, CredentialKind};
+use tollgate::config::{Dpop, Jwt, JwtAlgorithm, JwtKeys};
 use tollgate::http::{Field, Known, Span};
+use tollgate::policy::auth::jwt::{Cache, KeySet, Verifier};
 use tollgate::policy::auth::mapping::{Mapping, Rule};
 use tollgate::policy::auth::{
     Application, Asked, Carrier, Credential, Definition, Directory, Product, admit, digest,
@@ -109,5 +122,88 @@ fn verdict(c: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, lookup, mapping, verdict);
+/// A token as issuers make them, by a key of each kind; and what it costs once it is remembered.
+fn tokens(c: &mut Criterion) {
+    let claims = json!({
+        "iss": "https://id.example", "aud": ["orders", "https://api.example"], "sub": "user-4711",
+        "exp": 2_000_000_000, "iat": 1_800_000_000, "client_id": "shop", "scope": "orders orders:write",
+        "realm_access": { "roles": ["user", "support", "admin"] },
+    });
+    let mut group = c.benchmark_group("jwt");
+    for (name, jwk, sign) in signers() {
+        let header = json!({ "alg": name, "typ": "at+jwt", "kid": "k" });
+        let signed = format!("{}.{}", coded(header.to_string()), coded(claims.to_string()));
+        let token = format!("{signed}.{}", coded(sign(signed.as_bytes())));
+        let keys = json!({ "keys": [jwk] }).to_string();
+        let keys = KeySet::read(keys.as_bytes(), &JwtAlgorithm::WITH_PUBLIC_KEY).expect("keys");
+        let verifier = verifier(keys);
+        let verified = Rc::new(verifier.verify(token.as_bytes(), NOW).expect("a good token"));
+        group.bench_function(format!("verified {name}"), |b| {
+            b.iter(|| verifier.verify(black_box(token.as_bytes()), NOW).is_ok());
+        });
+        if name == "ES256" {
+            let mut cache = Cache::default();
+            cache.keep((0, &verifier), *blake3::hash(token.as_bytes()).as_bytes(), &verified);
+            group.bench_function("cached", |b| {
+                b.iter(|| {
+                    let digest = *blake3::hash(black_box(token.as_bytes())).as_bytes();
+                    cache.token((0, &verifier), &digest, NOW).is_some()
+                });
+            });
+        }
+    }
+}
+
+const NOW: u64 = 1_900_000_000;
+
+type Sign = Box<dyn Fn(&[u8]) -> Vec<u8>>;
+
+/// The algorithms that issuers use most, each with a public key and what signs by it.
+fn signers() -> [(&'static str, Value, Sign); 3] {
+    let ec = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).expect("a key");
+    let (x, y) = ec.public_key().as_ref()[1..].split_at(32);
+    let ec_jwk = json!({ "kty": "EC", "crv": "P-256", "kid": "k", "x": coded(x), "y": coded(y) });
+    let ed = Ed25519KeyPair::generate().expect("a key");
+    let ed_jwk = json!({ "kty": "OKP", "crv": "Ed25519", "kid": "k", "x": coded(ed.public_key()) });
+    let rsa = RsaKeyPair::generate(KeySize::Rsa2048).expect("a key");
+    let n = coded(rsa.public_key().modulus().big_endian_without_leading_zero());
+    let e = coded(rsa.public_key().exponent().big_endian_without_leading_zero());
+    let rsa_jwk = json!({ "kty": "RSA", "kid": "k", "n": n, "e": e });
+    let by_ec =
+        move |text: &[u8]| ec.sign(&SystemRandom::new(), text).expect("signed").as_ref().to_vec();
+    let by_rsa = move |text: &[u8]| {
+        let mut signature = vec![0; rsa.public_modulus_len()];
+        rsa.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), text, &mut signature).expect("signed");
+        signature
+    };
+    [
+        ("ES256", ec_jwk, Box::new(by_ec)),
+        ("RS256", rsa_jwk, Box::new(by_rsa)),
+        ("EdDSA", ed_jwk, Box::new(move |text: &[u8]| ed.sign(text).as_ref().to_vec())),
+    ]
+}
+
+fn coded(bytes: impl AsRef<[u8]>) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+fn verifier(keys: KeySet) -> Verifier {
+    let rules = Jwt {
+        keys: JwtKeys::File("keys.json".into()),
+        issuers: vec!["https://id.example".into()],
+        audiences: vec!["orders".into()],
+        algorithms: JwtAlgorithm::WITH_PUBLIC_KEY.to_vec(),
+        leeway: Duration::from_secs(60),
+        token_type: None,
+        scopes: vec!["orders".into()],
+        claims: Vec::new(),
+        application_claim: None,
+        dpop: Dpop::Off,
+        cache: 1 << 20,
+    };
+    let (rules, keys) = (Arc::new(rules), Arc::new(keys));
+    Verifier { name: "main".into(), rules, keys, epoch: 1, asking: None }
+}
+
+criterion_group!(benches, lookup, mapping, verdict, tokens);
 criterion_main!(benches);

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use tollgate::config::{
-    Action, HeaderEdits, HostMatch, HostPolicy, PathMatch, Rewrite, Route, Timeouts, ValueMatch,
-    ValueTest,
+    Action, HeaderEdits, HostMatch, HostPolicy, PathMatch, Rewrite, Route, RouteAuthentication,
+    Timeouts, ValueMatch, ValueTest,
 };
 use tollgate::http::{Field, Known, Method, Span};
-use tollgate::route::{BuildProblem, Found, Params, Reason, Request, Table, Unread};
+use tollgate::route::{BuildProblem, Claims, Found, Params, Reason, Request, Table, Unread};
 
 /// A route for a host (empty: any) and a path (`~` before a regular expression).
 fn route(host: &str, path: &str) -> Route {
@@ -145,6 +145,7 @@ impl Sent {
                 names.sort();
                 Outcome::Allow(names)
             }
+            Found::Token(_) => panic!("no route has claims"),
             Found::NotFound => Outcome::NotFound,
         }
     }
@@ -727,4 +728,61 @@ fn a_hundred_thousand_routes_stay_small() {
         let outcome = sent.find(&table);
         assert!(matches!(outcome, Outcome::Route(r, _) if r == 99_900 + nth), "{outcome:?}");
     }
+}
+
+/// What a test knows of tokens: sources that were looked at, and the claims that they have.
+#[derive(Debug)]
+struct LookedAt(Vec<(u16, &'static str)>);
+
+impl Claims for LookedAt {
+    fn say(&self, source: u16, (name, values): &(String, Vec<String>)) -> Option<bool> {
+        let (_, value) = self.0.iter().find(|(known, _)| *known == source)?;
+        Some(name == "tier" && values.iter().any(|one| one == value))
+    }
+}
+
+#[test]
+fn claims_are_asked_last_and_by_their_source() {
+    let tiered = |jwt: &str, tier: &str| Route {
+        claims: vec![("tier".into(), vec![tier.into()])],
+        authentication: Some(RouteAuthentication { jwt: vec![jwt.into()], optional: false }),
+        ..route("", "/a")
+    };
+    let test = ValueTest::Exact("1".into());
+    let routes = [
+        route("", "/a"),
+        with_header(tiered("one", "gold"), "x-a", test),
+        with_methods(tiered("one", "gold"), &["GET"]),
+        tiered("two", "gold"),
+        tiered("one", "silver"),
+    ];
+    let table = Table::build(&routes).expect("a table");
+    assert_eq!(
+        [0, 1, 2, 3, 4].map(|at| table.source(at)),
+        [None, Some(0), Some(0), Some(1), Some(0)]
+    );
+    let find = |method: Method, known: &dyn Claims| {
+        let method_text: &[u8] = if method == Method::Get { b"GET" } else { b"POST" };
+        let (fields, buf) = (&[][..], &[][..]);
+        let request = Request {
+            host: b"a",
+            path: b"/a",
+            query: None,
+            method,
+            method_text,
+            fields,
+            buf,
+            identity: None,
+            claims: known,
+        };
+        table.find(&request, &mut Params::default())
+    };
+    assert_eq!(find(Method::Get, &Unread), Found::Token(2));
+    assert_eq!(find(Method::Post, &Unread), Found::Token(3));
+    let known = |all: &[(u16, &'static str)]| LookedAt(all.to_vec());
+    assert_eq!(find(Method::Get, &known(&[(0, "gold")])), Found::Route(2));
+    assert_eq!(find(Method::Get, &known(&[(0, "none")])), Found::Token(3));
+    assert_eq!(find(Method::Get, &known(&[(0, "none"), (1, "gold")])), Found::Route(3));
+    assert_eq!(find(Method::Get, &known(&[(0, "silver"), (1, "none")])), Found::Route(4));
+    assert_eq!(find(Method::Get, &known(&[(0, "none"), (1, "none")])), Found::Route(0));
 }

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::applications::{BRONZE, seed};
 use crate::harness::issuer::{KeyServer, TokenKey, claims, jwks};
 use crate::harness::{Ask, Caller, Driver, Gateway, Response, Upstream, Version};
 
@@ -18,6 +19,7 @@ both_drivers!(
     a_route_waits_for_keys_to_know_a_claim,
     until_keys_came_nobody_knows_which_route,
     a_streams_token_chooses_its_route,
+    a_failed_lookup_tells_no_tokens,
 );
 
 /// Routes that take tokens of `[jwt.main]`.
@@ -293,4 +295,32 @@ fn a_streams_token_chooses_its_route(driver: Driver) {
         assert_eq!(gold.count(), count, "{tier}");
     }
     assert_eq!(all.count(), 1);
+}
+
+fn a_failed_lookup_tells_no_tokens(driver: Driver) {
+    let key = TokenKey::new("k");
+    let server = KeyServer::new(&[&key]);
+    let _gate = server.hang();
+    let upstream = Upstream::saying("no");
+    let folder = tempfile::tempdir().expect("a folder");
+    let words = "authentication.any_of = [\"jwt:main\"]\ncredentials.token = [\"query:token\"]\nplans.bronze = {}";
+    seed(folder.path(), words, &[BRONZE]);
+    let text = format!(
+        "[store]\npath = {:?}\n[access_log]\nformat = \"json\"\n{}",
+        folder.path().join("store.db"),
+        text(
+            &[("app", &upstream, "product = \"shop\"\nclaims = { tier = \"gold\" }")],
+            &format!("[jwt.main]\njwks_url = \"{}\"\ntimeout = \"200ms\"\n", server.url())
+        )
+    );
+    let gateway = Gateway::start(driver, text);
+    let token = key.token(&claims());
+    for (query, status) in [(format!("a=1&token={token}"), 503), ("a=1&token=nonsense".into(), 404)]
+    {
+        gateway.once(&format!("GET /x?{query} HTTP/1.1\r\nHost: a\r\n\r\n")).expect_failure(status);
+        let status = format!("\"status\":{status}");
+        let line = gateway.wait_output("a record", |line| line.contains(&status));
+        assert!(!line.contains("token="), "{line}");
+    }
+    upstream.expect_untouched();
 }
