@@ -18,7 +18,7 @@ use super::downstream::Downstream;
 use super::ending::{Broken, Done, lost};
 use super::pump::{End, Outlet, Pump, Stop, Wire};
 use super::scratch::Upload;
-use super::task::{Fate, Withheld};
+use super::task::Fate;
 use super::way::{Progress, Way};
 
 /// The buffers of an exchange.

@@ -51,3 +51,4 @@ mod tunnel;
 mod upgrade;
 pub mod usage;
 mod way;
+mod withheld;

@@ -18,7 +18,7 @@ use crate::io::{Buffer, Expiry, Guard, Stream, buffer, clock};
 use crate::limits::{BUFFER_LARGE, BUFFER_MEDIUM, BUFFER_SMALL, BUFFERS_EASY};
 use crate::upstream::Carrier;
 
-use super::task::Withheld;
+use super::withheld::Withheld;
 
 /// How the content is framed for the one who reads it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

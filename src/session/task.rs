@@ -9,7 +9,7 @@ use crate::io::clock;
 use crate::policy::auth::jwt::Verified;
 use crate::policy::auth::{Admitted, Presented, Product};
 use crate::policy::client;
-use crate::policy::transform::{AddressText, Edits, Hop, Parameters, RequestId, Trust, Values};
+use crate::policy::transform::{AddressText, Hop, Parameters, RequestId, Trust, Values};
 use crate::route::Params;
 use crate::snapshot::{Listener, Route, Snapshot};
 
@@ -168,21 +168,6 @@ impl<'a> Request<'a> {
             request_id,
             random: (random.u128(..), random.u64(..)),
         }
-    }
-}
-
-/// A client's trailers that stay here: those of names by which upstreams are told of callers, or that the
-/// route has the say on.
-#[derive(Clone, Copy)]
-pub(super) struct Withheld<'a> {
-    pub(super) caller: Option<Presented<'a>>,
-    pub(super) edits: Option<&'a Edits>,
-}
-
-impl Withheld<'_> {
-    pub(super) fn has(&self, name: &[u8]) -> bool {
-        self.caller.is_some_and(|caller| caller.withholds(name))
-            || self.edits.is_some_and(|edits| edits.removes_name(name))
     }
 }
 

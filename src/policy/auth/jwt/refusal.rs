@@ -1,6 +1,6 @@
 //! Why a token is not taken.
 
-use super::dpop::Fault;
+use super::fault::Fault;
 
 /// Why a token is not taken. The log says which; a client learns no more than RFC 6750 has words for.
 /// In the order in which things are checked: of several verifiers, the one that got furthest knows best.
