@@ -7,9 +7,17 @@ use crate::respond::failure::Failure;
 use super::task::Request;
 use super::usage::Unit;
 
+/// Finds out to whom the quotas of a request are charged that its plan lets in. They are fetched while
+/// its rate limits are asked.
+pub(super) fn foresee(r: &mut Request<'_>) {
+    r.holder = holder(r);
+    let counts = &r.connection.core.shared.quotas;
+    let charges = r.admitted.iter().flat_map(Admitted::quota_charges);
+    charges.for_each(|charge| counts.prefetch(charge.quota.key(r.holder)));
+}
+
 /// Charges the quotas of a request that its plan lets in; `None`: there are none.
 pub(super) fn charge<'a>(r: &mut Request<'a>) -> Option<Charged<'a>> {
-    r.holder = holder(r);
     let admitted = r.admitted.as_ref()?;
     let mut charges = admitted.quota_charges().peekable();
     if charges.peek().is_none() {

@@ -104,6 +104,7 @@ async fn ask<'a>(
         None if r.route().application_limits().is_empty() => passed,
         _ => {
             r.admitted = authenticate(r, s, &tokens).await?;
+            accounting::foresee(r);
             let passed = ask_application(r, keys, rates)?;
             rates.charged = accounting::charge(r);
             accounting::refused(rates.charged.as_ref())?;

@@ -9,7 +9,7 @@ use super::challenge::challenges;
 use super::mapping::{self, Mapping};
 use super::places::{Place, Secrets};
 use super::present::is_ours;
-use super::product::{Metric, Places, Plan, Product, Terms, Way};
+use super::product::{Metric, Places, Plan, Plans, Product, Terms, Way};
 use crate::config::file::{self, Lifecycle};
 use crate::config::units::HumanDuration;
 use crate::config::{Limit, LimitKey};
@@ -312,9 +312,9 @@ impl<'a> Compiler<'a> {
         found
     }
 
-    fn plans(&mut self, metrics: &[Metric]) -> HashMap<u32, Arc<Plan>> {
+    fn plans(&mut self, metrics: &[Metric]) -> Plans {
         let written = &self.definition.product.plans;
-        let mut plans = HashMap::with_capacity(written.len());
+        let mut plans = Plans::default();
         for (name, plan) in written {
             let at = format!("plans.{name}");
             match self.definition.plans.get(name) {

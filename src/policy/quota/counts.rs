@@ -118,6 +118,11 @@ impl Counts {
         matches!(self.change(hash, minutes(now_s), change), Change::Made(..))
     }
 
+    /// Has the count under a key fetched from memory while other work goes on.
+    pub fn prefetch(&self, key: Key) {
+        self.table.prefetch(self.hash(key));
+    }
+
     /// The end of the period and the count that stand under a key: what the ledger writes.
     pub fn count(&self, key: Key) -> Option<(u64, u64)> {
         let (_, slot) = self.table.find(self.hash(key))?;
