@@ -25,6 +25,7 @@ const STEPS: &[&str] = &[
      ) STRICT;",
     catalog::SCHEMA,
     usage::SCHEMA,
+    usage::NAMES,
 ];
 
 /// Whether this is a store, or an empty file that may become one. Changes nothing.

@@ -48,7 +48,8 @@ pub trait Accounts {
         now: i64,
     ) -> Result<AccountRow, StoreError>;
 
-    /// Deletes an account with its applications, their credentials and its tokens.
+    /// Deletes an account with its applications, their credentials and its tokens. What they used
+    /// stays, and what they were called by.
     ///
     /// # Errors
     /// `NotFound`, `Changed`.
@@ -102,6 +103,7 @@ impl Accounts for Sqlite<'_> {
 
     fn delete_account(&self, id: u64, expect: Option<u64>) -> Result<(), StoreError> {
         expected(self.known_account(id)?.version, expect)?;
+        self.remember_names("account", id)?;
         self.connection.execute("DELETE FROM accounts WHERE id = ?1", [key(id)])?;
         Ok(())
     }

@@ -61,7 +61,7 @@ pub trait Applications {
         now: i64,
     ) -> Result<ApplicationRow, StoreError>;
 
-    /// Deletes an application with its credentials. What it used stays.
+    /// Deletes an application with its credentials. What it used stays, and what it was called by.
     ///
     /// # Errors
     /// `NotFound`, `Changed`.
@@ -147,6 +147,7 @@ impl Applications for Sqlite<'_> {
 
     fn delete_application(&self, id: u64, expect: Option<u64>) -> Result<(), StoreError> {
         expected(self.known_application(id)?.version, expect)?;
+        self.remember_names("id", id)?;
         self.connection.execute("DELETE FROM applications WHERE id = ?1", [key(id)])?;
         Ok(())
     }
@@ -155,6 +156,18 @@ impl Applications for Sqlite<'_> {
 impl Sqlite<'_> {
     pub(super) fn known_application(&self, id: u64) -> Result<ApplicationRow, StoreError> {
         self.application(id)?.ok_or_else(|| StoreError::not_found("the application"))
+    }
+
+    /// Keeps what bills call applications that go, those with this in a column of theirs. Whether they
+    /// used anything is not known yet: requests may be under way.
+    pub(super) fn remember_names(&self, column: &str, value: u64) -> Result<(), StoreError> {
+        let query = format!(
+            "INSERT OR IGNORE INTO gone_applications
+             SELECT id, account, account_name, app_id, name, plan, unixepoch()
+             FROM billed_applications WHERE {column} = ?1"
+        );
+        self.connection.execute(&query, [key(value)])?;
+        Ok(())
     }
 
     fn known_plan(&self, product: u64, plan: u32) -> Result<(), StoreError> {

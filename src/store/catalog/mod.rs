@@ -37,6 +37,7 @@ pub use rows::{
 pub(super) use schema::SCHEMA;
 pub use secrets::random_text;
 pub(super) use secrets::secret;
+pub(super) use sqlite::Sqlite;
 pub use tokens::Tokens;
 
 #[cfg(test)]
