@@ -26,6 +26,7 @@ const STEPS: &[&str] = &[
     catalog::SCHEMA,
     usage::SCHEMA,
     usage::NAMES,
+    catalog::ATTRIBUTE_NAMES,
 ];
 
 /// Whether this is a store, or an empty file that may become one. Changes nothing.

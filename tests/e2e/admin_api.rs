@@ -387,6 +387,59 @@ fn a_mistake_is_told_by_its_place() {
 }
 
 #[test]
+fn control_characters_are_refused_where_they_stand() {
+    let api = Api::start();
+    api.product();
+    api.signed_up("acme", "bronze");
+    for (path, body, pointer) in [
+        (
+            "/products",
+            json!({ "name": "p", "definition": { "title": "a\u{1b}[2J" } }),
+            "/definition/title",
+        ),
+        (
+            "/products",
+            json!({ "name": "p", "definition": { "version": "1\n" } }),
+            "/definition/version",
+        ),
+        (
+            "/products",
+            json!({ "name": "p", "definition": { "description": "a\0" } }),
+            "/definition/description",
+        ),
+        (
+            "/products",
+            json!({ "name": "p", "definition": { "metrics": [{ "name": "m", "unit": "\u{9b}" }] } }),
+            "/definition/metrics/0/unit",
+        ),
+        (
+            "/products",
+            json!({ "name": "p", "definition": { "plans": { "a": { "attributes": { "X-A": "é" } } } } }),
+            "/definition/plans/a/attributes/X-A",
+        ),
+        ("/accounts", json!({ "name": "a\u{7f}" }), "/name"),
+        (
+            "/accounts",
+            json!({ "name": "a", "attributes": { "X-A": "a\r\nX-B: b" } }),
+            "/attributes/X-A",
+        ),
+        ("/accounts", json!({ "name": "a", "attributes": { "X-A": "a\0b" } }), "/attributes/X-A"),
+        (
+            "/accounts",
+            json!({ "name": "a", "attributes": { "X-A\r\n": "b" } }),
+            "/attributes/X-A\r\n",
+        ),
+        ("/applications/1/keys", json!({ "kind": "user_key", "label": "a\tb" }), "/label"),
+        ("/tokens", json!({ "label": "a\nb", "scope": "read" }), "/label"),
+    ] {
+        let problem = refused(api.ask("POST", path, &body), 400, "invalid");
+        assert_eq!(problem["errors"][0]["pointer"], pointer, "{body}: {problem}");
+    }
+    let described = json!({ "name": "p", "definition": { "description": "One.\n\tTwo.\r\n" } });
+    api.make("/products", &described);
+}
+
+#[test]
 fn a_body_that_is_too_large_is_refused_unread() {
     let api = Api::start();
     let ask = |fields: &str| {

@@ -80,6 +80,7 @@ impl Accounts for Sqlite<'_> {
     }
 
     fn insert_account(&self, new: &NewAccount, now: i64) -> Result<AccountRow, StoreError> {
+        self.keep_attribute_names(new.attributes.keys())?;
         let query = "INSERT INTO accounts
                          (name, email, state, attributes, version, created_at, updated_at)
                      VALUES (?1, ?2, ?3, ?4, 1, ?5, ?5) RETURNING *";
@@ -94,6 +95,7 @@ impl Accounts for Sqlite<'_> {
         now: i64,
     ) -> Result<AccountRow, StoreError> {
         expected(self.known_account(row.id)?.version, expect)?;
+        self.keep_attribute_names(row.attributes.keys())?;
         let query = "UPDATE accounts SET name = ?2, email = ?3, state = ?4, attributes = ?5,
                          version = version + 1, updated_at = ?6 WHERE id = ?1 RETURNING *";
         let values =

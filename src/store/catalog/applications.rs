@@ -5,7 +5,8 @@ use rusqlite::{OptionalExtension, Row, params};
 use super::pages::{List, Page, Paged};
 use super::rows::{ApplicationRow, NewApplication, State};
 use super::sqlite::{Json, Sqlite, expected, key, number};
-use crate::store::StoreError;
+use crate::limits::ACCOUNT_APPLICATIONS_MAX;
+use crate::store::{ErrorKind, StoreError};
 
 /// Which applications; what is `None` is not asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -42,7 +43,8 @@ pub trait Applications {
     ///
     /// # Errors
     /// `NotFound` where account, product or the product's plan is not there; `Duplicate` where there
-    /// is one of its app_id.
+    /// is one of its app_id; `TooMany` where the account has [`ACCOUNT_APPLICATIONS_MAX`], or there
+    /// are too many names of attributes.
     fn insert_application(
         &self,
         new: &NewApplication,
@@ -98,6 +100,8 @@ impl Applications for Sqlite<'_> {
         now: i64,
     ) -> Result<ApplicationRow, StoreError> {
         self.known_account(new.account)?;
+        self.room_for_an_application(new.account)?;
+        self.keep_attribute_names(new.attributes.keys())?;
         self.known_plan(new.product, new.plan)?;
         let query = "INSERT INTO applications (account, product, plan, app_id, name, description,
                          state, attributes, trial_ends_at, ends_at, version, created_at, updated_at)
@@ -128,6 +132,7 @@ impl Applications for Sqlite<'_> {
         let found = self.known_application(row.id)?;
         expected(found.version, expect)?;
         self.known_plan(found.product, row.plan)?;
+        self.keep_attribute_names(row.attributes.keys())?;
         let query = "UPDATE applications SET plan = ?2, name = ?3, description = ?4, state = ?5,
                          attributes = ?6, trial_ends_at = ?7, ends_at = ?8,
                          version = version + 1, updated_at = ?9 WHERE id = ?1 RETURNING *";
@@ -167,6 +172,16 @@ impl Sqlite<'_> {
              FROM billed_applications WHERE {column} = ?1"
         );
         self.connection.execute(&query, [key(value)])?;
+        Ok(())
+    }
+
+    fn room_for_an_application(&self, account: u64) -> Result<(), StoreError> {
+        let query = "SELECT count(*) AS n FROM applications WHERE account = ?1";
+        let found = self.connection.query_row(query, [key(account)], |row| number(row, "n"))?;
+        if found >= ACCOUNT_APPLICATIONS_MAX {
+            let text = format!("the account has {found} applications, as many as may be");
+            return Err(StoreError::new(ErrorKind::TooMany, text));
+        }
         Ok(())
     }
 

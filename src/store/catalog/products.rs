@@ -107,6 +107,8 @@ impl Products for Sqlite<'_> {
                 found.id
             }
         };
+        let attributes = definition.plans.values().flat_map(|plan| plan.attributes.keys());
+        self.keep_attribute_names(attributes)?;
         self.name_metrics(id, definition)?;
         self.name_plans(id, definition)?;
         self.known_product(id)
