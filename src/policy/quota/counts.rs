@@ -1,17 +1,18 @@
 //! The counts of all quotas, and charging them.
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 
 use super::tally::{Tallies, Tally, minutes};
 use super::{Key, Quota, is_address};
 use crate::limits::{QUOTA_ADDRESS_PART, QUOTA_SLOTS, TABLE_TRIES};
+use crate::policy::keyed::Keyed;
 use crate::policy::table::{Position, Slot, Table};
 
 /// The counts of all quotas of the node. Lock-free; fixed size; one a process. Applications and addresses
 /// each have a table, so that neither drives out the other.
 pub struct Counts {
     /// Keyed by random numbers of this process: nobody outside can aim at a slot.
-    hasher: RandomState,
+    hasher: Keyed,
     /// Of applications.
     table: Table<Tallies>,
     /// Of holders that are addresses, which are strangers': however many come, they take no place from
@@ -83,7 +84,7 @@ impl Counts {
     /// Tables of about that many slots for applications, and a part of that for addresses.
     pub fn with_slots(slots: usize) -> Self {
         let addresses = Table::new(slots / QUOTA_ADDRESS_PART);
-        Self { hasher: RandomState::new(), table: Table::new(slots), addresses }
+        Self { hasher: Keyed::default(), table: Table::new(slots), addresses }
     }
 
     /// Address space that the tables take, bytes; memory is used as keys arrive.
@@ -107,9 +108,13 @@ impl Counts {
         charges: impl Iterator<Item = Charge<'q>> + Clone,
         now_s: u64,
     ) -> Charged<'q> {
-        let full = charges.clone().find_map(|charge| self.lacks(holder, charge, now_s));
-        if let Some(standing) = full {
-            return Charged::Exceeded(standing);
+        // Of several, none is charged where one lacks, so that others never see what is given back. One
+        // alone needs no look before.
+        if charges.clone().nth(1).is_some() {
+            let full = charges.clone().find_map(|charge| self.lacks(holder, charge, now_s));
+            if let Some(standing) = full {
+                return Charged::Exceeded(standing);
+            }
         }
         match self.take_all(holder, charges, now_s, None) {
             Ok(tightest) => Charged::Taken(tightest),
