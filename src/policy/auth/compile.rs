@@ -85,6 +85,15 @@ pub fn attribute_lines(attributes: &BTreeMap<String, String>) -> Result<Box<[u8]
     if wrong.is_empty() { Ok(lines.into()) } else { Err(wrong) }
 }
 
+/// What a rate's period is called in names of limits. Those of quotas are called otherwise, so that a
+/// plan may have `hits-per-minute` and `hits-minute`.
+fn period(per: Duration) -> String {
+    const WORDS: [(u64, &str); 4] =
+        [(1, "second"), (60, "minute"), (3_600, "hour"), (86_400, "day")];
+    let word = WORDS.iter().find(|(seconds, _)| per == Duration::from_secs(*seconds));
+    word.map_or_else(|| HumanDuration(per).to_string(), |(_, word)| (*word).to_owned())
+}
+
 struct Compiler<'a> {
     definition: &'a Definition<'a>,
     wrong: Vec<Mistake>,
@@ -386,7 +395,7 @@ impl<'a> Compiler<'a> {
         at: &str,
     ) -> Option<Rule> {
         let rate = written.rate?;
-        let name = format!("{}-{}", written.metric, HumanDuration(rate.per));
+        let name = format!("{}-per-{}", written.metric, period(rate.per));
         let same = before.iter().filter(|rule| rule.name().starts_with(&name)).count();
         let name = if same == 0 { name } else { format!("{name}-{}", same + 1) };
         let burst = written.burst.unwrap_or(rate.amount);
