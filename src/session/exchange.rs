@@ -20,6 +20,7 @@ use super::pump::{End, Outlet, Pump, Stop, Wire};
 use super::scratch::Upload;
 use super::task::Fate;
 use super::way::{Progress, Way};
+use super::withheld::Withheld;
 
 /// The buffers of an exchange.
 pub(super) struct Exchange<'a> {
