@@ -12,7 +12,7 @@ mod commit;
 mod export;
 mod query;
 
-pub use commit::{Batch, Counted, Seen, Used};
+pub use commit::{Batch, Counted, Refused, Seen, Used};
 pub use export::{Export, ExportFormat};
 pub use query::{Grain, Group, Order, UsageQuery, UsageRow};
 
