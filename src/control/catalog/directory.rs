@@ -116,12 +116,10 @@ pub(super) fn whole(store: &Store, slots: &Slots, now: i64) -> Result<Directory,
             products.insert(row.id, slot);
             directory.set_product(slot, compile(&row, now));
         }
-        let mut changes = Vec::new();
         records.live(Whose::All, now, &mut |application, credentials| {
-            changes.extend(entries(application, credentials, &products));
+            directory.change(entries(application, credentials, &products));
             Ok(())
         })?;
-        directory.change(changes);
         Ok(directory)
     })
 }
