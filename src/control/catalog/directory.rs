@@ -116,9 +116,12 @@ pub(super) fn whole(store: &Store, slots: &Slots, now: i64) -> Result<Directory,
             products.insert(row.id, slot);
             directory.set_product(slot, compile(&row, now));
         }
-        records.live(Whose::All, now, &mut |application, credentials| {
-            directory.change(entries(application, credentials, &products));
-            Ok(())
+        directory.fill(|take| {
+            records.live(Whose::All, now, &mut |application, credentials| {
+                let entries = entries(application, credentials, &products);
+                entries.into_iter().for_each(|(digest, credential)| take(digest, credential));
+                Ok(())
+            })
         })?;
         Ok(directory)
     })
@@ -197,7 +200,8 @@ fn refresh(
         {
             products.insert(row.id, slots.of(&row.name));
         }
-        changes.extend(entries(application, credentials, &products));
+        let entries = entries(application, credentials, &products);
+        changes.extend(entries.into_iter().map(|(digest, credential)| (digest, Some(credential))));
         Ok(())
     })?;
     directory.change(changes);
@@ -209,7 +213,7 @@ fn entries(
     application: LiveApplication,
     credentials: Vec<LiveCredential>,
     products: &HashMap<u64, u32>,
-) -> Vec<(Digest, Option<Credential>)> {
+) -> Vec<(Digest, Credential)> {
     let Some(&slot) = products.get(&application.product) else { return Vec::new() };
     let application = Arc::new(Application {
         id: application.id,
@@ -230,7 +234,7 @@ fn entries(
                 ends_at: moment(row.ends_at),
                 password: row.password.map(Into::into),
             };
-            (row.digest, Some(credential))
+            (row.digest, credential)
         })
         .collect()
 }
