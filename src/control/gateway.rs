@@ -161,7 +161,8 @@ impl Gateway {
             limits: limits.clone(),
             quotas: quotas.clone(),
         });
-        let publisher = Arc::new(Publisher::new(shared.snapshot.clone(), workers.clone()));
+        let publisher =
+            Arc::new(Publisher::new(shared.snapshot.clone(), workers.clone(), ledger.wakers()));
         catalog.publish_by(publisher.clone());
         tokio::spawn(catalog::keep(catalog.clone()));
         declared.in_force();

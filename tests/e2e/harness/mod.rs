@@ -30,7 +30,7 @@ pub use admin::Stats;
 pub use caller::{Ask, Caller};
 pub use certificates::Pair;
 pub use client::{Client, Response};
-pub use confined::may_replace_hosts;
+pub use confined::may_mount;
 pub use gate::{Gate, eventually, pass};
 pub use gateway::{Builder, Driver, Gateway, complete, forward_all};
 pub use origin::Origin;
