@@ -20,6 +20,7 @@ pub mod import;
 pub mod jwks;
 pub mod ledger;
 pub mod log_writer;
+pub mod outside;
 pub mod process;
 mod publisher;
 mod redact;

@@ -231,7 +231,7 @@ async fn ask_password(
     let (digest, inquiries) = (question.digest, &r.connection.core.inquiries);
     let answer = inquiries.borrow().ask_password(question);
     let is_right = answer.await.map_err(|none| match none {
-        NoAnswer::Overloaded | NoAnswer::Late => Failure::IdentityOverloaded,
+        NoAnswer::Overloaded | NoAnswer::Late | NoAnswer::Failed => Failure::IdentityOverloaded,
     })?;
     inquiries.borrow_mut().remember(digest, is_right, now_s(r));
     Ok((digest, is_right))

@@ -19,6 +19,7 @@ pub mod places;
 pub mod present;
 pub mod product;
 mod remembered;
+mod service;
 mod sharded;
 
 pub use admit::{Admitted, Asked, Refusal, Stop, admit};
@@ -31,3 +32,4 @@ pub use places::Carrier;
 pub use present::Presented;
 pub use product::{Metric, Plan, Product};
 pub use remembered::Remembered;
+pub use service::Service;
