@@ -17,6 +17,7 @@ mod face;
 pub mod gateway;
 pub mod identity;
 pub mod import;
+pub mod introspection;
 pub mod jwks;
 pub mod ledger;
 pub mod log_writer;

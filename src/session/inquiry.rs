@@ -10,6 +10,7 @@ use crate::io::{self, Inbox, Questions};
 use crate::limits::{
     INQUIRIES_OPEN, PASSWORD_BAD_S, PASSWORD_GOOD_S, PASSWORD_WAIT, PASSWORDS_REMEMBERED,
 };
+use crate::policy::auth::introspection::Said;
 use crate::policy::auth::{Digest, PasswordQuestion, Remembered, Service};
 
 /// What is asked.
@@ -48,6 +49,8 @@ pub struct Inquiry {
 pub enum Answer {
     /// Whether the password is the user's.
     Password(bool),
+    /// What a server says of a token.
+    Token(Arc<Said>),
     /// Others are asked about first, and they are too many.
     Overloaded,
     /// The service did not answer, or not so that it could be understood.
@@ -93,6 +96,11 @@ impl Inquiries {
     pub fn new(worker: usize, asker: Asker) -> Self {
         let (right, wrong) = (Remembered::default(), Remembered::default());
         Self { worker, asker, questions: Rc::default(), right, wrong }
+    }
+
+    /// Which core asks.
+    pub(super) fn worker(&self) -> usize {
+        self.worker
     }
 
     /// The open questions, for who answers them.
@@ -150,13 +158,13 @@ impl Inquiries {
         async move {
             match answer.await? {
                 Answer::Password(is_right) => Ok(is_right),
-                Answer::Overloaded | Answer::Failed => Err(NoAnswer::Failed),
+                _ => Err(NoAnswer::Failed),
             }
         }
     }
 
     /// Has a service asked.
-    pub fn ask_service(
+    pub(super) fn ask_service(
         &self,
         errand: Errand,
     ) -> impl Future<Output = Result<Answer, NoAnswer>> + use<> {

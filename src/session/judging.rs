@@ -7,7 +7,8 @@ use std::sync::Arc;
 use crate::config::file::Lifecycle;
 use crate::policy::auth::jwt::Proved;
 use crate::policy::auth::{
-    Admitted, Asked, Carrier, Digest, Directory, PasswordQuestion, Product, Refusal, Stop, admit,
+    Admitted, Asked, Carrier, Digest, Directory, PasswordQuestion, Product, Refusal, Stop, Wanted,
+    admit,
 };
 use crate::policy::limit::{self, Charge, Judgement, KeySource, Rule};
 use crate::policy::quota::Charged;
@@ -103,7 +104,7 @@ async fn ask<'a>(
     let passed = match r.product {
         None if r.route().application_limits().is_empty() => passed,
         _ => {
-            r.admitted = authenticate(r, s, &tokens).await?;
+            r.admitted = authenticate(r, s, tokens).await?;
             let passed = ask_application(r, keys, rates)?;
             rates.charged = accounting::charge(r);
             accounting::refused(rates.charged.as_ref())?;
@@ -150,21 +151,31 @@ fn ask_rates<'a>(
 async fn authenticate<'a>(
     r: &mut Request<'a>,
     s: &Scratch,
-    tokens: &[Proved],
+    mut tokens: Vec<Proved>,
 ) -> Result<Option<Admitted<'a>>, Failure> {
     let Some((slot, product)) = r.product else { return Ok(None) };
     let whom = (&*r.snapshot.directory, slot, product);
     let mut answered = None;
-    let mut verdict = self::verdict(r, s, whom, tokens, answered);
-    if let Err(Stop::Ask(question)) = verdict {
+    let mut verdict = self::verdict(r, s, whom, &tokens, answered);
+    // Each way asks once at most.
+    while let Err(Stop::Ask(wanted)) = verdict {
         // Boxed: what waits is large, and rare.
-        answered = Some(Box::pin(ask_password(r, question)).await?);
-        verdict = self::verdict(r, s, whom, tokens, answered);
+        match wanted {
+            Wanted::Password(question) => {
+                answered = Some(Box::pin(ask_password(r, question)).await?);
+            }
+            Wanted::Token(at) => {
+                let said = Box::pin(token::introspect(r, s, product, at)).await?;
+                tokens[usize::from(at)] = said;
+            }
+        }
+        verdict = self::verdict(r, s, whom, &tokens, answered);
     }
     // What was revoked while it waited, for keys or an answer, counts already, though its snapshot
     // does not know.
     let newest = r.connection.core.snapshot();
     if verdict.is_ok() && !Arc::ptr_eq(&newest.directory, &r.snapshot.directory) {
+        let before = product;
         let product = newest.directory.product(slot).ok_or(Failure::NoRoute)?;
         match product.state {
             Lifecycle::Draft => return Err(Failure::NoRoute),
@@ -172,7 +183,12 @@ async fn authenticate<'a>(
             Lifecycle::Published | Lifecycle::Deprecated => {}
         }
         let whom = (&*newest.directory, slot, &**product);
-        verdict = self::verdict(r, s, whom, tokens, answered).map(drop).and(verdict);
+        let again = match product.verifiers == before.verifiers {
+            true => self::verdict(r, s, whom, &tokens, answered).map(drop),
+            // What others said of the token is nothing to those who take tokens now.
+            false => Err(Refusal::BadCredential.into()),
+        };
+        verdict = again.and(verdict);
     }
     verdict.map(Some).map_err(|stop| {
         let refusal = match stop {
@@ -181,9 +197,13 @@ async fn authenticate<'a>(
             Stop::Ask(_) => Refusal::BadCredential,
         };
         if refusal == Refusal::BadCredential
-            && let Some(failure) = token::failure(r, tokens)
+            && let Some(failure) = token::failure(r, &tokens)
         {
             return failure;
+        }
+        if refusal == Refusal::NoCredential && tokens.iter().any(|one| matches!(one, Proved::Open))
+        {
+            return Failure::IntrospectionFailed;
         }
         r.answer_fields.extend_from_slice(match refusal {
             Refusal::NoCredential => &product.challenge,

@@ -39,6 +39,7 @@ mod http2_violations;
 mod http_strict;
 mod identity;
 mod in_force;
+mod introspection;
 mod jwt;
 mod leaks;
 mod limits;

@@ -11,6 +11,7 @@ mod compile;
 mod digest;
 pub mod directory;
 mod few;
+pub mod introspection;
 pub mod jwt;
 pub mod mapping;
 mod password;
@@ -22,7 +23,7 @@ mod remembered;
 mod service;
 mod sharded;
 
-pub use admit::{Admitted, Asked, Refusal, Stop, admit};
+pub use admit::{Admitted, Asked, Refusal, Stop, Wanted, admit};
 pub use compile::{Definition, Mistake, attribute_lines};
 pub use digest::{Digest, digest};
 pub use directory::{Application, Credential, Directory};
