@@ -77,6 +77,9 @@ async fn whole(
         Err(failure) => answers::failure(&mut request, s, failure).await,
     };
     journal::finish(&request, s);
+    // Its room is for the next request's.
+    request.answer_fields.clear();
+    s.words.answer_fields = request.answer_fields;
     c.core.stats.in_flight.down();
     fate
 }

@@ -1,16 +1,17 @@
 //! The counts of all quotas, and charging them.
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 
 use super::tally::{Tallies, Tally, minutes};
 use super::{Key, Quota};
 use crate::limits::{QUOTA_SLOTS, TABLE_TRIES};
+use crate::policy::keyed::Keyed;
 use crate::policy::table::{Position, Slot, Table};
 
 /// The counts of all quotas of the node. Lock-free; fixed size; one a process.
 pub struct Counts {
     /// Keyed by random numbers of this process: nobody outside can aim at a slot.
-    hasher: RandomState,
+    hasher: Keyed,
     table: Table<Tallies>,
 }
 
@@ -70,7 +71,7 @@ impl Counts {
 
     /// A table of about that many slots.
     pub fn with_slots(slots: usize) -> Self {
-        Self { hasher: RandomState::new(), table: Table::new(slots) }
+        Self { hasher: Keyed::default(), table: Table::new(slots) }
     }
 
     /// Address space that the table takes, bytes; memory is used as keys arrive.
@@ -92,9 +93,13 @@ impl Counts {
         charges: impl Iterator<Item = Charge<'q>> + Clone,
         now_s: u64,
     ) -> Charged<'q> {
-        let full = charges.clone().find_map(|charge| self.lacks(holder, charge, now_s));
-        if let Some(standing) = full {
-            return Charged::Exceeded(standing);
+        // Of several, none is charged where one lacks, so that others never see what is given back. One
+        // alone needs no look before.
+        if charges.clone().nth(1).is_some() {
+            let full = charges.clone().find_map(|charge| self.lacks(holder, charge, now_s));
+            if let Some(standing) = full {
+                return Charged::Exceeded(standing);
+            }
         }
         match self.take_all(holder, charges, now_s, None) {
             Ok(tightest) => Charged::Taken(tightest),
