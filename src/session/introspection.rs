@@ -33,15 +33,20 @@ pub(super) async fn introspect(
     token: &[u8],
 ) -> Result<Rc<Verified>, Doubt> {
     let digest = introspector.digest(token).map_err(Doubt::Refused)?;
-    let kept = core.introspected.borrow_mut().token((index, introspector), &digest, now(core));
-    if let Some(known) = kept {
+    let remembered =
+        || core.introspected.borrow_mut().token((index, introspector), &digest, now(core));
+    if let Some(known) = remembered() {
         introspector.service.was_remembered(core.inquiries.borrow().worker());
         return known.map_err(Doubt::Refused);
     }
     let said = ask(core, introspector, digest, token).await?;
-    let (judged, until) = introspector.judge(&said, now(core));
-    let known = judged.map(Rc::new);
-    core.introspected.borrow_mut().keep((index, introspector), digest, &known, until);
+    // Of those who waited together the first has judged it already.
+    let known = remembered().unwrap_or_else(|| {
+        let (judged, until) = introspector.judge(&said, now(core));
+        let known = judged.map(Rc::new);
+        core.introspected.borrow_mut().keep((index, introspector), digest, &known, until);
+        known
+    });
     known.map_err(Doubt::Refused)
 }
 
