@@ -40,6 +40,7 @@ mod http2_violations;
 mod http_strict;
 mod identity;
 mod in_force;
+mod introspection;
 mod jwt;
 mod kills;
 mod leaks;

@@ -15,6 +15,7 @@ mod gateway;
 pub mod grpc;
 pub mod handmade;
 pub mod http2;
+pub mod introspector;
 pub mod issuer;
 mod origin;
 mod process;
