@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::acme::Acme;
 use super::file::Product;
 use super::forward::{Forward, ListenerMode};
+use super::forward_auth::ForwardAuth;
 use super::identity::{ClientAttribute, ClientTest};
 use super::jwt::Jwt;
 use super::tls::Tls;
@@ -47,6 +48,8 @@ pub struct Settings {
     pub upstreams: BTreeMap<String, Upstream>,
     /// JSON web tokens that are taken, by name.
     pub jwt: BTreeMap<String, Jwt>,
+    /// Services that are asked whether a request may pass, by name.
+    pub forward_auth: BTreeMap<String, ForwardAuth>,
     /// Products by name, in the words of the file, which are those of the admin API. They hold no
     /// mistakes.
     pub products: BTreeMap<String, Product>,
@@ -442,6 +445,8 @@ pub struct Route {
     pub action: Action,
     /// Whose tokens are taken; `None`: nobody is asked for one.
     pub authentication: Option<RouteAuthentication>,
+    /// Name in [`Settings::forward_auth`] of the service that is asked first.
+    pub forward_auth: Option<String>,
     /// Name of the product it is part of, which may be in the store only. The action is then an
     /// upstream.
     pub product: Option<String>,

@@ -14,6 +14,7 @@ use super::announce::{self, say};
 use super::catalog::{self, Catalog, Slots};
 use super::compile::{Material, Plan};
 use super::face::{Face, Told};
+use super::forward_auth::Gatekeepers;
 use super::identity::Identity;
 use super::jwks::{self, Jwks};
 use super::ledger::{Ledger, Rhythm};
@@ -86,6 +87,8 @@ pub struct Gateway {
     publisher: Arc<Publisher>,
     /// Keys of tokens.
     jwks: Jwks,
+    /// Services that are asked whether requests may pass.
+    gatekeepers: Gatekeepers,
     /// Tells the watcher which files the configuration names.
     named_files: watch::Sender<Vec<Seen>>,
     /// What is in force, without its routes.
@@ -150,7 +153,9 @@ impl Gateway {
             .map_err(|e| format!("nobody can be asked who calls: {e}"))?;
         let mut jwks = Jwks::new(start.keys_came);
         let keys = jwks.make(&settings, &start.source.jwt);
-        let material = (tls.clone(), catalog.slots(), keys.verifiers());
+        let gatekeepers = Gatekeepers::default();
+        let gatekeepers = gatekeepers.make(&settings, &start.source.forward_auth, start.workers)?;
+        let material = (tls.clone(), catalog.slots(), keys.verifiers(), &gatekeepers);
         let (snapshot, directory) =
             publishable(&settings, &resolver, &mut bound, &mut registry, &workers, material)?;
         let snapshot = Snapshot { directory: declared.directory.clone(), ..snapshot };
@@ -197,6 +202,7 @@ impl Gateway {
         let state = AdminState::new(face.clone(), workers.clone(), kinds);
         acme.apply(names);
         jwks.apply(keys);
+        identity.serve(gatekeepers.services());
         Ok(Self {
             file: start.file,
             shared,
@@ -221,6 +227,7 @@ impl Gateway {
             catalog,
             publisher,
             jwks,
+            gatekeepers,
             named_files: start.named_files,
             settings: lean(settings),
         })
@@ -273,11 +280,15 @@ impl Gateway {
         self.resolver.want(&wanted(&settings)).await;
         let settings = Arc::new(settings);
         let keys = self.jwks.make(&settings, &source.jwt);
+        let gatekeepers =
+            self.gatekeepers.make(&settings, &source.forward_auth, self.workers.len());
+        let gatekeepers = gatekeepers.map_err(|mistake| vec![mistake])?;
         let catalog = self.catalog.clone();
         let declared = catalog.declare(&settings, &mut self.store).await.map_err(|e| vec![e])?;
         open_ledger(&self.ledger, &self.catalog).map_err(|e| vec![e])?;
         let applications = Some(declared.directory.clone());
-        let result = self.publish(&settings, &tls, (applications, keys.verifiers())).await;
+        let callers = (applications, keys.verifiers(), &gatekeepers);
+        let result = self.publish(&settings, &tls, callers).await;
         let result = result.map_err(|mistake| vec![mistake]);
         match &result {
             Ok(_) => {
@@ -300,6 +311,8 @@ impl Gateway {
                 self.loaded = source.tls;
                 self.acme.apply(names);
                 self.jwks.apply(keys);
+                self.identity.serve(gatekeepers.services());
+                self.gatekeepers = gatekeepers;
                 self.settings = lean(settings);
             }
             Err(_) => {
@@ -371,7 +384,8 @@ impl Gateway {
         // It fails where a reference to the environment no longer resolves, say.
         let source = Source::check(text, "the configuration in force", None);
         let settings = source.map_err(|mistakes| mistakes.join("; "))?.settings;
-        self.publish(&settings, tls, (None, self.jwks.verifiers())).await
+        let gatekeepers = self.gatekeepers.clone();
+        self.publish(&settings, tls, (None, self.jwks.verifiers(), &gatekeepers)).await
     }
 
     /// Declares the products that are in force, where others were declared for nothing.
@@ -388,7 +402,11 @@ impl Gateway {
         &mut self,
         settings: &Settings,
         tls: &InForce,
-        (applications, verifiers): (Option<Arc<auth::Directory>>, Arc<Verifiers>),
+        (applications, verifiers, gatekeepers): (
+            Option<Arc<auth::Directory>>,
+            Arc<Verifiers>,
+            &Gatekeepers,
+        ),
     ) -> Result<u64, String> {
         let (snapshot, directory) = publishable(
             settings,
@@ -396,7 +414,7 @@ impl Gateway {
             &mut self.bound,
             &mut self.registry,
             &self.workers,
-            (tls.clone(), self.catalog.slots(), verifiers),
+            (tls.clone(), self.catalog.slots(), verifiers, gatekeepers),
         )?;
         self.face.told().directory = directory;
         let published = self.publisher.configuration(snapshot, applications).await;
@@ -447,15 +465,22 @@ fn publishable(
     bound: &mut Bound,
     registry: &mut Registry,
     workers: &[Arc<WorkerStats>],
-    (tls, slots, verifiers): (InForce, &Slots, Arc<Verifiers>),
+    (tls, slots, verifiers, gatekeepers): (InForce, &Slots, Arc<Verifiers>, &Gatekeepers),
 ) -> Result<(Snapshot, Arc<Directory>), String> {
     let sockets = bound.sockets(&settings.listeners, workers.len())?;
     let plan = Plan::new(settings, &resolver.addresses());
     let ids = registry.assign(&plan.names(), workers).map_err(|full| full.to_string())?;
     let max_connections = max_connections(settings);
     let sockets_of = sockets.clone();
-    let material =
-        Material { ids: &ids, sockets: sockets_of, tls, slots, verifiers, max_connections };
+    let material = Material {
+        ids: &ids,
+        sockets: sockets_of,
+        tls,
+        slots,
+        verifiers,
+        gatekeepers: gatekeepers.by_name(),
+        max_connections,
+    };
     let snapshot = plan.compile(material)?;
     bound.keep(&settings.listeners, &sockets)?;
     Ok((snapshot, ids.directory.clone()))

@@ -8,6 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustls::ClientConfig;
 
+use super::forward_auth;
 use super::jwks;
 use super::tls::{self, Files, Loaded, Targets};
 use crate::config::{self, Diagnostic, Settings};
@@ -29,6 +30,8 @@ pub struct Source {
     pub acme_tls: Option<Arc<ClientConfig>>,
     /// What `[jwt.NAME]` name; empty where files were not read.
     pub jwt: BTreeMap<String, jwks::Loaded>,
+    /// What `[forward_auth.NAME]` name; empty where files were not read.
+    pub forward_auth: BTreeMap<String, forward_auth::Loaded>,
 }
 
 impl Source {
@@ -56,7 +59,7 @@ impl Source {
         mut files: Option<&mut Files>,
     ) -> Result<Self, Vec<String>> {
         let (mut tls, mut target_tls, mut acme_tls) = (Vec::new(), Targets::default(), None);
-        let mut jwt = BTreeMap::new();
+        let (mut jwt, mut services) = (BTreeMap::new(), BTreeMap::new());
         let mut ask = |settings: &Settings| {
             let Some(files) = &mut files else { return Vec::new() };
             let (mut remarks, mut more);
@@ -67,13 +70,16 @@ impl Source {
             remarks.extend(more);
             (jwt, more) = jwks::load(settings, files);
             remarks.extend(more);
+            (services, more) = forward_auth::load(settings, files);
+            remarks.extend(more);
             remarks
         };
         let env = |name: &str| std::env::var(name).ok();
         match config::load_with(&text, origin, &env, &mut ask) {
             Ok((settings, warnings)) => {
                 let warnings = lines(&warnings);
-                Ok(Self { settings, warnings, text, tls, target_tls, acme_tls, jwt })
+                let forward_auth = services;
+                Ok(Self { settings, warnings, text, tls, target_tls, acme_tls, jwt, forward_auth })
             }
             Err(mistakes) => Err(lines(&mistakes)),
         }

@@ -1,6 +1,7 @@
 //! Everything that can go wrong with a request, and the one total map from it to what the client
 //! gets, who is to blame, and what becomes of the connections.
 
+pub use super::meaning::{Blame, Meaning};
 use crate::http::Bad;
 use crate::http::grpc::Code;
 use crate::policy::Denied;
@@ -37,6 +38,10 @@ pub enum Failure {
     MethodNotAllowed,
     /// The client's address is not among those that may call the route.
     AddressDenied,
+    /// The service that is asked about the route's requests refused it, with this status.
+    ForwardAuthDenied(u16),
+    /// That service gave no answer that could be understood.
+    ForwardAuthFailed,
     /// The route needs a credential.
     NoCredential,
     /// The credential is not known, or no longer, or not for this product.
@@ -148,35 +153,6 @@ impl From<ConnectError> for Failure {
     }
 }
 
-/// Who is to blame.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Blame {
-    /// The client.
-    Client,
-    /// This gateway or its operator's limits.
-    Gateway,
-    /// The upstream.
-    Upstream,
-}
-
-/// What a failure means for everybody.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Meaning {
-    /// Status code sent to the client; 499 is only logged (nobody is there to read it).
-    pub status: u16,
-    /// Short name in logs, stats and the problem type.
-    pub name: &'static str,
-    /// One sentence for the client, without details.
-    pub title: &'static str,
-    /// Error type in Proxy-Status (RFC 9209 section 2.3).
-    pub proxy_status: &'static str,
-    /// Who is to blame.
-    pub blame: Blame,
-    /// Whether the client's connection must be closed: its next bytes can't be trusted to begin a
-    /// request.
-    pub close: bool,
-}
-
 impl Failure {
     /// Names by [`Failure::kind`], for counters.
     pub const KINDS: &[&str] = &[
@@ -193,6 +169,8 @@ impl Failure {
         "no_route",
         "method_not_allowed",
         "address_denied",
+        "forward_auth_denied",
+        "forward_auth_failed",
         "no_credential",
         "bad_credential",
         "application_suspended",
@@ -349,11 +327,15 @@ impl Failure {
                 Client,
                 false,
             ),
-            Self::NoTokenKeys | Self::IdentityOverloaded | Self::LedgerUnavailable => {
+            Self::NoTokenKeys
+            | Self::IdentityOverloaded
+            | Self::LedgerUnavailable
+            | Self::ForwardAuthFailed => {
                 let (name, title) = self.of_control();
                 m(503, name, title, "proxy_internal_response", Gateway, false)
             }
             Self::AddressDenied
+            | Self::ForwardAuthDenied(_)
             | Self::NoCredential
             | Self::BadCredential
             | Self::ApplicationSuspended
@@ -552,6 +534,9 @@ impl Failure {
     fn of_access(self) -> (u16, &'static str, &'static str) {
         match self {
             Self::AddressDenied => (403, "address_denied", "Your address may not call this"),
+            Self::ForwardAuthDenied(status) => {
+                (status, "forward_auth_denied", "The request was refused")
+            }
             Self::NoCredential => (401, "no_credential", "A credential is needed"),
             Self::BadCredential => (401, "bad_credential", "The credential is not valid"),
             Self::ApplicationSuspended => {
@@ -570,16 +555,21 @@ impl Failure {
     /// Name and title of those that say that control has no answer.
     fn of_control(self) -> (&'static str, &'static str) {
         match self {
+            Self::ForwardAuthFailed => {
+                ("forward_auth_failed", "Requests can't be judged at the moment")
+            }
             Self::NoTokenKeys => ("no_token_keys", "Tokens can't be checked at the moment"),
             Self::LedgerUnavailable => ("ledger_unavailable", "The request can't be accounted for"),
             _ => ("identity_overloaded", "Too many callers are being checked"),
         }
     }
 
-    /// The code that a gRPC call gets: its status's, but for the one that says that its time is over.
+    /// The code that a gRPC call gets: its status's, unless that says less than the failure.
     pub fn grpc(self) -> Code {
         match self {
             Self::TotalTimeout => Code::DeadlineExceeded,
+            // Who is sent elsewhere is to sign in there.
+            Self::ForwardAuthDenied(300..=399) => Code::Unauthenticated,
             other => Code::of_http(other.meaning().status),
         }
     }

@@ -10,7 +10,7 @@ use crate::io::{self, Inbox, Questions};
 use crate::limits::{
     INQUIRIES_OPEN, PASSWORD_BAD_S, PASSWORD_GOOD_S, PASSWORD_WAIT, PASSWORDS_REMEMBERED,
 };
-use crate::policy::auth::{Digest, PasswordQuestion, Remembered, Service};
+use crate::policy::auth::{Digest, PasswordQuestion, Remembered, Service, forward_auth};
 
 /// What is asked.
 pub enum Question {
@@ -48,6 +48,8 @@ pub struct Inquiry {
 pub enum Answer {
     /// Whether the password is the user's.
     Password(bool),
+    /// What a service says of a request.
+    Judged(Arc<forward_auth::Answer>),
     /// Others are asked about first, and they are too many.
     Overloaded,
     /// The service did not answer, or not so that it could be understood.
@@ -93,6 +95,11 @@ impl Inquiries {
     pub fn new(worker: usize, asker: Asker) -> Self {
         let (right, wrong) = (Remembered::default(), Remembered::default());
         Self { worker, asker, questions: Rc::default(), right, wrong }
+    }
+
+    /// Whose questions they are.
+    pub(super) fn worker(&self) -> usize {
+        self.worker
     }
 
     /// The open questions, for who answers them.
@@ -150,7 +157,7 @@ impl Inquiries {
         async move {
             match answer.await? {
                 Answer::Password(is_right) => Ok(is_right),
-                Answer::Overloaded | Answer::Failed => Err(NoAnswer::Failed),
+                _ => Err(NoAnswer::Failed),
             }
         }
     }
