@@ -10,9 +10,10 @@ use crate::limits;
 /// A service that is asked whether a request may pass, for routes with `forward_auth = "NAME"`. It gets
 /// a GET without content, with `X-Forwarded-Method`, `-Proto`, `-Host`, `-Uri` and `-For` of the request
 /// and the fields of `request_headers`; a client's own copies of the first never reach it. Where it
-/// answers 2xx, the request passes. Where it answers 3xx or 4xx, that is the client's answer: its
-/// status, `WWW-Authenticate`, `Location`, `Set-Cookie`, `Retry-After`, `Cache-Control`, `Content-Type` and content. Redirections
-/// are not followed.
+/// answers 2xx, the request passes, and nothing of the answer but `response_headers` is used. Where it
+/// answers 3xx or 4xx, that is the client's answer: its status, `WWW-Authenticate`, `Location`,
+/// `Set-Cookie`, `Retry-After`, `Cache-Control`, its content and what describes that. Redirections are
+/// not followed.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ForwardAuth {

@@ -181,10 +181,19 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::config::{AnswerCache, ForwardAuth, HttpBounds, OnError};
+    use crate::config::{AnswerCache, EncodedSlash, ForwardAuth, HttpBounds, OnError};
     use crate::http::h1::{Scan, parse_request};
     use crate::policy::auth::service::Service;
     use crate::policy::transform::{AddressText, Scheme, Trust};
+
+    const BOUNDS: HttpBounds = HttpBounds {
+        max_head: 4096,
+        max_fields: 20,
+        max_uri: 1024,
+        max_chunk_extension: 0,
+        encoded_slash: EncodedSlash::Keep,
+        underscores_in_headers: false,
+    };
 
     fn keeper(sent: &[&str], key: Option<Vec<Input>>) -> Gatekeeper {
         let second = Duration::from_secs(1);
@@ -206,8 +215,7 @@ mod tests {
     fn question(keeper: &Gatekeeper, start: &str, fields: &str, number: u128) -> Question {
         let mut text = format!("{start} HTTP/1.1\r\nHost: a.example\r\n{fields}\r\n").into_bytes();
         let mut head = RequestHead::default();
-        let parsed =
-            parse_request(&mut text, &mut Scan::default(), &HttpBounds::default(), &mut head);
+        let parsed = parse_request(&mut text, &mut Scan::default(), &BOUNDS, &mut head);
         assert_eq!(parsed, Ok(true));
         let client = "192.0.2.1".parse().unwrap();
         let address = AddressText::of(client);
