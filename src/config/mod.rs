@@ -17,6 +17,7 @@ mod forward;
 mod forward_auth;
 mod identity;
 mod jwt;
+mod process;
 mod quantity;
 mod reference;
 mod remark;

@@ -230,7 +230,8 @@ fn serves(driver: Driver, file: &Path) {
     let builder = upstreams.values().filter_map(tls_of).fold(builder, with_target_certificates);
     let acme = config.get("acme").and_then(Value::as_table);
     let builder = acme.into_iter().fold(builder, with_target_certificates);
-    let services = config.get("forward_auth").and_then(Value::as_table).cloned().unwrap_or_default();
+    let services =
+        config.get("forward_auth").and_then(Value::as_table).cloned().unwrap_or_default();
     let services = services.values().filter_map(Value::as_table);
     let builder = services.fold(builder, with_target_certificates);
     let verifiers = config.get("jwt").and_then(Value::as_table).cloned().unwrap_or_default();

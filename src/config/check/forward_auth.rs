@@ -83,26 +83,23 @@ fn cache(
     if key.len() == written_key.len() && keys.given() {
         covers(&key, sent, &keys, report);
     }
-    AnswerCache {
-        key,
-        allowed_for: timeout(
-            bounded(written.allowed_for, &place.key("for"), report),
-            &place.key("for"),
-            report,
-        ),
-        denied_for: bounded(written.denied_for, &place.key("denied_for"), report).0,
+    let allowed_for = time(written.allowed_for, &place.key("for"), report);
+    if allowed_for.is_zero() {
+        let help = "write how long, or remove `cache`";
+        report.error(&place.key("for").trail, "no answer would be remembered", help);
     }
+    let denied_for = time(written.denied_for, &place.key("denied_for"), report);
+    AnswerCache { key, allowed_for, denied_for }
 }
 
-/// Whoever is to be refused must not wait for longer than this.
-fn bounded(written: HumanDuration, place: &Place<'_>, report: &mut Report<'_>) -> HumanDuration {
+/// A time for which an answer may hold.
+fn time(written: HumanDuration, place: &Place<'_>, report: &mut Report<'_>) -> Duration {
     if written.0 > FORWARD_AUTH_MAX_FOR {
         let message = format!("{written} is long for what may be revoked meanwhile");
         let help = format!("write {} or less", HumanDuration(FORWARD_AUTH_MAX_FOR));
         report.error(&place.trail, message, help);
-        return HumanDuration(Duration::from_secs(1));
     }
-    written
+    written.0
 }
 
 fn input(text: &str, sent: &[String], place: &Place<'_>, report: &mut Report<'_>) -> Option<Input> {

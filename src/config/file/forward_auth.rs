@@ -28,7 +28,7 @@ pub struct ForwardAuth {
     /// The client's fields that the service gets.
     pub request_headers: Vec<String>,
     /// Fields of the service's 2xx answer that the upstream gets. A client's own copies of them never
-    /// pass, nor where the answer lacks them.
+    /// pass, also where the answer lacks them.
     #[schemars(extend("x-default" = "none"))]
     pub response_headers: Vec<String>,
     /// Remember answers for a while; without it each request asks.

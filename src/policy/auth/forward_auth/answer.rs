@@ -29,11 +29,14 @@ pub struct Answer {
     pub holds: Option<Duration>,
 }
 
+/// A field for the upstream: name and value.
+pub type Line = (Box<[u8]>, Box<[u8]>);
+
 /// What a service says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// The request passes, with fields for the upstream.
-    Passes(Vec<(Box<[u8]>, Box<[u8]>)>),
+    Passes(Vec<Line>),
     /// The client gets this instead.
     Refuses(Refused),
 }
@@ -124,10 +127,7 @@ impl Answer {
 }
 
 /// The fields for upstreams, by the names that the configuration writes.
-fn passed(
-    rules: &ForwardAuth,
-    fields: &[(&str, &[u8])],
-) -> Result<Vec<(Box<[u8]>, Box<[u8]>)>, Unusable> {
+fn passed(rules: &ForwardAuth, fields: &[(&str, &[u8])]) -> Result<Vec<Line>, Unusable> {
     let mut kept = Kept::default();
     let mut passed = Vec::new();
     for &(name, value) in fields {

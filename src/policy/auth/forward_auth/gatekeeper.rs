@@ -3,7 +3,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use super::answer::Answer;
+use super::answer::{Answer, Line};
 use crate::config::{ForwardAuth, Forwarding, Input, OnError};
 use crate::policy::auth::service::Service;
 use crate::policy::transform::{Edits, FieldNames, Forward};
@@ -83,7 +83,7 @@ pub struct Judged<'a> {
     /// The service.
     pub by: &'a Gatekeeper,
     /// Fields for the upstream.
-    pub fields: &'a [(Box<[u8]>, Box<[u8]>)],
+    pub fields: &'a [Line],
 }
 
 impl Judged<'_> {

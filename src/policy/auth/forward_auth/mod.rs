@@ -11,6 +11,6 @@ mod answer;
 mod gatekeeper;
 mod question;
 
-pub use answer::{Answer, Refused, Unusable, Verdict};
+pub use answer::{Answer, Line, Refused, Unusable, Verdict};
 pub use gatekeeper::{Ask, Asking, Gatekeeper, Judged};
 pub use question::{Asked, Question};
