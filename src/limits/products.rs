@@ -46,6 +46,9 @@ pub const IMPORT_MAX_ALIASED: usize = 200_000;
 /// Paths of servers: each operation gets a mapping rule for each.
 pub const IMPORT_MAX_SERVERS: usize = 8;
 
-/// Shards of the directory of credentials. With a million of them a change copies some 250 entries,
+/// Shards of the directory of credentials, at most. With a million of them a change copies some 250 entries,
 /// and a list of so many pointers.
 pub const DIRECTORY_SHARDS: usize = 4096;
+/// Credentials in one shard before there are sixteen times as many shards: at most some 40,000 are moved
+/// at once, in a few milliseconds.
+pub const DIRECTORY_SHARD_FILL: usize = 128;

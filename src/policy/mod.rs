@@ -8,6 +8,7 @@
 pub mod auth;
 pub mod client;
 mod judge;
+pub(crate) mod keyed;
 pub mod limit;
 mod query;
 pub mod quota;

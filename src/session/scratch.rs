@@ -25,7 +25,8 @@ pub(super) struct Scratch {
     pub(super) head: RequestHead,
     pub(super) response: ResponseHead,
     pub(super) params: Params,
-    /// Words that live as long as the request: its id, its rewritten path, its query without secrets.
+    /// Words that live as long as the request: its id, its rewritten path, its query without secrets, field
+    /// lines of the answer.
     pub(super) words: Words,
 }
 
@@ -46,6 +47,8 @@ pub(super) struct Words {
     pub(super) request_id: Vec<u8>,
     pub(super) path: Vec<u8>,
     pub(super) query: Vec<u8>,
+    /// Room for the field lines that rules add to the answer.
+    pub(super) answer_fields: Vec<u8>,
 }
 
 impl Scratch {

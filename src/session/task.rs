@@ -247,6 +247,6 @@ pub(super) fn begin<'a>(
         query_cleaned: false,
         holder: 0,
         limited_by: None,
-        answer_fields: Vec::new(),
+        answer_fields: std::mem::take(&mut s.words.answer_fields),
     }
 }

@@ -10,6 +10,7 @@ use std::rc::Rc;
 
 use crate::io::{self, Mailer, Questions};
 use crate::limits::{STRICT_PAUSE_MS, STRICT_WAIT, USAGE_ENTRIES};
+use crate::policy::keyed::Keyed;
 use crate::policy::quota::Key;
 
 /// What usage is counted by.
@@ -29,11 +30,11 @@ pub struct Unit {
 #[derive(Debug, Default)]
 pub struct Sheet {
     /// Usage.
-    pub used: HashMap<Unit, u64>,
+    pub used: HashMap<Unit, u64, Keyed>,
     /// Quotas that were charged.
-    pub charged: HashSet<Key>,
+    pub charged: HashSet<Key, Keyed>,
     /// When credentials were used last, seconds since 1970.
-    pub seen: HashMap<u64, u64>,
+    pub seen: HashMap<u64, u64, Keyed>,
     /// Entries that found no place.
     pub lost: u64,
 }

@@ -122,8 +122,16 @@ pub(super) fn whole(store: &Store, slots: &Slots, now: i64) -> Result<Directory,
             Ok(())
         })?;
         directory.change(changes);
+        withhold(&mut directory, records)?;
         Ok(directory)
     })
+}
+
+/// Fields that were ever said of callers are no client's to say.
+fn withhold(directory: &mut Directory, records: &dyn Records) -> Result<(), StoreError> {
+    let names = records.attribute_names()?;
+    directory.withhold(names.iter().map(String::as_str));
+    Ok(())
 }
 
 /// What was known before, with what a change touched made anew.
@@ -156,6 +164,7 @@ pub(super) fn after(
                 }
             }
         }
+        withhold(&mut directory, records)?;
         Ok(directory)
     })
 }

@@ -50,8 +50,8 @@ pub struct Credential {
 pub struct Directory {
     /// Digests are keyed with it.
     pub secret: Digest,
-    /// Fields that upstreams get of any application's attributes, now or before: a client's own
-    /// never pass, since who has none could claim another's.
+    /// Fields that upstreams get of anybody's attributes, or got before: a client's own never pass,
+    /// since who has none could claim another's.
     pub attributes: Arc<FieldNames>,
     products: Arc<[Option<Arc<Product>>]>,
     credentials: Sharded<Credential>,
@@ -93,6 +93,15 @@ impl Directory {
         }
         products[slot] = product;
         self.products = products.into();
+    }
+
+    /// Notes names of fields that upstreams get of attributes.
+    pub fn withhold<'n>(&mut self, names: impl IntoIterator<Item = &'n str>) {
+        for name in names {
+            if !self.attributes.has(name.as_bytes()) {
+                Arc::make_mut(&mut self.attributes).add(name.as_bytes());
+            }
+        }
     }
 
     /// Sets credentials, or removes them.

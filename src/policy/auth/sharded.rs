@@ -5,7 +5,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 use super::digest::Digest;
-use crate::limits::DIRECTORY_SHARDS;
+use crate::limits::{DIRECTORY_SHARD_FILL, DIRECTORY_SHARDS};
 
 /// Digests are evenly spread already: their first bytes are hash enough.
 #[derive(Default)]
@@ -28,7 +28,9 @@ impl Hasher for FirstBytes {
 
 type Shard<V> = HashMap<Digest, V, BuildHasherDefault<FirstBytes>>;
 
-/// Values by digest, in shards that copies share.
+/// Values by digest, in shards that copies share. There are the more shards the more values, up to a
+/// bound: few values lie close together, where a processor has them at hand, and of many a change
+/// copies few.
 #[derive(Clone)]
 pub(super) struct Sharded<V> {
     shards: Box<[Arc<Shard<V>>]>,
@@ -39,13 +41,12 @@ const _: () = assert!(DIRECTORY_SHARDS.is_power_of_two() && DIRECTORY_SHARDS <= 
 impl<V: Clone> Sharded<V> {
     /// Nothing.
     pub(super) fn empty() -> Self {
-        let none = Arc::new(Shard::default());
-        Self { shards: vec![none; DIRECTORY_SHARDS].into_boxed_slice() }
+        Self { shards: shards(1) }
     }
 
     /// The value of a digest.
     pub(super) fn value(&self, digest: &Digest) -> Option<&V> {
-        self.shards[shard(digest)].get(digest)
+        self.shards[self.shard(digest)].get(digest)
     }
 
     /// How many there are.
@@ -56,18 +57,40 @@ impl<V: Clone> Sharded<V> {
     /// Sets values, or removes them; shards that another copy shares are copied first.
     pub(super) fn change(&mut self, changes: impl IntoIterator<Item = (Digest, Option<V>)>) {
         for (digest, value) in changes {
-            let shard = Arc::make_mut(&mut self.shards[shard(&digest)]);
+            let at = self.shard(&digest);
+            let shard = Arc::make_mut(&mut self.shards[at]);
             match value {
                 Some(value) => drop(shard.insert(digest, value)),
                 None => drop(shard.remove(&digest)),
             }
+            // Digests are spread evenly: where one shard is full, so are the others.
+            if shard.len() > DIRECTORY_SHARD_FILL && self.shards.len() < DIRECTORY_SHARDS {
+                self.split();
+            }
         }
+    }
+
+    /// Makes more shards of them. Values that no other copy has are moved.
+    fn split(&mut self) {
+        let more = (self.shards.len() * 16).min(DIRECTORY_SHARDS);
+        let few = std::mem::replace(&mut self.shards, shards(more));
+        for full in few {
+            for (digest, value) in Arc::unwrap_or_clone(full) {
+                let at = self.shard(&digest);
+                Arc::make_mut(&mut self.shards[at]).insert(digest, value);
+            }
+        }
+    }
+
+    /// By other bytes than those that a shard's own map goes by.
+    fn shard(&self, digest: &Digest) -> usize {
+        usize::from(u16::from_le_bytes([digest[30], digest[31]])) & (self.shards.len() - 1)
     }
 }
 
-/// By other bytes than those that a shard's own map goes by.
-fn shard(digest: &Digest) -> usize {
-    usize::from(u16::from_le_bytes([digest[30], digest[31]])) & (DIRECTORY_SHARDS - 1)
+fn shards<V>(count: usize) -> Box<[Arc<Shard<V>>]> {
+    let none = Arc::new(Shard::default());
+    vec![none; count].into_boxed_slice()
 }
 
 #[cfg(test)]
@@ -76,6 +99,18 @@ mod tests {
 
     fn key(n: u32) -> Digest {
         *blake3::hash(&n.to_le_bytes()).as_bytes()
+    }
+
+    #[test]
+    fn shards_become_more_with_what_is_in_them() {
+        let mut sharded = Sharded::empty();
+        for n in 0..200_000 {
+            sharded.change([(key(n), Some(n))]);
+            let copied = sharded.shards.iter().map(|shard| shard.len()).max();
+            assert!(copied <= Some(DIRECTORY_SHARD_FILL + 1), "{n}: {copied:?}");
+        }
+        assert_eq!(sharded.shards.len(), DIRECTORY_SHARDS);
+        assert!((0..200_000).all(|n| sharded.value(&key(n)) == Some(&n)));
     }
 
     #[test]
