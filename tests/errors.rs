@@ -28,6 +28,8 @@ fn failures() -> Vec<Failure> {
         F::NoRoute,
         F::MethodNotAllowed,
         F::AddressDenied,
+        F::ForwardAuthDenied(403),
+        F::ForwardAuthFailed,
         F::NoCredential,
         F::BadCredential,
         F::ApplicationSuspended,
@@ -72,6 +74,7 @@ fn failures() -> Vec<Failure> {
             F::BodyTooLarge | F::ClientGone | F::ConnectMethod | F::NoRoute => {}
             F::TraceMethod | F::PlainHttp | F::Misdirected => {}
             F::BadCertificate | F::NoTls | F::NoHttp2 | F::NoTunnel => {}
+            F::ForwardAuthDenied(_) | F::ForwardAuthFailed => {}
             F::AddressDenied | F::NoCredential | F::BadCredential => {}
             F::ApplicationSuspended | F::ApplicationExpired | F::MethodNotInPlan => {}
             F::NoMappingRule | F::ProductRetired => {}

@@ -14,6 +14,7 @@ use super::announce::{self, say};
 use super::catalog::{self, Catalog, Slots};
 use super::compile::{Material, Plan, Takers};
 use super::face::{Face, Told};
+use super::forward_auth::Gatekeepers;
 use super::identity::Identity;
 use super::introspection::Introspection;
 use super::jwks::{self, Jwks};
@@ -88,6 +89,8 @@ pub struct Gateway {
     jwks: Jwks,
     /// Servers that know tokens.
     introspection: Introspection,
+    /// Services that are asked whether requests may pass.
+    gatekeepers: Gatekeepers,
     /// Tells the watcher which files the configuration names.
     named_files: watch::Sender<Vec<Seen>>,
     /// What is in force, without its routes.
@@ -155,7 +158,9 @@ impl Gateway {
         let mut introspection = Introspection::new(start.workers);
         let servers = introspection.make(&settings, &start.source.introspection)?;
         let takers = (keys.verifiers(), servers.introspectors());
-        let material = (tls.clone(), catalog.slots(), takers);
+        let gatekeepers = Gatekeepers::default();
+        let gatekeepers = gatekeepers.make(&settings, &start.source.forward_auth, start.workers)?;
+        let material = (tls.clone(), catalog.slots(), takers, &gatekeepers);
         let (snapshot, directory) =
             publishable(&settings, &resolver, &mut bound, &mut registry, &workers, material)?;
         let snapshot = Snapshot { directory: declared.directory.clone(), ..snapshot };
@@ -203,7 +208,7 @@ impl Gateway {
         let state = AdminState::new(face.clone(), workers.clone(), kinds);
         acme.apply(names);
         jwks.apply(keys);
-        identity.serve(servers.services());
+        identity.serve(servers.services().chain(gatekeepers.services()));
         introspection.apply(servers);
         Ok(Self {
             file: start.file,
@@ -230,6 +235,7 @@ impl Gateway {
             publisher,
             jwks,
             introspection,
+            gatekeepers,
             named_files: start.named_files,
             settings: lean(settings),
         })
@@ -284,12 +290,16 @@ impl Gateway {
         let keys = self.jwks.make(&settings, &source.jwt);
         let servers = self.introspection.make(&settings, &source.introspection);
         let servers = servers.map_err(|e| vec![e])?;
+        let gatekeepers =
+            self.gatekeepers.make(&settings, &source.forward_auth, self.workers.len());
+        let gatekeepers = gatekeepers.map_err(|mistake| vec![mistake])?;
         let catalog = self.catalog.clone();
         let declared = catalog.declare(&settings, &mut self.store).await.map_err(|e| vec![e])?;
         open_ledger(&self.ledger, &self.catalog).map_err(|e| vec![e])?;
         let applications = Some(declared.directory.clone());
         let takers = (keys.verifiers(), servers.introspectors());
-        let result = self.publish(&settings, &tls, (applications, takers)).await;
+        let callers = (applications, takers, &gatekeepers);
+        let result = self.publish(&settings, &tls, callers).await;
         let result = result.map_err(|mistake| vec![mistake]);
         match &result {
             Ok(_) => {
@@ -312,8 +322,9 @@ impl Gateway {
                 self.loaded = source.tls;
                 self.acme.apply(names);
                 self.jwks.apply(keys);
-                self.identity.serve(servers.services());
+                self.identity.serve(servers.services().chain(gatekeepers.services()));
                 self.introspection.apply(servers);
+                self.gatekeepers = gatekeepers;
                 self.settings = lean(settings);
             }
             Err(_) => {
@@ -386,7 +397,8 @@ impl Gateway {
         let source = Source::check(text, "the configuration in force", None);
         let settings = source.map_err(|mistakes| mistakes.join("; "))?.settings;
         let takers = (self.jwks.verifiers(), self.introspection.introspectors());
-        self.publish(&settings, tls, (None, takers)).await
+        let gatekeepers = self.gatekeepers.clone();
+        self.publish(&settings, tls, (None, takers, &gatekeepers)).await
     }
 
     /// Declares the products that are in force, where others were declared for nothing.
@@ -403,7 +415,7 @@ impl Gateway {
         &mut self,
         settings: &Settings,
         tls: &InForce,
-        (applications, takers): (Option<Arc<auth::Directory>>, Takers),
+        (applications, takers, gatekeepers): (Option<Arc<auth::Directory>>, Takers, &Gatekeepers),
     ) -> Result<u64, String> {
         let (snapshot, directory) = publishable(
             settings,
@@ -411,7 +423,7 @@ impl Gateway {
             &mut self.bound,
             &mut self.registry,
             &self.workers,
-            (tls.clone(), self.catalog.slots(), takers),
+            (tls.clone(), self.catalog.slots(), takers, gatekeepers),
         )?;
         self.face.told().directory = directory;
         let published = self.publisher.configuration(snapshot, applications).await;
@@ -462,14 +474,22 @@ fn publishable(
     bound: &mut Bound,
     registry: &mut Registry,
     workers: &[Arc<WorkerStats>],
-    (tls, slots, takers): (InForce, &Slots, Takers),
+    (tls, slots, takers, gatekeepers): (InForce, &Slots, Takers, &Gatekeepers),
 ) -> Result<(Snapshot, Arc<Directory>), String> {
     let sockets = bound.sockets(&settings.listeners, workers.len())?;
     let plan = Plan::new(settings, &resolver.addresses());
     let ids = registry.assign(&plan.names(), workers).map_err(|full| full.to_string())?;
     let max_connections = max_connections(settings);
     let sockets_of = sockets.clone();
-    let material = Material { ids: &ids, sockets: sockets_of, tls, slots, takers, max_connections };
+    let material = Material {
+        ids: &ids,
+        sockets: sockets_of,
+        tls,
+        slots,
+        takers,
+        gatekeepers: gatekeepers.by_name(),
+        max_connections,
+    };
     let snapshot = plan.compile(material)?;
     bound.keep(&settings.listeners, &sockets)?;
     Ok((snapshot, ids.directory.clone()))

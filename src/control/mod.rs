@@ -14,6 +14,7 @@ pub mod compile;
 pub mod demo;
 pub mod explain;
 mod face;
+pub mod forward_auth;
 pub mod gateway;
 pub mod identity;
 pub mod import;

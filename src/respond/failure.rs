@@ -7,6 +7,8 @@ use crate::http::Bad;
 use crate::http::grpc::Code;
 use crate::policy::auth::jwt::Refusal as TokenRefusal;
 
+pub use super::meaning::{Blame, Meaning};
+
 /// Why a request failed. One variant per row of the table in docs/ERRORS.md.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Failure {
@@ -36,6 +38,10 @@ pub enum Failure {
     MethodNotAllowed,
     /// The client's address is not among those that may call the route.
     AddressDenied,
+    /// The service that is asked about the route's requests refused it, with this status.
+    ForwardAuthDenied(u16),
+    /// That service gave no answer that could be understood.
+    ForwardAuthFailed,
     /// The route needs a credential.
     NoCredential,
     /// The credential is not known, or no longer, or not for this product.
@@ -112,35 +118,6 @@ pub enum Failure {
     NoForward,
 }
 
-/// Who is to blame.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Blame {
-    /// The client.
-    Client,
-    /// This gateway or its operator's limits.
-    Gateway,
-    /// The upstream.
-    Upstream,
-}
-
-/// What a failure means for everybody.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Meaning {
-    /// Status code sent to the client; 499 is only logged (nobody is there to read it).
-    pub status: u16,
-    /// Short name in logs, stats and the problem type.
-    pub name: &'static str,
-    /// One sentence for the client, without details.
-    pub title: &'static str,
-    /// Error type in Proxy-Status (RFC 9209 section 2.3).
-    pub proxy_status: &'static str,
-    /// Who is to blame.
-    pub blame: Blame,
-    /// Whether the client's connection must be closed: its next bytes can't be trusted to begin a
-    /// request.
-    pub close: bool,
-}
-
 impl Failure {
     /// Names by [`Failure::kind`], for counters.
     pub const KINDS: &[&str] = &[
@@ -157,6 +134,8 @@ impl Failure {
         "no_route",
         "method_not_allowed",
         "address_denied",
+        "forward_auth_denied",
+        "forward_auth_failed",
         "no_credential",
         "bad_credential",
         "application_suspended",
@@ -317,11 +296,13 @@ impl Failure {
             Self::NoTokenKeys
             | Self::IntrospectionFailed
             | Self::IdentityOverloaded
-            | Self::LedgerUnavailable => {
+            | Self::LedgerUnavailable
+            | Self::ForwardAuthFailed => {
                 let (name, title) = self.of_control();
                 m(503, name, title, "proxy_internal_response", Gateway, false)
             }
             Self::AddressDenied
+            | Self::ForwardAuthDenied(_)
             | Self::NoCredential
             | Self::BadCredential
             | Self::ApplicationSuspended
@@ -520,6 +501,9 @@ impl Failure {
     fn of_access(self) -> (u16, &'static str, &'static str) {
         match self {
             Self::AddressDenied => (403, "address_denied", "Your address may not call this"),
+            Self::ForwardAuthDenied(status) => {
+                (status, "forward_auth_denied", "The request was refused")
+            }
             Self::NoCredential => (401, "no_credential", "A credential is needed"),
             Self::BadCredential => (401, "bad_credential", "The credential is not valid"),
             Self::ApplicationSuspended => {
@@ -538,6 +522,9 @@ impl Failure {
     /// Name and title of those that say that control has no answer.
     fn of_control(self) -> (&'static str, &'static str) {
         match self {
+            Self::ForwardAuthFailed => {
+                ("forward_auth_failed", "Requests can't be judged at the moment")
+            }
             Self::NoTokenKeys => ("no_token_keys", "Tokens can't be checked at the moment"),
             Self::IntrospectionFailed => {
                 ("introspection_failed", "The token can't be checked at the moment")
@@ -547,10 +534,12 @@ impl Failure {
         }
     }
 
-    /// The code that a gRPC call gets: its status's, but for the one that says that its time is over.
+    /// The code that a gRPC call gets: its status's, unless that says less than the failure.
     pub fn grpc(self) -> Code {
         match self {
             Self::TotalTimeout => Code::DeadlineExceeded,
+            // Who is sent elsewhere is to sign in there.
+            Self::ForwardAuthDenied(300..=399) => Code::Unauthenticated,
             other => Code::of_http(other.meaning().status),
         }
     }

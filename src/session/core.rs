@@ -20,6 +20,7 @@ use crate::stats;
 use crate::upstream::Upstreams;
 
 use super::inquiry::Inquiries;
+use super::judgements::Judgements;
 use super::records::Journal;
 use super::scratch::Scratch;
 use super::usage::Usage;
@@ -65,6 +66,8 @@ pub struct Core {
     pub usage: RefCell<Usage>,
     /// Questions about who calls.
     pub inquiries: RefCell<Inquiries>,
+    /// What services said of requests lately.
+    pub(super) judgements: RefCell<Judgements>,
     /// Access log records on their way out.
     pub journal: RefCell<Journal>,
     /// Wall time, and its forms in logs and fields.
@@ -136,6 +139,7 @@ impl Core {
             stats,
             usage: RefCell::new(usage),
             inquiries: RefCell::new(inquiries),
+            judgements: RefCell::default(),
             journal: RefCell::new(journal),
             wall: Wall::default(),
             random: RefCell::new(fastrand::Rng::new()),

@@ -11,7 +11,7 @@ use crate::limits::{
     INQUIRIES_OPEN, PASSWORD_BAD_S, PASSWORD_GOOD_S, PASSWORD_WAIT, PASSWORDS_REMEMBERED,
 };
 use crate::policy::auth::introspection::Said;
-use crate::policy::auth::{Digest, PasswordQuestion, Remembered, Service};
+use crate::policy::auth::{Digest, PasswordQuestion, Remembered, Service, forward_auth};
 
 /// What is asked.
 pub enum Question {
@@ -51,6 +51,8 @@ pub enum Answer {
     Password(bool),
     /// What a server says of a token.
     Token(Arc<Said>),
+    /// What a service says of a request.
+    Judged(Arc<forward_auth::Answer>),
     /// Others are asked about first, and they are too many.
     Overloaded,
     /// The service did not answer, or not so that it could be understood.

@@ -1,6 +1,6 @@
 //! A request's rules, in the order that docs/REQUEST.md promises: address rules, limits that ask
-//! nothing of who calls, authentication, plan and method, limits of the application, and last
-//! concurrency, whose places must be given back.
+//! nothing of who calls, the service that is asked, authentication, plan and method, limits of the
+//! application, and last concurrency, whose places must be given back.
 
 use std::sync::Arc;
 
@@ -15,11 +15,11 @@ use crate::policy::quota::Charged;
 use crate::policy::{Denied, Passed, Permit, enter, judge_rates};
 use crate::respond::failure::Failure;
 
-use super::accounting;
 use super::inquiry::NoAnswer;
 use super::scratch::Scratch;
 use super::task::Request;
 use super::token;
+use super::{accounting, forward_auth};
 
 /// Judges a request that has its route.
 pub(super) async fn judge(r: &mut Request<'_>, s: &mut Scratch) -> Result<Permit, Failure> {
@@ -104,8 +104,12 @@ async fn ask<'a>(
     rates: &mut Rates<'a>,
 ) -> Result<Permit, Failure> {
     let passed = ask_rates(r, addressed(r).into_iter().flatten().map(Charge::one), keys, rates)?;
+    // Boxed: what waits is large, and rare.
+    if let Some(keeper) = forward_auth::gatekeeper(r) {
+        Box::pin(forward_auth::ask(r, s, keeper)).await?;
+    }
     let mut shown = Shown::default();
-    // Boxed: what waits for keys is large, and rare.
+    // Boxed too.
     if token::is_asked_for(r) {
         shown.tokens = Box::pin(token::prove(r, s)).await?;
     }

@@ -18,6 +18,7 @@ use crate::config::{
 };
 use crate::policy::Concurrency;
 use crate::policy::auth::Directory;
+use crate::policy::auth::forward_auth::Gatekeeper;
 use crate::policy::auth::introspection::Introspectors;
 use crate::policy::auth::jwt::Verifiers;
 use crate::policy::limit::Rule;
@@ -159,6 +160,8 @@ pub struct RouteRules {
     pub max_concurrent_per_client: Option<u32>,
     /// Edits of response fields.
     pub response_edits: Option<Edits>,
+    /// The service that is asked first.
+    pub gatekeeper: Option<Arc<Gatekeeper>>,
     /// Whose tokens are taken.
     pub tokens: Option<Tokens>,
 }
@@ -253,6 +256,7 @@ impl RouteRules {
             && self.max_concurrent.is_none()
             && self.max_concurrent_per_client.is_none()
             && self.response_edits.is_none()
+            && self.gatekeeper.is_none()
             && self.tokens.is_none()
     }
 }
@@ -281,6 +285,12 @@ impl Route {
             max: rules.and_then(|r| r.max_concurrent),
             max_per_client: rules.and_then(|r| r.max_concurrent_per_client),
         }
+    }
+
+    /// The service that is asked whether a request may pass.
+    #[inline]
+    pub fn gatekeeper(&self) -> Option<&Arc<Gatekeeper>> {
+        self.rules.as_ref()?.gatekeeper.as_ref()
     }
 
     /// Whose tokens are taken; `None`: nobody is asked for one.

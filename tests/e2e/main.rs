@@ -26,6 +26,7 @@ mod early_data;
 mod examples;
 mod failures;
 mod fairness;
+mod forward_auth;
 mod forwarding;
 mod grpc;
 mod grpc_tonic;

@@ -40,7 +40,7 @@ fn introspection(
     };
     let says = says.rules(place, report);
     let url = written.url.unwrap_or_default();
-    let url = jwt::url(url, &place.key("url"), "https://id.example.com/introspect", report);
+    let url = words::url(url, "https://id.example.com/introspect", &place.key("url"), report);
     let roots = place.key("roots");
     if roots.given() && url.starts_with("http:") {
         let message = "nobody is known by certificates over plain http";

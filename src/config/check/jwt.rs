@@ -106,10 +106,10 @@ fn keys(
     let mut time = |key: &'static str, written| timeout(written, &place.key(key), report);
     let (refetch, timeout) = (time("refetch", written.refetch), time("timeout", written.timeout));
     JwtKeys::Url(JwtUrl {
-        url: url(
+        url: words::url(
             written.jwks_url.unwrap_or_default(),
-            &place.key("jwks_url"),
             "https://id.example.com/.well-known/jwks.json",
+            &place.key("jwks_url"),
             report,
         ),
         roots: written
@@ -128,27 +128,6 @@ fn only_with_url(place: &Place<'_>, has_url: bool, report: &mut Report<'_>) {
             report.error(&place.key(key).trail, message, "remove it");
         }
     }
-}
-
-/// Absolute, with a host, and without what goes nowhere (a fragment) or into logs (a password).
-pub(super) fn url(
-    text: String,
-    place: &Place<'_>,
-    example: &str,
-    report: &mut Report<'_>,
-) -> String {
-    if text.is_empty() && !place.given() {
-        return text;
-    }
-    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
-    let host = rest.map(|rest| rest.split(['/', '?']).next().unwrap_or_default());
-    let good = host.is_some_and(|host| !host.is_empty() && !host.contains('@'))
-        && text.bytes().all(|b| b.is_ascii_graphic() && !b"\"<>\\^`{|}#".contains(&b));
-    if !good {
-        let help = format!("write one like {example:?}");
-        report.error(&place.trail, "this is not a URL of http or https", help);
-    }
-    text
 }
 
 /// The secret is not repeated in messages.

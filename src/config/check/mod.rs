@@ -9,6 +9,7 @@ mod action;
 mod address;
 mod client;
 mod forward;
+mod forward_auth;
 mod grpc;
 mod introspection;
 mod jwt;
@@ -59,6 +60,7 @@ pub(super) fn settings(file: File, top: &Place<'_>, report: &mut Report<'_>) -> 
     upstream::loops(&upstreams, &listeners, top, report);
     let jwt = jwt::all(file.jwt, &top.key("jwt"), report);
     let introspection = introspection::all(file.introspection, &top.key("introspection"), report);
+    let forward_auth = forward_auth::all(file.forward_auth, &top.key("forward_auth"), report);
     let products = product::products(file.products, &top.key("products"), report);
     let takers = jwt::Takers { jwt: &jwt, introspection: &introspection };
     product::verified(&products, takers, &top.key("products"), report);
@@ -68,6 +70,7 @@ pub(super) fn settings(file: File, top: &Place<'_>, report: &mut Report<'_>) -> 
     listener::unseen_fields(&listeners, &routes, &top.key("routes"), report);
     upstream::unused(&upstreams, &listeners, &routes, top, report);
     product::routed(&products, &routes, top, report);
+    forward_auth::routed(&forward_auth, &routes, top, report);
     let routes = routes.into_iter().map(|(_, route)| route).collect();
     let rate_limit_fields = file.rate_limit_fields;
     Settings {
@@ -84,6 +87,7 @@ pub(super) fn settings(file: File, top: &Place<'_>, report: &mut Report<'_>) -> 
         upstreams,
         jwt,
         introspection,
+        forward_auth,
         products,
         routes,
     }

@@ -85,6 +85,7 @@ fn route(
         client_certificate,
         action: action?,
         authentication,
+        forward_auth: written.forward_auth,
         product,
         allow,
         deny,

@@ -55,6 +55,10 @@ pub struct Route {
     /// Whose tokens are taken: without one the answer is 401.
     #[schemars(extend("x-default" = "none is asked for"))]
     pub authentication: Option<RouteAuthentication>,
+    /// Name of the service that is asked whether a request may pass (`[forward_auth.NAME]`), before
+    /// `authentication` and what the `product` asks for, which hold beside it.
+    #[schemars(extend("x-default" = "—"))]
+    pub forward_auth: Option<String>,
     /// Name of the product that the route is part of: calls need a credential of one of its
     /// applications, are held to a plan and are counted. Declared in `[products.NAME]` or made by the
     /// admin API; while there is none of that name, or only a draft, the route answers 404. Only with

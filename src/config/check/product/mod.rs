@@ -21,6 +21,7 @@ use crate::limits::{
     PRODUCT_DESCRIPTION_MAX, PRODUCT_METRICS_MAX, PRODUCT_NAME_MAX, PRODUCT_PLANS_MAX,
     PRODUCT_TITLE_MAX,
 };
+pub(super) use fields::free_refusal as field_refusal;
 use notes::Notes;
 
 /// The metric that every product has.
