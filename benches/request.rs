@@ -120,9 +120,8 @@ fn snapshot(text: &str) -> Snapshot {
         targets: Targets::default(),
         acme_tokens: Arc::default(),
     };
-    let (slots, verifiers) = (Slots::default(), Arc::default());
-    let material =
-        Material { ids: &ids, sockets, tls, slots: &slots, verifiers, max_connections: 1 };
+    let (slots, takers) = (Slots::default(), Default::default());
+    let material = Material { ids: &ids, sockets, tls, slots: &slots, takers, max_connections: 1 };
     plan.compile(material).expect("a snapshot")
 }
 

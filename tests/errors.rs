@@ -38,6 +38,7 @@ fn failures() -> Vec<Failure> {
         F::InvalidToken(Refusal::Expired),
         F::InsufficientToken(Refusal::Scope),
         F::NoTokenKeys,
+        F::IntrospectionFailed,
         F::IdentityOverloaded,
         F::RateLimited,
         F::QuotaExceeded,
@@ -76,7 +77,7 @@ fn failures() -> Vec<Failure> {
             F::NoMappingRule | F::ProductRetired => {}
             F::QuotaExceeded | F::LedgerUnavailable => {}
             F::InvalidToken(_) | F::InsufficientToken(_) | F::NoTokenKeys => {}
-            F::IdentityOverloaded => {}
+            F::IntrospectionFailed | F::IdentityOverloaded => {}
             F::MethodNotAllowed | F::RateLimited | F::ClientConcurrency => {}
             F::RouteConcurrency | F::LimitState | F::Overloaded | F::BadRewrite => {}
             F::NoTarget | F::ConnectFailed | F::ConnectTimeout | F::NoDescriptors => {}

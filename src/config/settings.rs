@@ -16,7 +16,8 @@ use super::acme::Acme;
 use super::file::Product;
 use super::forward::{Forward, ListenerMode};
 use super::identity::{ClientAttribute, ClientTest};
-use super::jwt::Jwt;
+use super::introspection::Introspection;
+use super::jwt::{Jwt, RouteAuthentication};
 use super::tls::Tls;
 use super::upstream_tls::UpstreamTls;
 
@@ -47,6 +48,8 @@ pub struct Settings {
     pub upstreams: BTreeMap<String, Upstream>,
     /// JSON web tokens that are taken, by name.
     pub jwt: BTreeMap<String, Jwt>,
+    /// Servers that know tokens, by name.
+    pub introspection: BTreeMap<String, Introspection>,
     /// Products by name, in the words of the file, which are those of the admin API. They hold no
     /// mistakes.
     pub products: BTreeMap<String, Product>,
@@ -471,15 +474,6 @@ pub struct Route {
     pub max_concurrent: Option<u32>,
     /// Requests in flight on this route per client address; `None`: no bound.
     pub max_concurrent_per_client: Option<u32>,
-}
-
-/// Whose tokens a route takes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RouteAuthentication {
-    /// Names in [`Settings::jwt`] of which one must take the token.
-    pub jwt: Vec<String>,
-    /// Whether requests without a token pass.
-    pub optional: bool,
 }
 
 /// Host matcher.

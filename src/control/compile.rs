@@ -18,6 +18,7 @@ use crate::config::{
 };
 use crate::policy::Concurrency;
 use crate::policy::auth::Directory;
+use crate::policy::auth::introspection::Introspectors;
 use crate::policy::auth::jwt::Verifiers;
 use crate::policy::limit::Rule;
 use crate::policy::transform::{Edits, Forward as ForwardFields, Names, PathRewrite, Redirect};
@@ -40,11 +41,14 @@ pub struct Material<'a> {
     pub tls: InForce,
     /// Where products stand in the directory.
     pub slots: &'a Slots,
-    /// Who takes tokens.
-    pub verifiers: Arc<Verifiers>,
+    /// Who takes tokens, and who is asked about them.
+    pub takers: Takers,
     /// Client connections of the node.
     pub max_connections: usize,
 }
+
+/// Who takes tokens, and who is asked about them.
+pub type Takers = (Arc<Verifiers>, Arc<Introspectors>);
 
 /// The upstreams with their addresses: what ids are asked for.
 pub struct Plan<'a> {
@@ -120,7 +124,8 @@ impl<'a> Plan<'a> {
             access_log: settings.access_log.format,
             acme_tokens: material.tls.acme_tokens,
             directory: Arc::new(Directory::empty([0; 32])),
-            verifiers: material.verifiers,
+            verifiers: material.takers.0,
+            introspectors: material.takers.1,
             ids: Some(material.ids.hold.clone()),
         })
     }
@@ -317,11 +322,15 @@ impl<'a> Routes<'a> {
         Self { settings, table, slots, groups, forward, shared: HashMap::new() }
     }
 
-    /// Verifiers are in the order of their names, as the settings are.
+    /// Both are in the order of their names, as the settings are.
     fn tokens(&self, asked: &RouteAuthentication) -> Tokens {
-        let index = |name: &String| self.settings.jwt.keys().position(|one| one == name);
-        let verifiers = asked.jwt.iter().filter_map(index).collect();
-        Tokens { verifiers, optional: asked.optional }
+        let settings = self.settings;
+        let verifier = |name: &String| settings.jwt.keys().position(|one| one == name);
+        let introspector =
+            |name: &String| settings.introspection.keys().position(|one| one == name);
+        let verifiers = asked.jwt.iter().filter_map(verifier).collect();
+        let introspectors = asked.introspection.iter().filter_map(introspector).collect();
+        Tokens { verifiers, introspectors, all: asked.all, optional: asked.optional }
     }
 
     fn compile(mut self, ids: &Assignment) -> Result<Vec<Route>, String> {

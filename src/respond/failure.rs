@@ -1,12 +1,11 @@
 //! Everything that can go wrong with a request, and the one total map from it to what the client
 //! gets, who is to blame, and what becomes of the connections.
 
+mod causes;
+
 use crate::http::Bad;
 use crate::http::grpc::Code;
-use crate::policy::Denied;
-use crate::policy::auth::Refusal;
 use crate::policy::auth::jwt::Refusal as TokenRefusal;
-use crate::upstream::ConnectError;
 
 /// Why a request failed. One variant per row of the table in docs/ERRORS.md.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +56,8 @@ pub enum Failure {
     InsufficientToken(TokenRefusal),
     /// No keys have come by which the token could be told.
     NoTokenKeys,
+    /// The server that knows the token does not say whether it is good.
+    IntrospectionFailed,
     /// Too many questions about who calls are open.
     IdentityOverloaded,
     /// A rate limit refused it.
@@ -109,43 +110,6 @@ pub enum Failure {
     HelloTimeout,
     /// Nothing is passed on for the name that a connection asks for, or without one.
     NoForward,
-}
-
-impl From<Denied> for Failure {
-    fn from(denied: Denied) -> Self {
-        match denied {
-            Denied::RateLimited => Self::RateLimited,
-            Denied::StateFull => Self::LimitState,
-            Denied::RouteFull => Self::RouteConcurrency,
-            Denied::ClientFull => Self::ClientConcurrency,
-        }
-    }
-}
-
-impl From<Refusal> for Failure {
-    fn from(refusal: Refusal) -> Self {
-        match refusal {
-            Refusal::NoCredential => Self::NoCredential,
-            Refusal::BadCredential => Self::BadCredential,
-            Refusal::Suspended => Self::ApplicationSuspended,
-            Refusal::Expired => Self::ApplicationExpired,
-            Refusal::NoMappingRule => Self::NoMappingRule,
-            Refusal::MethodOff => Self::MethodNotInPlan,
-        }
-    }
-}
-
-impl From<ConnectError> for Failure {
-    fn from(error: ConnectError) -> Self {
-        match error {
-            ConnectError::Failed => Self::ConnectFailed,
-            ConnectError::BadCertificate => Self::BadCertificate,
-            ConnectError::NoTls => Self::NoTls,
-            ConnectError::NoHttp2 => Self::NoHttp2,
-            ConnectError::TimedOut => Self::ConnectTimeout,
-            ConnectError::NoDescriptors => Self::NoDescriptors,
-        }
-    }
 }
 
 /// Who is to blame.
@@ -203,6 +167,7 @@ impl Failure {
         "invalid_token",
         "insufficient_token",
         "no_token_keys",
+        "introspection_failed",
         "identity_overloaded",
         "rate_limited",
         "quota_exceeded",
@@ -349,7 +314,10 @@ impl Failure {
                 Client,
                 false,
             ),
-            Self::NoTokenKeys | Self::IdentityOverloaded | Self::LedgerUnavailable => {
+            Self::NoTokenKeys
+            | Self::IntrospectionFailed
+            | Self::IdentityOverloaded
+            | Self::LedgerUnavailable => {
                 let (name, title) = self.of_control();
                 m(503, name, title, "proxy_internal_response", Gateway, false)
             }
@@ -571,6 +539,9 @@ impl Failure {
     fn of_control(self) -> (&'static str, &'static str) {
         match self {
             Self::NoTokenKeys => ("no_token_keys", "Tokens can't be checked at the moment"),
+            Self::IntrospectionFailed => {
+                ("introspection_failed", "The token can't be checked at the moment")
+            }
             Self::LedgerUnavailable => ("ledger_unavailable", "The request can't be accounted for"),
             _ => ("identity_overloaded", "Too many callers are being checked"),
         }

@@ -11,7 +11,7 @@ use arc_swap::cache::Cache;
 use crate::accept::Admission;
 use crate::io::Watch;
 use crate::limits::{FAILURES_TOLD, SCRATCH_POOLED};
-use crate::policy::auth::jwt;
+use crate::policy::auth::{introspection, jwt};
 use crate::policy::{limit, quota};
 use crate::respond::access_log::Clock;
 use crate::respond::date::Date;
@@ -55,6 +55,8 @@ pub struct Core {
     pub limits: RefCell<limit::Local>,
     /// Tokens that were verified.
     pub tokens: RefCell<jwt::Cache>,
+    /// Tokens that a server was asked about.
+    pub introspected: RefCell<introspection::Cache>,
     /// Requests that wait for keys.
     pub(super) waiting_for_keys: Cell<usize>,
     /// Counters.
@@ -129,6 +131,7 @@ impl Core {
             upstreams: Upstreams::new(watch),
             limits: RefCell::new(limit::Local::new(workers)),
             tokens: RefCell::default(),
+            introspected: RefCell::default(),
             waiting_for_keys: Cell::new(0),
             stats,
             usage: RefCell::new(usage),

@@ -31,6 +31,7 @@ mod handshake;
 mod hello;
 pub mod inquiry;
 mod introduce;
+mod introspection;
 mod journal;
 mod judging;
 mod outcome;

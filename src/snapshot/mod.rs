@@ -18,6 +18,7 @@ use crate::config::{
 };
 use crate::policy::Concurrency;
 use crate::policy::auth::Directory;
+use crate::policy::auth::introspection::Introspectors;
 use crate::policy::auth::jwt::Verifiers;
 use crate::policy::limit::Rule;
 use crate::policy::transform::{Edits, Forward as ForwardFields, PathRewrite, Redirect};
@@ -61,11 +62,12 @@ pub struct Snapshot {
     pub access_log: crate::config::AccessLogFormat,
     /// What an ACME server is answered, by its tokens (RFC 8555 section 8.3); empty while none asks.
     pub acme_tokens: Arc<HashMap<Box<str>, Box<str>>>,
-    /// Products, and who may call them.
     /// Products, and applications by their credentials.
     pub directory: Arc<Directory>,
     /// Who takes tokens, by the index that routes have.
     pub verifiers: Arc<Verifiers>,
+    /// Who is asked about tokens, likewise.
+    pub introspectors: Arc<Introspectors>,
     /// Keeps the stable ids used here from being given to other names.
     pub ids: Option<Arc<Hold>>,
 }
@@ -165,6 +167,10 @@ pub struct RouteRules {
 pub struct Tokens {
     /// Indices into [`Snapshot::verifiers`] of which one must take the token.
     pub verifiers: Box<[usize]>,
+    /// Indices into [`Snapshot::introspectors`] that are asked in turn where none of these does.
+    pub introspectors: Box<[usize]>,
+    /// Whether all of them must take it.
+    pub all: bool,
     /// Whether requests without a token pass.
     pub optional: bool,
 }

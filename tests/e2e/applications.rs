@@ -32,7 +32,7 @@ attributes = { "X-Tier" = "gold" }
 
 /// An application with one key.
 pub struct App {
-    key: &'static str,
+    pub key: &'static str,
     plan: &'static str,
     state: State,
     ends_at: Option<i64>,
@@ -42,6 +42,13 @@ pub struct App {
 pub const BRONZE: App =
     App { key: "tg_bronze", plan: "bronze", state: State::Live, ends_at: None, region: None };
 const GOLD: App = App { key: "tg_gold", plan: "gold", region: Some("eu"), ..BRONZE };
+
+impl App {
+    /// A live one of a plan.
+    pub const fn of(key: &'static str, plan: &'static str) -> Self {
+        Self { key, plan, ..BRONZE }
+    }
+}
 
 /// Puts the product `shop` and its applications into a new store.
 pub fn seed(folder: &Path, words: &str, apps: &[App]) {

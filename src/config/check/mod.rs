@@ -10,6 +10,7 @@ mod address;
 mod client;
 mod forward;
 mod grpc;
+mod introspection;
 mod jwt;
 mod limit;
 mod listener;
@@ -57,9 +58,11 @@ pub(super) fn settings(file: File, top: &Place<'_>, report: &mut Report<'_>) -> 
     acme::wishes(&listeners, acme.as_ref(), top, report);
     upstream::loops(&upstreams, &listeners, top, report);
     let jwt = jwt::all(file.jwt, &top.key("jwt"), report);
+    let introspection = introspection::all(file.introspection, &top.key("introspection"), report);
     let products = product::products(file.products, &top.key("products"), report);
-    product::verified(&products, &jwt, &top.key("products"), report);
-    let routes = route::routes(file.routes, (&upstreams, &jwt), &top.key("routes"), report);
+    let takers = jwt::Takers { jwt: &jwt, introspection: &introspection };
+    product::verified(&products, takers, &top.key("products"), report);
+    let routes = route::routes(file.routes, (&upstreams, takers), &top.key("routes"), report);
     listener::routed(&listeners, &routes, top, report);
     reach::unreachable(&routes, &top.key("routes"), report);
     listener::unseen_fields(&listeners, &routes, &top.key("routes"), report);
@@ -80,6 +83,7 @@ pub(super) fn settings(file: File, top: &Place<'_>, report: &mut Report<'_>) -> 
         listeners,
         upstreams,
         jwt,
+        introspection,
         products,
         routes,
     }

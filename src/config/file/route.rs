@@ -116,9 +116,14 @@ pub struct Route {
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RouteAuthentication {
-    /// Ways of which one must succeed: `jwt:NAME`, a token that `[jwt.NAME]` takes.
-    #[schemars(required, extend("x-required" = true))]
+    /// Ways of which one must succeed: `jwt:NAME`, a token that `[jwt.NAME]` takes, and
+    /// `introspection:NAME`, one that the server of `[introspection.NAME]` knows. Servers are asked in
+    /// turn, about tokens that no `jwt:NAME` knows as its issuer's.
+    #[schemars(extend("x-default" = "—"))]
     pub any_of: Option<Vec<String>>,
+    /// Such ways that must all take the token, in place of `any_of`.
+    #[schemars(extend("x-default" = "—"))]
+    pub all_of: Option<Vec<String>>,
     /// Whether requests without a token pass too. A wrong one never does.
     pub optional: bool,
 }

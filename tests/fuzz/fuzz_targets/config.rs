@@ -25,7 +25,7 @@ fn compile(settings: &Settings) {
         sockets,
         tls,
         slots: &Slots::default(),
-        verifiers: Arc::default(),
+        takers: Default::default(),
         max_connections: 1,
     };
     if let Ok(snapshot) = plan.compile(material) {
