@@ -18,7 +18,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use criterion::{Criterion, criterion_group, criterion_main};
 use serde_json::{Value, json};
 use tollgate::config::file::{self, CredentialKind};
-use tollgate::config::{Dpop, Jwt, JwtAlgorithm, JwtKeys};
+use tollgate::config::{Dpop, Jwt, JwtAlgorithm, JwtKeys, TokenRules};
 use tollgate::http::{Field, Known, Span};
 use tollgate::policy::auth::jwt::{Cache, KeySet, Verifier};
 use tollgate::policy::auth::mapping::{Mapping, Rule};
@@ -34,21 +34,25 @@ fn key(n: u32) -> String {
 
 fn directory(credentials: u32) -> Directory {
     let mut directory = Directory::empty(SECRET);
-    directory.change((0..credentials).map(|n| {
-        let application = Arc::new(Application {
-            id: u64::from(n),
-            account: 1,
-            product: 0,
-            plan: 1,
-            app_id: format!("{n:016x}").into(),
-            suspended: false,
-            ends_at: u64::MAX,
-            lines: Box::default(),
-        });
-        let credential =
-            Credential { id: u64::from(n), application, ends_at: u64::MAX, password: None };
-        (digest(&SECRET, CredentialKind::UserKey, &[key(n).as_bytes()]), Some(credential))
-    }));
+    let filled: Result<(), std::convert::Infallible> = directory.fill(|take| {
+        for n in 0..credentials {
+            let application = Arc::new(Application {
+                id: u64::from(n),
+                account: 1,
+                product: 0,
+                plan: 1,
+                app_id: format!("{n:016x}").into(),
+                suspended: false,
+                ends_at: u64::MAX,
+                lines: Box::default(),
+            });
+            let credential =
+                Credential { id: u64::from(n), application, ends_at: u64::MAX, password: None };
+            take(digest(&SECRET, CredentialKind::UserKey, &[key(n).as_bytes()]), credential);
+        }
+        Ok(())
+    });
+    let Ok(()) = filled;
     directory
 }
 
@@ -190,14 +194,15 @@ fn coded(bytes: impl AsRef<[u8]>) -> String {
 fn verifier(keys: KeySet) -> Verifier {
     let rules = Jwt {
         keys: JwtKeys::File("keys.json".into()),
-        issuers: vec!["https://id.example".into()],
-        audiences: vec!["orders".into()],
+        says: TokenRules {
+            issuers: vec!["https://id.example".into()],
+            audiences: vec!["orders".into()],
+            scopes: vec!["orders".into()],
+            ..TokenRules::default()
+        },
         algorithms: JwtAlgorithm::WITH_PUBLIC_KEY.to_vec(),
         leeway: Duration::from_secs(60),
         token_type: None,
-        scopes: vec!["orders".into()],
-        claims: Vec::new(),
-        application_claim: None,
         dpop: Dpop::Off,
         cache: 1 << 20,
     };

@@ -28,6 +28,7 @@ fn route(host: String, path: String) -> Route {
         claims: vec![],
         action: Action::Upstream("app".into()),
         authentication: None,
+        forward_auth: None,
         product: None,
         allow: Vec::new(),
         deny: Vec::new(),

@@ -7,6 +7,8 @@ use proptest::prelude::*;
 use tollgate::config::file::Period;
 use tollgate::policy::quota::calendar::period;
 use tollgate::policy::quota::{Charge, Charged, Counts, Quota};
+use tollgate::store::Store;
+use tollgate::store::usage::{Batch, Counted};
 
 const HOLDER: u64 = 7;
 
@@ -28,14 +30,22 @@ fn quota(kind: Period, zone: &TimeZone, max: u64) -> Quota {
     Quota::new("hits", 1, kind, zone.clone(), max, false)
 }
 
-fn quotas(zone: &TimeZone, limits: [u64; 4]) -> Vec<Quota> {
-    let kinds = [Period::Minute, Period::Hour, Period::Day, Period::Month];
-    kinds.iter().zip(limits).map(|(&kind, max)| quota(kind, zone, max)).collect()
+/// Of minutes, hours, days and all that is longer.
+fn quotas(zone: &TimeZone, [minute, hour, day, longer]: [u64; 4]) -> Vec<Quota> {
+    let limits = [
+        (Period::Minute, minute),
+        (Period::Hour, hour),
+        (Period::Day, day),
+        (Period::Week, longer),
+        (Period::Month, longer + 1),
+        (Period::Year, longer + 2),
+    ];
+    limits.into_iter().map(|(kind, max)| quota(kind, zone, max)).collect()
 }
 
 fn charge(counts: &Counts, quotas: &[Quota], amount: u64, now: u64) -> bool {
     let charges = quotas.iter().map(|quota| Charge { quota, amount });
-    match counts.charge(HOLDER, charges, now) {
+    match counts.charge(HOLDER, charges, now, &mut |_| ()) {
         Charged::Taken(_) => true,
         Charged::Exceeded(_) => false,
         Charged::TableFull(_) => panic!("the table is large enough"),
@@ -73,6 +83,77 @@ fn start() -> impl Strategy<Value = (TimeZone, u64)> {
         let begin = begin.parse::<jiff::Timestamp>().expect("a time").as_second();
         (TimeZone::get(place).expect("a zone"), begin as u64)
     })
+}
+
+/// Writes all counts to a store, as the ledger does.
+fn commit(store: &Store, counts: &Counts, quotas: &[Quota]) {
+    let counted = quotas.iter().filter_map(|quota| {
+        let key = quota.key(HOLDER);
+        let (ends_at, count) = counts.count(key)?;
+        Some(Counted { key, ends_at, count })
+    });
+    let batch = Batch { counted: counted.collect(), ..Batch::default() };
+    assert_eq!(store.commit_usage(&batch), Ok(vec![]));
+}
+
+/// What the next process begins with.
+fn restored(store: &Store, now: u64) -> Counts {
+    let counts = Counts::with_slots(1 << 8);
+    let taken = store.live_counts(now, |counted| {
+        assert!(counts.restore(counted.key, counted.ends_at, counted.count, now));
+    });
+    taken.expect("counts");
+    counts
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    /// The same day, in which the process dies every hour or so, after a commit and two more requests:
+    /// what was committed goes on, in whichever period it is by then, and at most those two come anew.
+    #[test]
+    fn a_day_of_processes_that_die_is_counted_as_the_calendar_says(
+        (zone, begin) in start(),
+        lives in prop::collection::vec((600u64..5400, 1u64..40), 24),
+        limits in (30u64..60, 35u64..80, 100u64..400, 300u64..900),
+    ) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = Store::open(&folder.path().join("store.db")).expect("a store");
+        let quotas = quotas(&zone, [limits.0, limits.1, limits.2, limits.3]);
+        let (mut model, mut now) = (Model::default(), begin);
+        for (pause, requests) in lives {
+            let counts = restored(&store, now);
+            for _ in 0..requests {
+                let expected = model.charge(&zone, &quotas, 1, now);
+                prop_assert_eq!(charge(&counts, &quotas, 1, now), expected, "at {}", now);
+                now += 1;
+            }
+            commit(&store, &counts, &quotas);
+            // These are forgotten: the model never hears of them.
+            let _ = [charge(&counts, &quotas, 1, now), charge(&counts, &quotas, 1, now)];
+            now += pause;
+        }
+    }
+}
+
+/// A clock that shows another year for an hour, either way, with a start of the process before and
+/// after: what counts is what was used by the right clock, and nothing is given twice.
+#[test]
+fn a_clock_that_was_wrong_by_a_year_costs_nobody_the_month() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = Store::open(&folder.path().join("store.db")).expect("a store");
+    let quotas = [quota(Period::Month, &TimeZone::UTC, 10)];
+    let right = 1_800_000_000;
+    let takes = |counts: &Counts, now| (0..20).filter(|_| charge(counts, &quotas, 1, now)).count();
+    let counts = restored(&store, right);
+    assert!((0..4).all(|_| charge(&counts, &quotas, 1, right)));
+    commit(&store, &counts, &quotas);
+    for wrong in [right + 366 * 86_400, right - 366 * 86_400] {
+        let counts = restored(&store, wrong);
+        assert!(charge(&counts, &quotas, 1, wrong));
+        commit(&store, &counts, &quotas);
+        assert!(takes(&restored(&store, right), right) == 6, "{wrong}");
+    }
 }
 
 proptest! {

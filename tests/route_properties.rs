@@ -31,6 +31,7 @@ fn route(host: &str, path: &str) -> Route {
         claims: vec![],
         action: Action::Upstream("app".into()),
         authentication: None,
+        forward_auth: None,
         product: None,
         allow: Vec::new(),
         deny: Vec::new(),
@@ -745,7 +746,12 @@ impl Claims for LookedAt {
 fn claims_are_asked_last_and_by_their_source() {
     let tiered = |jwt: &str, tier: &str| Route {
         claims: vec![("tier".into(), vec![tier.into()])],
-        authentication: Some(RouteAuthentication { jwt: vec![jwt.into()], optional: false }),
+        authentication: Some(RouteAuthentication {
+            jwt: vec![jwt.into()],
+            introspection: Vec::new(),
+            all: false,
+            optional: false,
+        }),
         ..route("", "/a")
     };
     let test = ValueTest::Exact("1".into());

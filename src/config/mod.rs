@@ -14,9 +14,12 @@ mod document;
 mod environment;
 pub mod file;
 mod forward;
+mod forward_auth;
 mod identity;
+mod introspection;
 mod jwt;
 mod limit;
+mod process;
 mod quantity;
 mod reference;
 mod remark;
@@ -35,8 +38,12 @@ use serde::Deserialize;
 pub use check::{attribute_mistakes, product_mistakes};
 pub use diagnostic::{Diagnostic, Severity};
 pub use forward::*;
+pub use forward_auth::{AnswerCache, ForwardAuth, Input, OnError};
 pub use identity::{ClientAttribute, ClientTest};
-pub use jwt::{ClaimTest, Dpop, Jwt, JwtAlgorithm, JwtKeys, JwtUrl};
+pub use introspection::Introspection;
+pub use jwt::{
+    ClaimTest, Dpop, Jwt, JwtAlgorithm, JwtKeys, JwtUrl, RouteAuthentication, TokenRules,
+};
 pub use limit::{Limit, LimitKey};
 pub use reference::{reference, schema};
 pub use remark::{Remark, Step, pointer};

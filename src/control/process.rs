@@ -15,6 +15,13 @@ pub fn raise_descriptors() -> usize {
     descriptors()
 }
 
+/// Lets a write beyond a limit of file sizes (RLIMIT_FSIZE) fail as one on a full disk does; otherwise
+/// the signal that tells of it (SIGXFSZ) would end the process.
+pub fn outlive_size_limits() {
+    // SAFETY: nothing runs in a signal's place.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+}
+
 /// Descriptors this process may have.
 pub fn descriptors() -> usize {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
+use crate::io::Waker;
 use crate::limits::RELOAD_DEADLINE_MS;
 use crate::policy::auth::Directory;
 use crate::policy::auth::jwt::Verifiers;
@@ -18,6 +19,8 @@ use crate::stats::WorkerStats;
 pub struct Publisher {
     current: Arc<ArcSwap<Snapshot>>,
     workers: Vec<Arc<WorkerStats>>,
+    /// One that has nothing to do would look only some time later.
+    wakers: Vec<Waker>,
     /// One after the other: each is made of the one before.
     turn: Mutex<()>,
 }
@@ -34,9 +37,13 @@ pub struct Published {
 }
 
 impl Publisher {
-    /// For these workers.
-    pub fn new(current: Arc<ArcSwap<Snapshot>>, workers: Vec<Arc<WorkerStats>>) -> Self {
-        Self { current, workers, turn: Mutex::default() }
+    /// For these workers, each of which can be woken.
+    pub fn new(
+        current: Arc<ArcSwap<Snapshot>>,
+        workers: Vec<Arc<WorkerStats>>,
+        wakers: Vec<Waker>,
+    ) -> Self {
+        Self { current, workers, wakers, turn: Mutex::default() }
     }
 
     /// Puts a compiled configuration in force, with another directory where one is given.
@@ -82,6 +89,7 @@ impl Publisher {
         let before = self.current.load_full();
         let generation = before.generation + 1;
         self.current.store(Arc::new(Snapshot { generation, ..make(&before) }));
+        self.wakers.iter().for_each(Waker::wake);
         (generation, before)
     }
 

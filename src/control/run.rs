@@ -70,6 +70,7 @@ async fn serve(
 ) -> Result<(), String> {
     let mut signals = Signals::listen().map_err(|e| format!("signals can't be had: {e}"))?;
     let descriptors = process::raise_descriptors();
+    process::outlive_size_limits();
     let server = &source.settings.server;
     let choice = options.driver.unwrap_or(server.driver);
     let (driver, reason) = driver::choose(choice).map_err(|e| e.to_string())?;

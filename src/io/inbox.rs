@@ -21,6 +21,10 @@ pub struct Mailer<T> {
     bell: Arc<Bell>,
 }
 
+/// Wakes a receiver that has nothing to receive.
+#[derive(Debug, Clone)]
+pub struct Waker(Arc<Bell>);
+
 /// The receiver's end, on its way to its thread.
 #[derive(Debug)]
 pub struct Inbox<T> {
@@ -86,6 +90,20 @@ impl<T> Mailer<T> {
         self.items.try_send(item).map_err(|error| match error {
             TrySendError::Full(item) | TrySendError::Disconnected(item) => item,
         })
+    }
+}
+
+impl<T> Mailer<T> {
+    /// Wakes the receiver.
+    pub fn waker(&self) -> Waker {
+        Waker(self.bell.clone())
+    }
+}
+
+impl Waker {
+    /// Lets the receiver look, whether or not there is an item.
+    pub fn wake(&self) {
+        self.0.ring();
     }
 }
 
@@ -165,6 +183,10 @@ mod tests {
         mailer.send(2).unwrap();
         inbox.wait(Duration::from_secs(10));
         assert_eq!((inbox.take(), inbox.take(), inbox.take()), (Some(1), Some(2), None));
+        mailer.waker().wake();
+        let begun = Instant::now();
+        inbox.wait(Duration::from_secs(10));
+        assert!(begun.elapsed() < Duration::from_secs(9) && inbox.take().is_none());
         let begun = Instant::now();
         inbox.wait(Duration::from_millis(20));
         assert!(begun.elapsed() >= Duration::from_millis(15));

@@ -27,7 +27,7 @@ pub mod tls;
 pub use buffer::Buffer;
 pub use deadline::{Expiry, Guard, Partner, Watch};
 pub use driver::Driver;
-pub use inbox::{Inbox, Mailer, WorkerInbox};
+pub use inbox::{Inbox, Mailer, Waker, WorkerInbox};
 pub use listener::Listener;
 pub use questions::{Answer, Questions};
 pub use stream::Stream;

@@ -15,10 +15,10 @@ pub const QUOTA_ADDRESS_PART: usize = 4;
 /// apart, so that none of them still charges it.
 pub const QUOTA_KEPT_MIN: u64 = 5;
 
-/// Between commits of usage, by default: what a crash may forget.
+/// Age at which usage is committed at the latest, by default: what a crash may forget.
 pub const COMMIT_INTERVAL: Duration = Duration::from_secs(1);
-/// Shortest that may be set: a disk needs milliseconds for each.
-pub const COMMIT_INTERVAL_LEAST: Duration = Duration::from_millis(10);
+/// Shortest that may be set: cores report every [`USAGE_REPORT`], and a disk needs its time.
+pub const COMMIT_INTERVAL_LEAST: Duration = Duration::from_millis(200);
 /// Longest that may be set.
 pub const COMMIT_INTERVAL_MOST: Duration = Duration::from_secs(60);
 /// How long usage is kept by the hour, by default: a month.
@@ -30,8 +30,15 @@ pub const KEEP_HOURS_MOST: Duration = Duration::from_secs(3660 * 24 * 3600);
 /// Sums of usage that a core holds while control is behind, some 60 bytes each: a million
 /// applications in an hour. What is more is lost, and told.
 pub const USAGE_ENTRIES: usize = 1 << 20;
-/// Ticks between a core's reports of usage: 100 milliseconds.
-pub const USAGE_TICKS: u64 = 100 / super::TICK_MS;
+/// Between a core's reports of usage.
+pub const USAGE_REPORT: Duration = Duration::from_millis(100);
+/// The same in ticks.
+pub const USAGE_TICKS: u64 = USAGE_REPORT.as_millis() as u64 / super::TICK_MS;
+/// The part of a commit interval that is left for the commit itself, one in so many: disks that others
+/// use too take hundreds of milliseconds at times.
+pub const COMMIT_SHARE: u32 = 2;
+/// From one commit to the next at the least, but for what strict plans wait for.
+pub const COMMIT_PERIOD_LEAST: Duration = Duration::from_millis(20);
 /// Tries, a tick apart, of a core that ends to hand up what it has.
 pub const USAGE_LAST_TRIES: u32 = 100;
 /// Reports of all cores that wait for the ledger: a report of sums every 100 ms, and one for each
@@ -51,6 +58,8 @@ pub const STRICT_PAUSE_MS: u64 = 2;
 pub const LEDGER_LAST: Duration = Duration::from_secs(5);
 /// How often the ledger says in the log that the store can't be written.
 pub const LEDGER_TOLD_EVERY: Duration = Duration::from_secs(60);
+/// Rows of one commit of which the log says that the store refuses them; the counter has all.
+pub const LEDGER_REFUSED_TOLD: usize = 20;
 /// How often it forgets counts of periods that are long over, and turns old hours into days.
 pub const LEDGER_TIDIED_EVERY: Duration = Duration::from_secs(60);
 /// By how much the wall clock must go back for the ledger to take up again what it had of the time

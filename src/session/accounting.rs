@@ -1,9 +1,10 @@
 //! What a request is charged and what it used: quotas before it goes upstream, usage when it is over.
 
 use crate::policy::auth::{Admitted, Plan};
-use crate::policy::quota::{self, Charge, Charged, Quota, address_holder};
+use crate::policy::quota::{self, Beyond, Charge, Charged, Quota, address_holder};
 use crate::respond::failure::Failure;
 
+use super::core::Core;
 use super::task::Request;
 use super::usage::Unit;
 
@@ -25,7 +26,8 @@ pub(super) fn charge<'a>(r: &mut Request<'a>) -> Option<Charged<'a>> {
         return None;
     }
     let core = &r.connection.core;
-    let charged = core.shared.quotas.charge(r.holder, charges, now_s(r));
+    let mut told = |beyond| go_beyond(core, admitted, beyond);
+    let charged = core.shared.quotas.charge(r.holder, charges, now_s(r), &mut told);
     if let Charged::Taken(_) = charged {
         let mut usage = core.usage.borrow_mut();
         admitted.quota_charges().for_each(|charge| usage.charged(charge.quota.key(r.holder)));
@@ -99,11 +101,27 @@ pub(super) fn count(r: &Request<'_>, now_ns: u64) {
     admitted.hits.as_slice().iter().for_each(|hit| add(hit.metric, hit.amount.into()));
     r.account.grown.iter().for_each(|&(metric, amount)| add(metric, amount));
     for charge in grown(admitted.plan, &r.account.grown) {
-        core.shared.quotas.add(r.holder, charge, now_s);
+        let mut told = |beyond| go_beyond(core, admitted, beyond);
+        core.shared.quotas.add(r.holder, charge, now_s, &mut told);
         usage.charged(charge.quota.key(r.holder));
     }
     if let Some(credential) = admitted.credential {
         usage.seen(credential, now_s);
+    }
+}
+
+/// Counts a request that went beyond a soft quota, and tells of the first in its period. Clients that
+/// are known by their address only are not told of, since anybody can be many of them.
+fn go_beyond(core: &Core, admitted: &Admitted<'_>, Beyond { quota, first, ends_at }: Beyond<'_>) {
+    core.stats.beyond_soft_quota.up();
+    if !first {
+        return;
+    }
+    core.stats.soft_quotas_passed.up();
+    if let Some(application) = admitted.application {
+        let (product, plan) = (&*admitted.product.name, &*admitted.plan.name);
+        let (application, quota, max) = (&*application.app_id, &*quota.name, quota.max);
+        tracing::info!(product, plan, application, quota, max, ends_at, "a soft quota was passed");
     }
 }
 

@@ -183,7 +183,7 @@ async fn duplex(
         },
         reader: body_reader(way, upload),
         withheld: Some(Withheld {
-            caller: way.request.presented(),
+            told: way.request.told(),
             edits: way.rules.request_edits.as_ref(),
         }),
         wire: match carrier {

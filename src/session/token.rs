@@ -3,7 +3,7 @@
 use std::future::pending;
 use std::rc::Rc;
 
-use crate::config::{ClientAttribute, EncodedSlash};
+use crate::config::{ClientAttribute, Dpop, EncodedSlash};
 use crate::http::RequestHead;
 use crate::io::{Expiry, clock};
 use crate::limits::JWKS_WAITERS;
@@ -11,12 +11,14 @@ use crate::policy::auth::jwt::{
     Asking, Challenge, Fault, Offered, Proof, ProofAsked, Proved, Refusal, Scheme, Use, Verified,
     Verifier, Verifiers, proof_shown, shown, write_challenges,
 };
+use crate::policy::auth::product::Way;
 use crate::policy::auth::{Carrier, Digest, Product};
 use crate::policy::transform::{self, Trust, outside};
 use crate::respond::failure::Failure;
-use crate::snapshot::Tokens;
+use crate::snapshot::{Snapshot, Tokens};
 
 use super::core::Core;
+use super::introspection::{Doubt, introspect as introspect_one};
 use super::scratch::Scratch;
 use super::task::Request;
 
@@ -36,8 +38,8 @@ struct Shown<'a> {
 
 /// A token that is believed.
 struct Believed {
-    /// Who takes it.
-    index: usize,
+    /// Which verifier takes it, of those that signatures are shown to.
+    index: Option<usize>,
     token: Rc<Verified>,
     /// What proves it the client's, where that takes a proof. It is yet to be used up.
     proof: Option<Proof>,
@@ -71,103 +73,180 @@ pub(super) async fn looked_at(
     route: u32,
 ) -> Result<Option<Rc<Verified>>, Failure> {
     let route = &r.snapshot.routes[route as usize];
-    let (core, all) = (&r.connection.core, &r.snapshot.verifiers);
     let verdict = match route.access().and_then(|access| access.product) {
         Some(slot) => {
             let product = r.snapshot.directory.product(slot);
             let Some(product) = product.filter(|product| product.is_served()) else {
                 return Ok(None);
             };
-            let asked = verifiers_of(all, product);
-            let carrier = carrier(s);
-            let found = carrier.token(&product.places.token, offered(all, &asked));
+            let asked = takers(r.snapshot, product);
+            let found = carrier(s).token(&product.places.token, offered(r.snapshot, &asked));
             let Some((scheme, text)) = found else { return Ok(None) };
-            believed(core, all, &asked, &Shown::of(r, s, scheme, &text)).await
+            taken(r, &asked, &Shown::of(r, s, scheme, &text)).await
         }
         None => {
-            let Some(Tokens { verifiers: asked, .. }) = route.tokens() else { return Ok(None) };
-            let found = shown(&s.head.fields, s.input.data(), offered(all, asked));
+            let Some(asked) = route.tokens() else { return Ok(None) };
+            let found = shown(&s.head.fields, s.input.data(), offered(r.snapshot, asked));
             let Ok(Some((scheme, text))) = found else { return Ok(None) };
-            believed(core, all, asked, &Shown::of(r, s, scheme, text)).await
+            taken(r, asked, &Shown::of(r, s, scheme, text)).await
         }
     };
     match verdict {
         Ok(believed) => Ok(Some(believed.token)),
         // What can't be known is no reason to take another route.
-        Err(Refusal::NoKeys) => Err(Failure::NoTokenKeys),
-        Err(_) => Ok(None),
+        Err(Doubt::Refused(Refusal::NoKeys)) => Err(Failure::NoTokenKeys),
+        Err(Doubt::Unknown(failure)) => Err(failure),
+        Err(Doubt::Refused(_) | Doubt::Open) => Ok(None),
     }
 }
 
 /// What a product's verifiers say. The one that takes the token has it to itself; where none does, the
-/// first says why.
+/// first says why, unless servers are still to be asked that may know the token.
 async fn of_product(r: &mut Request<'_>, s: &Scratch, product: &Product) -> Vec<Proved> {
-    let all = &r.snapshot.verifiers;
+    let snapshot = r.snapshot;
     let mut said = vec![Proved::Absent; product.verifiers.len()];
-    let indices = verifiers_of(all, product);
-    let found = carrier(s).token(&product.places.token, offered(all, &indices));
+    let offered = offered(snapshot, &takers(snapshot, product));
+    let found = carrier(s).token(&product.places.token, offered);
     let Some((scheme, text)) = found else { return said };
+    let names = |way: &Way| match way {
+        Way::Jwt(at) => product.verifiers.get(usize::from(*at)).zip(Some(usize::from(*at))),
+        _ => None,
+    };
+    let (mut places, mut indices) = (Vec::new(), Vec::new());
+    for (name, place) in product.ways.iter().filter_map(names) {
+        places.push(place);
+        indices.extend(snapshot.verifiers.index(name));
+    }
     let core = &r.connection.core;
     let shown = Shown::of(r, s, scheme, &text);
-    match believed(core, all, &indices, &shown).await.and_then(|it| used_up(core, it)) {
-        Ok((index, token)) => {
-            let name = all.at(index).map(|verifier| &*verifier.name);
-            let taker = product.verifiers.iter().position(|one| Some(&**one) == name);
-            if let Some(one) = taker.and_then(|at| said.get_mut(at)) {
-                *one = Proved::Token(token.clone());
+    let mut is_known = false;
+    if let Some(&first) = places.first() {
+        let verdict = believed(core, &snapshot.verifiers, &indices, &shown).await;
+        let verdict = verdict.and_then(|it| used_up(core, it));
+        is_known = verdict.as_ref().err().is_none_or(|refusal| refusal.is_authentic());
+        match verdict {
+            Ok((index, token)) => {
+                let taker = index.and_then(|index| snapshot.verifiers.at(index));
+                let name = taker.map(|verifier| &*verifier.name);
+                let is = |place: &&usize| product.verifiers.get(**place).map(|one| &**one) == name;
+                if let Some(one) = places.iter().find(is).and_then(|at| said.get_mut(*at)) {
+                    *one = Proved::Token(token.clone());
+                }
+                r.token = Some(token);
             }
-            r.token = Some(token);
+            Err(refusal) if is_known || product.all_ways || places.len() == said.len() => {
+                said[first] = Proved::Refused(refusal);
+            }
+            Err(_) => {}
         }
-        Err(refusal) => {
-            if let Some(first) = said.first_mut() {
-                *first = Proved::Refused(refusal);
-            }
+    }
+    for way in &product.ways {
+        if let Way::Introspection(at) = way
+            && (product.all_ways || !is_known)
+            && let Some(one) = said.get_mut(usize::from(*at))
+        {
+            *one = Proved::Unasked;
         }
     }
     said
 }
 
+/// Where a request has its credentials.
 fn carrier(s: &Scratch) -> Carrier<'_> {
     let buf = s.input.data();
     Carrier { fields: &s.head.fields, buf, query: s.head.query.map(|query| query.of(buf)) }
 }
 
-/// Those of a product's verifiers that there are.
-fn verifiers_of(all: &Verifiers, product: &Product) -> Vec<usize> {
-    product.verifiers.iter().filter_map(|name| all.index(name)).collect()
+/// Asks the server that one of a product's ways names about the token.
+pub(super) async fn introspect(
+    r: &mut Request<'_>,
+    s: &Scratch,
+    product: &Product,
+    at: u16,
+) -> Result<Proved, Failure> {
+    let all = &r.snapshot.introspectors;
+    let name = product.verifiers.get(usize::from(at));
+    let name = name.and_then(|name| name.strip_prefix("introspection:"));
+    let index = name.and_then(|name| all.index(name));
+    let offered = offered(r.snapshot, &takers(r.snapshot, product));
+    let found = carrier(s).token(&product.places.token, offered);
+    let (Some(index), Some((scheme, text))) = (index, found) else {
+        // The product is the store's, and the configuration has no such server.
+        return Ok(Proved::Refused(Refusal::NoKeys));
+    };
+    let shown = Shown::of(r, s, scheme, &text);
+    match known(r, &[index], &shown).await {
+        Ok(Believed { token, .. }) => {
+            r.token.get_or_insert_with(|| token.clone());
+            Ok(Proved::Token(token))
+        }
+        Err(Doubt::Refused(refusal)) => Ok(Proved::Refused(refusal)),
+        Err(Doubt::Open) => Ok(Proved::Open),
+        Err(Doubt::Unknown(failure)) => Err(failure),
+    }
 }
 
-/// In which ways these take tokens.
-fn offered(all: &Verifiers, asked: &[usize]) -> Offered {
-    Offered::by(asked.iter().filter_map(|&index| all.at(index)).map(|one| one.rules.dpop))
+/// The token, where one of these servers knows it. Of several the first that does; else what is doubtful
+/// counts more than what is wrong, since it could be right.
+async fn known(r: &Request<'_>, asked: &[usize], shown: &Shown<'_>) -> Result<Believed, Doubt> {
+    let (mut furthest, mut doubt) = (Refusal::TooLong, None);
+    for &index in asked {
+        let Some(introspector) = r.snapshot.introspectors.at(index) else { continue };
+        let one = introspect_one(&r.connection.core, (index, introspector), shown.text).await;
+        match one.and_then(|token| fitting(token, shown).map_err(Doubt::Refused)) {
+            Ok(token) => return Ok(token),
+            Err(Doubt::Refused(refusal)) => furthest = furthest.max(refusal),
+            Err(Doubt::Open) => doubt = doubt.or(Some(Doubt::Open)),
+            Err(unknown) => doubt = doubt.filter(|doubt| *doubt != Doubt::Open).or(Some(unknown)),
+        }
+    }
+    Err(doubt.unwrap_or(Doubt::Refused(furthest)))
+}
+
+/// In which ways those who are asked take tokens. Servers are shown what stands by itself.
+fn offered(snapshot: &Snapshot, asked: &Tokens) -> Offered {
+    let verifiers = asked.verifiers.iter().filter_map(|&index| snapshot.verifiers.at(index));
+    let servers = asked.introspectors.iter().map(|_| Dpop::Off);
+    Offered::by(verifiers.map(|one| one.rules.dpop).chain(servers))
+}
+
+/// Who takes tokens for a product, of those that there are.
+fn takers(snapshot: &Snapshot, product: &Product) -> Tokens {
+    let server = |name: &str| snapshot.introspectors.index(name.strip_prefix("introspection:")?);
+    let names = || product.verifiers.iter();
+    Tokens {
+        verifiers: names().filter_map(|name| snapshot.verifiers.index(name)).collect(),
+        introspectors: names().filter_map(|name| server(name)).collect(),
+        all: product.all_ways,
+        optional: false,
+    }
 }
 
 /// How a request to a product fails whose token was refused.
 pub(super) fn failure(r: &mut Request<'_>, said: &[Proved]) -> Option<Failure> {
     let refusal = said.iter().find_map(|one| match one {
         Proved::Refused(refusal) => Some(*refusal),
-        Proved::Absent | Proved::Token(_) => None,
+        Proved::Absent | Proved::Unasked | Proved::Open | Proved::Token(_) => None,
     })?;
-    let asked = r.product.map(|(_, product)| verifiers_of(&r.snapshot.verifiers, product));
+    let asked = takers(r.snapshot, r.product?.1);
     let went = match refusal {
         Refusal::Unproved(_) => Scheme::Dpop,
         _ => Scheme::Bearer,
     };
-    Some(refused(r, &asked.unwrap_or_default(), went, refusal))
+    Some(refused(r, &asked, went, refusal))
 }
 
 /// Tells clients of a product who showed nothing that proofs are taken.
 pub(super) fn offer_proofs(r: &mut Request<'_>, product: &Product) {
-    let asked = verifiers_of(&r.snapshot.verifiers, product);
-    let offered = Offered { bearer: false, ..offered(&r.snapshot.verifiers, &asked) };
+    let offered = offered(r.snapshot, &takers(r.snapshot, product));
+    let offered = Offered { bearer: false, ..offered };
     let out = &mut r.answer_fields;
     write_challenges(Challenge::Missing, Scheme::Bearer, offered, &[], out);
 }
 
 /// Lets a request pass whose token its route takes, or that needs none; it has the token then.
 async fn check(r: &mut Request<'_>, s: &Scratch, asked: &Tokens) -> Result<(), Failure> {
-    let all = &r.snapshot.verifiers;
-    let offered = offered(all, &asked.verifiers);
+    let offered = offered(r.snapshot, asked);
     let (scheme, text) = match shown(&s.head.fields, s.input.data(), offered) {
         Ok(Some(found)) => found,
         Ok(None) if asked.optional => return Ok(()),
@@ -176,18 +255,88 @@ async fn check(r: &mut Request<'_>, s: &Scratch, asked: &Tokens) -> Result<(), F
             write_challenges(Challenge::Missing, Scheme::Bearer, offered, &[], out);
             return Err(Failure::NoCredential);
         }
-        Err(refusal) => return Err(refused(r, &asked.verifiers, Scheme::Bearer, refusal)),
+        Err(refusal) => return Err(refused(r, asked, Scheme::Bearer, refusal)),
     };
     let core = &r.connection.core;
     let shown = Shown::of(r, s, scheme, text);
-    let verdict = believed(core, all, &asked.verifiers, &shown).await;
-    match verdict.and_then(|it| used_up(core, it)) {
+    let verdict = taken(r, asked, &shown).await;
+    match verdict.and_then(|it| used_up(core, it).map_err(Doubt::Refused)) {
         Ok((_, token)) => {
             r.token = Some(token);
             Ok(())
         }
-        Err(refusal) => Err(refused(r, &asked.verifiers, scheme, refusal)),
+        Err(Doubt::Open) => Ok(()),
+        Err(Doubt::Unknown(failure)) => Err(failure),
+        Err(Doubt::Refused(refusal)) => Err(refused(r, asked, scheme, refusal)),
     }
+}
+
+/// The token, where its route takes it. Only one that no verifier knows as its issuer's is asked about:
+/// what such a token may not do here, no other answer allows.
+async fn taken(r: &Request<'_>, asked: &Tokens, shown: &Shown<'_>) -> Result<Believed, Doubt> {
+    if asked.all {
+        return taken_by_all(r, asked, shown).await;
+    }
+    let all = &r.snapshot.verifiers;
+    let mut furthest = None;
+    if !asked.verifiers.is_empty() || asked.introspectors.is_empty() {
+        match believed(&r.connection.core, all, &asked.verifiers, shown).await {
+            Ok(believed) => return Ok(believed),
+            Err(refusal) => furthest = Some(refusal),
+        }
+    }
+    let is_final = |refusal: &Refusal| refusal.is_authentic() || asked.introspectors.is_empty();
+    if let Some(refusal) = furthest.filter(is_final) {
+        return Err(Doubt::Refused(refusal));
+    }
+    let known = known(r, &asked.introspectors, shown).await;
+    known.map_err(|doubt| match (doubt, furthest) {
+        (Doubt::Refused(refusal), Some(other)) => Doubt::Refused(refusal.max(other)),
+        (doubt, _) => doubt,
+    })
+}
+
+/// The token, where all that are asked take it, as the first of them says it; with a proof, where any of
+/// them takes one.
+async fn taken_by_all(
+    r: &Request<'_>,
+    asked: &Tokens,
+    shown: &Shown<'_>,
+) -> Result<Believed, Doubt> {
+    let (core, all) = (&r.connection.core, &r.snapshot.verifiers);
+    let mut first: Option<Believed> = None;
+    for index in &asked.verifiers {
+        let verdict = believed(core, all, std::slice::from_ref(index), shown).await;
+        let Believed { index, token, proof } = verdict.map_err(Doubt::Refused)?;
+        let first = first.get_or_insert(Believed { index, token, proof: None });
+        first.proof = first.proof.take().or(proof);
+    }
+    for index in &asked.introspectors {
+        match known(r, std::slice::from_ref(index), shown).await {
+            Ok(believed) => {
+                first.get_or_insert(believed);
+            }
+            // The others must take it all the same.
+            Err(Doubt::Open) => {}
+            Err(doubt) => return Err(doubt),
+        }
+    }
+    first.ok_or(Doubt::Open)
+}
+
+/// The scopes that a route asks for: those of the first who takes its tokens.
+fn scopes<'a>(snapshot: &'a Snapshot, asked: &Tokens) -> &'a [String] {
+    let verifier = asked.verifiers.first().and_then(|&index| snapshot.verifiers.at(index));
+    let introspector =
+        asked.introspectors.first().and_then(|&index| snapshot.introspectors.at(index));
+    let rules = verifier.map(|one| &one.rules.says);
+    rules.or(introspector.map(|one| &one.rules.says)).map_or(&[], |says| &says.scopes)
+}
+
+/// What a server knows, where it is for the client that shows it. Proofs are for those who sign.
+fn fitting(token: Rc<Verified>, shown: &Shown<'_>) -> Result<Believed, Refusal> {
+    token.holder(shown.scheme, Dpop::Off, shown.certificate)?;
+    Ok(Believed { index: None, token, proof: None })
 }
 
 impl<'a> Shown<'a> {
@@ -224,7 +373,7 @@ impl<'a> Shown<'a> {
 }
 
 /// A token whose proof, if it has one, is used here and nowhere again.
-fn used_up(core: &Core, believed: Believed) -> Result<(usize, Rc<Verified>), Refusal> {
+fn used_up(core: &Core, believed: Believed) -> Result<(Option<usize>, Rc<Verified>), Refusal> {
     let Believed { index, token, proof } = believed;
     match proof.map(|proof| core.shared.proofs.take(&proof, now_s(core))) {
         None | Some(Use::First) => Ok((index, token)),
@@ -280,7 +429,7 @@ fn any(
     for &index in asked {
         let Some(verifier) = all.at(index) else { continue };
         match one(core, (index, verifier), shown) {
-            Ok((token, proof)) => return Ok(Believed { index, token, proof }),
+            Ok((token, proof)) => return Ok(Believed { index: Some(index), token, proof }),
             Err(refusal) => furthest = furthest.max(refusal),
         }
     }
@@ -341,7 +490,7 @@ async fn answered(core: &Core, asking: &Asking, patience_ns: u64) {
 }
 
 /// How a request fails whose token was refused by those who were asked.
-fn refused(r: &mut Request<'_>, asked: &[usize], went: Scheme, refusal: Refusal) -> Failure {
+fn refused(r: &mut Request<'_>, asked: &Tokens, went: Scheme, refusal: Refusal) -> Failure {
     let (challenge, failure) = match refusal {
         Refusal::NoKeys => return Failure::NoTokenKeys,
         Refusal::NoRoom => return Failure::IdentityOverloaded,
@@ -351,9 +500,7 @@ fn refused(r: &mut Request<'_>, asked: &[usize], went: Scheme, refusal: Refusal)
         }
         refusal => (Challenge::Invalid, Failure::InvalidToken(refusal)),
     };
-    let all = &r.snapshot.verifiers;
-    let one = asked.first().and_then(|&index| all.at(index));
-    let scopes = one.map(|verifier| &verifier.rules.scopes[..]).unwrap_or_default();
-    write_challenges(challenge, went, offered(all, asked), scopes, &mut r.answer_fields);
+    let (scopes, offered) = (scopes(r.snapshot, asked), offered(r.snapshot, asked));
+    write_challenges(challenge, went, offered, scopes, &mut r.answer_fields);
     failure
 }

@@ -54,6 +54,8 @@ pub struct GatewaySum {
     pub buffer_bytes: u64,
     pub accept_pauses: u64,
     pub log_dropped: u64,
+    pub beyond_soft_quota: u64,
+    pub soft_quotas_passed: u64,
     pub codes: StatusSums,
     pub failures: KindSums,
     pub latency: Buckets,
@@ -73,6 +75,8 @@ impl GatewaySum {
         self.buffer_bytes += w.buffer_bytes.value();
         self.accept_pauses += w.accept_pauses.value();
         self.log_dropped += w.log_dropped.value();
+        self.beyond_soft_quota += w.beyond_soft_quota.value();
+        self.soft_quotas_passed += w.soft_quotas_passed.value();
         self.codes.add(&w.codes);
         self.failures.add(&w.failures);
         self.latency.add(&w.latency);

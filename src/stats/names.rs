@@ -88,7 +88,7 @@ metrics! {
     ACME_CERTIFICATES Counter "acme_certificates_total" ["name" "result"] "Tries to get a certificate (obtained, failed)."
     ACME_FAILING Gauge "acme_consecutive_failures" ["name" "error"] "Failures in a row to get a certificate, by the last error (none, network, server, rate_limited, refused, challenge, certificate, store)."
     ACME_RENEWAL Gauge "acme_renewal_timestamp_seconds" ["name"] "When the next certificate is asked for, in seconds since unix epoch."
-    IDENTITY_QUESTIONS Counter "identity_questions_total" ["about" "result"] "Questions about who calls that took more than a lookup (asked, answered; overloaded: refused, since too many were open; remembered: not asked again)."
+    IDENTITY_QUESTIONS Counter "identity_questions_total" ["about" "result"] "Questions about who calls that took more than a lookup (asked, answered, failed; overloaded: refused, since too many were open; joined: waited for a question that was asked already; remembered: not asked again)."
     JWT_FETCHES Counter "jwt_key_fetches_total" ["jwt" "result"] "Questions to issuers for their keys (answered, failed)."
     JWT_KEYS Gauge "jwt_keys" ["jwt"] "Keys of an issuer in force."
     CERTIFICATE_EXPIRY Gauge "certificate_expiry_timestamp_seconds" ["listener" "name"] "When a certificate ends, in seconds since unix epoch; by the first of its names, the soonest hundred of a listener."
@@ -135,11 +135,14 @@ metrics! {
 
     LIMIT_TABLE_USED Gauge "limit_table_used_ratio" ["table"] "Share of the limits' tables that holds state, by table (buckets, counters, quotas); an estimate from a sample."
 
+    SOFT_QUOTAS_PASSED Counter "soft_quotas_passed_total" [] "Times an application passed a soft quota, once for each of its periods."
+    BEYOND_SOFT_QUOTA Counter "beyond_soft_quota_total" [] "Requests that went on beyond a soft quota."
+
     LEDGER_COMMITS Counter "ledger_commits_total" ["result"] "Commits of usage to the store, by result (ok, failed: what they held is kept)."
     LEDGER_WAITING Gauge "ledger_waiting" [] "Sums of usage, and changed counts of quotas, that wait for a commit."
     LEDGER_LAG Gauge "ledger_lag_seconds" [] "How long the oldest of them has waited."
     LEDGER_STRICT Counter "ledger_strict_total" ["result"] "Requests of strict plans whose charges were to be on the disk first, by result (ok, refused)."
-    LEDGER_LOST Counter "ledger_lost_total" [] "Sums of usage that were lost: the store could not be written, and memory was full."
+    LEDGER_LOST Counter "ledger_lost_total" [] "Sums of usage that were lost: the store could not be written and memory was full, or it refuses this row."
 
     LOG_WRITTEN Counter "access_log_records_written_total" [] "Access-log records written."
     LOG_DROPPED Counter "access_log_records_dropped_total" ["reason"] "Access-log records lost, by reason (queue_full, write_error)."

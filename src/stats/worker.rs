@@ -69,6 +69,10 @@ pub struct WorkerStats {
     pub generation: Gauge,
     /// Times accepting was paused for want of descriptors.
     pub accept_pauses: Counter,
+    /// Requests that went on beyond a soft quota.
+    pub beyond_soft_quota: Counter,
+    /// Times that one was passed: the first of them in each period.
+    pub soft_quotas_passed: Counter,
     /// Times it was remembered whether a password is right.
     pub passwords_remembered: Counter,
     /// Access-log records dropped before they reached the writer.
@@ -109,6 +113,8 @@ impl WorkerStats {
             buffer_bytes: Gauge::default(),
             generation: Gauge::default(),
             accept_pauses: Counter::default(),
+            beyond_soft_quota: Counter::default(),
+            soft_quotas_passed: Counter::default(),
             passwords_remembered: Counter::default(),
             log_dropped: Counter::default(),
             codes: StatusCounts::default(),

@@ -1,7 +1,9 @@
 //! Why the store did not do what it was asked.
 
+use std::ffi::CString;
 use std::fmt;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use rusqlite::{ErrorCode, ffi};
@@ -45,6 +47,25 @@ pub enum ErrorKind {
     Other,
 }
 
+const FULL: &str = "the disk is full";
+
+/// Whether nothing is left of the disk that a file is on.
+fn is_full(path: &Path) -> bool {
+    let Ok(path) = CString::new(path.as_os_str().as_bytes()) else { return false };
+    // SAFETY: plain numbers, for which zero is valid.
+    let mut disk: libc::statvfs = unsafe { std::mem::zeroed() };
+    // SAFETY: a string that ends in NUL, and a struct that lives over the call.
+    let known = unsafe { libc::statvfs(path.as_ptr(), &raw mut disk) } == 0;
+    known && disk.f_blocks > 0 && disk.f_bavail == 0
+}
+
+impl ErrorKind {
+    /// Whether the file or its disk is at fault, so that what is open of it may be worth nothing.
+    pub fn is_of_the_file(self) -> bool {
+        matches!(self, Self::ReadOnly | Self::Corrupt | Self::Disk | Self::Refused)
+    }
+}
+
 impl StoreError {
     /// An error of a kind; the text is for people.
     pub fn new(kind: ErrorKind, text: impl Into<String>) -> Self {
@@ -67,7 +88,11 @@ impl StoreError {
 
     /// With the file's name.
     pub(super) fn of(self, path: &Path) -> Self {
-        Self { text: format!("{}: {}", path.display(), self.text), ..self }
+        match self.kind {
+            // SQLite tells a full disk from one that fails only where it writes pages.
+            ErrorKind::Disk if is_full(path) => Self::new(ErrorKind::Full, FULL).of(path),
+            _ => Self { text: format!("{}: {}", path.display(), self.text), ..self },
+        }
     }
 
     /// Says what it is that is there already, where that is what went wrong.
@@ -106,12 +131,15 @@ impl From<rusqlite::Error> for StoreError {
         }
         let said = |kind, text: &str| Self::new(kind, text);
         match error.sqlite_error_code() {
-            Some(ErrorCode::NotADatabase) => Self::refused("this is no store: not an SQLite file"),
+            Some(ErrorCode::NotADatabase) => Self::refused(
+                "this is no store: not an SQLite file (where it was one: `tollgate restore` puts a \
+                 backup in its place)",
+            ),
             Some(ErrorCode::ReadOnly) => said(ReadOnly, "the store can't be written to"),
             Some(ErrorCode::DatabaseBusy) => said(Busy, "another process holds the store"),
-            Some(ErrorCode::DiskFull) => said(Full, "the disk is full"),
+            Some(ErrorCode::DiskFull) => said(Full, FULL),
             Some(ErrorCode::DatabaseCorrupt) => {
-                said(Corrupt, "the store is damaged: restore a backup")
+                said(Corrupt, "the store is damaged: `tollgate restore` puts a backup in its place")
             }
             Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen) => {
                 Self::new(Disk, format!("the disk failed: {error}"))
@@ -125,7 +153,7 @@ impl From<rusqlite::Error> for StoreError {
 impl From<io::Error> for StoreError {
     fn from(error: io::Error) -> Self {
         match error.kind() {
-            io::ErrorKind::StorageFull => Self::new(ErrorKind::Full, "the disk is full"),
+            io::ErrorKind::StorageFull => Self::new(ErrorKind::Full, FULL),
             io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {
                 Self::new(ErrorKind::ReadOnly, error.to_string())
             }

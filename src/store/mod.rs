@@ -55,6 +55,23 @@ impl Store {
         open(path).map_err(|error| error.of(path))
     }
 
+    /// Opens the file anew, where its disk or its content was at fault and may be mended: connections
+    /// keep what they read.
+    ///
+    /// # Errors
+    /// Where it can't be opened, or is another store; it goes on with what was open.
+    pub fn open_again(&self) -> Result<(), StoreError> {
+        let opened = connections(&self.path).and_then(|(secret, connections)| match secret {
+            secret if secret == self.secret => Ok(connections),
+            _ => Err(StoreError::refused("another store has taken its place: start again")),
+        });
+        let [writer, reader, reports] = opened.map_err(|error| error.of(&self.path))?;
+        *self.connection() = writer;
+        *self.reader() = reader;
+        *self.reports() = reports;
+        Ok(())
+    }
+
     /// The file.
     pub fn path(&self) -> &Path {
         &self.path
@@ -93,13 +110,7 @@ fn open(path: &Path) -> Result<Store, StoreError> {
         _ => StoreError::from(error),
     })?;
     let lock = lock::shared(path)?;
-    let mut connection = connect(path)?;
-    prepare(&mut connection)?;
-    let secret = catalog::secret(&connection)?;
-    let reader = connect(path)?;
-    reader.pragma_update(None, "query_only", true)?;
-    let reports = connect(path)?;
-    reports.pragma_update(None, "query_only", true)?;
+    let (secret, [connection, reader, reports]) = connections(path)?;
     Ok(Store {
         path: path.to_owned(),
         secret,
@@ -108,6 +119,17 @@ fn open(path: &Path) -> Result<Store, StoreError> {
         reports: Mutex::new(reports),
         _lock: lock,
     })
+}
+
+/// The store's secret, and its connections: who writes, who reads, and who makes reports.
+fn connections(path: &Path) -> Result<(Digest, [Connection; 3]), StoreError> {
+    let mut writer = connect(path)?;
+    prepare(&mut writer)?;
+    let secret = catalog::secret(&writer)?;
+    let [reader, reports] = [connect(path)?, connect(path)?];
+    reader.pragma_update(None, "query_only", true)?;
+    reports.pragma_update(None, "query_only", true)?;
+    Ok((secret, [writer, reader, reports]))
 }
 
 fn connect(path: &Path) -> Result<Connection, StoreError> {

@@ -77,11 +77,12 @@ async fn work(plan: Plan, pinned: Option<usize>) {
     writer.booted(pinned, plan.driver.name());
     let journal = Journal::new((plan.sink)());
     let usage = Usage::new(plan.index, plan.ledger);
-    hear(plan.answers, usage.questions());
     let inquiries = Inquiries::new(plan.index, plan.inquiries.asker);
-    hear(plan.inquiries.replies, inquiries.questions());
+    let questions = (usage.questions(), inquiries.questions());
     let control = (usage, inquiries);
     let core = Rc::new(Core::new(plan.shared, writer, journal, control, plan.workers));
+    hear(plan.answers, questions.0, &core);
+    hear(plan.inquiries.replies, questions.1, &core);
     core.upstreams.begin_at(plan.index);
     let mut listeners = Listeners::new(plan.index, plan.driver == Driver::Epoll);
     listeners.follow(&core);
@@ -115,8 +116,9 @@ async fn work(plan: Plan, pinned: Option<usize>) {
     hand_up_all(&core).await;
 }
 
-/// Wakes those who wait for answers of control's.
-fn hear<A: 'static>(answers: Inbox<(u64, A)>, questions: Rc<Questions<A>>) {
+/// Wakes those who wait for answers of control's, and follows what it published meanwhile.
+fn hear<A: 'static>(answers: Inbox<(u64, A)>, questions: Rc<Questions<A>>, core: &Rc<Core>) {
+    let core = Rc::downgrade(core);
     let mut answers = match answers.on_worker() {
         Ok(answers) => answers,
         Err(error) => return tracing::error!(%error, "answers of control can't be heard"),
@@ -126,6 +128,7 @@ fn hear<A: 'static>(answers: Inbox<(u64, A)>, questions: Rc<Questions<A>>) {
             while let Some((number, answer)) = answers.take() {
                 questions.answer(number, answer);
             }
+            drop(core.upgrade().map(|core| core.snapshot()));
         }
     });
 }

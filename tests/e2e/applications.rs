@@ -43,6 +43,13 @@ pub const BRONZE: App =
     App { key: "tg_bronze", plan: "bronze", state: State::Live, ends_at: None, region: None };
 pub const GOLD: App = App { key: "tg_gold", plan: "gold", region: Some("eu"), ..BRONZE };
 
+impl App {
+    /// A live one of a plan.
+    pub const fn of(key: &'static str, plan: &'static str) -> Self {
+        Self { key, plan, ..BRONZE }
+    }
+}
+
 /// Puts the product `shop` and its applications into a new store.
 pub fn seed(folder: &Path, words: &str, apps: &[App]) {
     let store = Store::open(&folder.join("store.db")).expect("a store");

@@ -6,7 +6,7 @@ use std::sync::mpsc;
 
 use crate::harness::{
     Client, Driver, Gate, Gateway, PATIENCE, Refusing, Upstream, eventually, forward_all,
-    may_replace_hosts, ok, unix_address,
+    may_mount, ok, unix_address,
 };
 
 /// One worker, so that what a core keeps for itself is the whole gateway's.
@@ -89,7 +89,7 @@ fn a_target_by_name(driver: Driver) {
 }
 
 fn a_name_that_moves_is_followed(driver: Driver) {
-    if !may_replace_hosts() {
+    if !may_mount() {
         return;
     }
     let gate = Gate::new();

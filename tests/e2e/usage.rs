@@ -91,6 +91,25 @@ fn a_soft_quota_tells_and_lets_pass(driver: Driver) {
     assert_eq!(ask_often(&gateway, 3), [200; 3]);
     let beyond = ask(&gateway).expect(200);
     assert!(beyond.value("ratelimit").expect("a field").starts_with("\"hits-year\";r=0;t="));
+    // The log once, and each request by number.
+    let told = gateway.wait_log("it is told", |line| line.contains("a soft quota was passed"));
+    for what in ["application=\"app-bronze\"", "quota=\"hits-year\"", "max=1", "plan=\"bronze\""] {
+        assert!(told.contains(what), "{told}");
+    }
+    gateway.wait_stats("it is counted", |stats| {
+        (stats.number("/soft_quotas/passed"), stats.number("/soft_quotas/requests_beyond"))
+            == (1, 3)
+    });
+    let metrics = gateway.admin_get("/metrics").expect(200);
+    assert!(metrics.text().contains("tollgate_soft_quotas_passed_total 1\n"));
+    assert!(metrics.text().contains("tollgate_beyond_soft_quota_total 3\n"));
+    assert_eq!(gateway.log().matches("a soft quota was passed").count(), 1);
+    // Not once more after a start, since the count goes on.
+    stop(gateway);
+    let gateway = start(driver, &upstream, folder.path(), "1s");
+    ask(&gateway).expect(200);
+    gateway.wait_stats("it goes on", |stats| stats.number("/soft_quotas/requests_beyond") == 1);
+    assert_eq!(gateway.stats().number("/soft_quotas/passed"), 0);
 }
 
 fn what_an_answer_says_it_cost_counts(driver: Driver) {
@@ -102,7 +121,7 @@ fn what_an_answer_says_it_cost_counts(driver: Driver) {
          { method = \"*\", pattern = \"/\", metric = \"tokens\" }]\n\
          [plans.bronze]\nquotas = [{ metric = \"tokens\", period = \"year\", max = 80 }]",
     );
-    let gateway = start(driver, &upstream, folder.path(), "20ms");
+    let gateway = start(driver, &upstream, folder.path(), "200ms");
     // One each for the request, and 42 for the answer, counted when that is over.
     let used = |metric: &str| {
         let rows = usage(folder.path(), vec![Group::Metric]);
@@ -126,7 +145,7 @@ fn an_absurd_cost_does_not_stop_the_ledger(driver: Driver) {
          mapping_rules = [{ method = \"*\", pattern = \"/\" }]\n\
          [plans.bronze]",
     );
-    let gateway = start(driver, &upstream, folder.path(), "20ms");
+    let gateway = start(driver, &upstream, folder.path(), "200ms");
     for hits in 1..4 {
         ask(&gateway).expect(200);
         crate::harness::eventually("it is counted", || {
@@ -151,12 +170,12 @@ fn usage_is_committed_before_the_gateway_ends(driver: Driver) {
 fn what_was_committed_counts_after_a_kill(driver: Driver) {
     let upstream = Upstream::saying("ok");
     let folder = folder("[plans.bronze]\nquotas = [{ period = \"year\", max = 10 }]");
-    let gateway = start(driver, &upstream, folder.path(), "20ms");
+    let gateway = start(driver, &upstream, folder.path(), "200ms");
     assert_eq!(ask_often(&gateway, 6), [200; 6]);
     let committed = || usage(folder.path(), vec![]).first().map_or(0, |row| row.count);
     crate::harness::eventually("usage is committed", || committed() == 6);
     kill(gateway);
-    let gateway = start(driver, &upstream, folder.path(), "20ms");
+    let gateway = start(driver, &upstream, folder.path(), "200ms");
     assert_eq!(ask_often(&gateway, 5), [200, 200, 200, 200, 429]);
 }
 
@@ -179,7 +198,7 @@ fn a_store_that_is_held_refuses_strict_plans_only(driver: Driver) {
         let upstream = Upstream::saying("ok");
         let words = "quotas = [{ period = \"year\", max = 5 }]";
         let folder = folder(&format!("[plans.bronze]\nstrict = {strict}\n{words}"));
-        let gateway = start(driver, &upstream, folder.path(), "20ms");
+        let gateway = start(driver, &upstream, folder.path(), "200ms");
         ask(&gateway).expect(200);
         let other = rusqlite::Connection::open(folder.path().join("store.db")).expect("the store");
         other.execute_batch("BEGIN IMMEDIATE").expect("held");

@@ -42,7 +42,10 @@ fn shows_tokens(route: &Route, products: &BTreeMap<String, Product>) -> bool {
     match &route.product {
         Some(name) => products.get(name).is_none_or(|product| {
             let ways = &product.authentication;
-            ways.any_of.iter().chain(&ways.all_of).any(|way| way.starts_with("jwt:"))
+            ways.any_of
+                .iter()
+                .chain(&ways.all_of)
+                .any(|way| way.starts_with("jwt:") || way.starts_with("introspection:"))
         }),
         None => route.authentication.is_some(),
     }

@@ -140,7 +140,7 @@ pub(super) fn store(written: file::Store, place: &Place<'_>, report: &mut Report
     let interval = place.key("commit_interval");
     if !(COMMIT_INTERVAL_LEAST..=COMMIT_INTERVAL_MOST).contains(&written.commit_interval.0) {
         let message = format!("{} is no time between commits", written.commit_interval);
-        report.error(&interval.trail, message, "write a time from 10ms to 1m");
+        report.error(&interval.trail, message, "write a time from 200ms to 1m");
     }
     if !(KEEP_HOURS_LEAST..=KEEP_HOURS_MOST).contains(&written.keep_hours.0) {
         let message = format!("{} is no time to keep hours for", written.keep_hours);

@@ -42,8 +42,8 @@ pub struct Plan {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub expires_after: Option<HumanDuration>,
-    /// What is counted is on the disk before a request goes upstream, in batches: slower, and a
-    /// crash forgets nothing.
+    /// What a request is charged to quotas is on the disk before it goes upstream, in batches: slower,
+    /// and a crash forgets none of it.
     pub strict: bool,
     /// What it costs: facts for a bill that others write.
     #[schemars(extend("x-default" = "none"))]

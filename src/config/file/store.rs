@@ -17,8 +17,8 @@ pub struct Store {
     /// made readable for its owner only, and refused where others may read it. Changes with a
     /// restart only.
     pub path: String,
-    /// How long usage and counts of quotas wait for a commit, at most: what a crash may forget of them,
-    /// but for plans that are `strict`. 10ms to 1m.
+    /// How old usage and counts of quotas get before they are on the disk: what a crash may forget of
+    /// them, but for plans that are `strict`. 200ms to 1m.
     pub commit_interval: HumanDuration,
     /// How long usage is kept by the hour; after that it is by the day. 1d or more.
     pub keep_hours: HumanDuration,

@@ -35,6 +35,10 @@ pub(super) fn render(shown: &Shown<'_>, recent: &Recent) -> String {
         "gateway": gateway(shown, recent, &mut hdr),
         "limit_tables_used": shown.facts.limit_tables.into_iter().collect::<BTreeMap<_, _>>(),
         "quota_table_used": shown.facts.quota_table,
+        "soft_quotas": {
+            "passed": shown.gateway.soft_quotas_passed,
+            "requests_beyond": shown.gateway.beyond_soft_quota,
+        },
         "ledger": ledger(shown),
         "access_log": access_log(shown),
         "workers": workers,
@@ -299,7 +303,9 @@ fn inquiries(shown: &Shown<'_>) -> Vec<Value> {
             "about": about,
             "asked": counts.asked,
             "answered": counts.answered,
+            "failed": counts.failed,
             "overloaded": counts.overloaded,
+            "joined": counts.joined,
             "remembered": counts.remembered,
         })
     });

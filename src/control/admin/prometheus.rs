@@ -244,7 +244,9 @@ fn inquiries(text: &mut Text, shown: &Shown<'_>) {
         let each = [
             ("asked", counts.asked),
             ("answered", counts.answered),
+            ("failed", counts.failed),
             ("overloaded", counts.overloaded),
+            ("joined", counts.joined),
             ("remembered", counts.remembered),
         ];
         for (what, count) in each {
@@ -395,6 +397,8 @@ fn limit_tables(text: &mut Text, shown: &Shown<'_>) {
         text.sample(&n::LIMIT_TABLE_USED, &[&table], used);
     }
     text.sample(&n::LIMIT_TABLE_USED, &[&"quotas"], shown.facts.quota_table);
+    text.single(&n::SOFT_QUOTAS_PASSED, shown.gateway.soft_quotas_passed);
+    text.single(&n::BEYOND_SOFT_QUOTA, shown.gateway.beyond_soft_quota);
 }
 
 fn ledger(text: &mut Text, shown: &Shown<'_>) {

@@ -116,12 +116,13 @@ pub(super) fn whole(store: &Store, slots: &Slots, now: i64) -> Result<Directory,
             products.insert(row.id, slot);
             directory.set_product(slot, compile(&row, now));
         }
-        let mut changes = Vec::new();
-        records.live(Whose::All, now, &mut |application, credentials| {
-            changes.extend(entries(application, credentials, &products));
-            Ok(())
+        directory.fill(|take| {
+            records.live(Whose::All, now, &mut |application, credentials| {
+                let entries = entries(application, credentials, &products);
+                entries.into_iter().for_each(|(digest, credential)| take(digest, credential));
+                Ok(())
+            })
         })?;
-        directory.change(changes);
         withhold(&mut directory, records)?;
         Ok(directory)
     })
@@ -208,7 +209,8 @@ fn refresh(
         {
             products.insert(row.id, slots.of(&row.name));
         }
-        changes.extend(entries(application, credentials, &products));
+        let entries = entries(application, credentials, &products);
+        changes.extend(entries.into_iter().map(|(digest, credential)| (digest, Some(credential))));
         Ok(())
     })?;
     directory.change(changes);
@@ -220,7 +222,7 @@ fn entries(
     application: LiveApplication,
     credentials: Vec<LiveCredential>,
     products: &HashMap<u64, u32>,
-) -> Vec<(Digest, Option<Credential>)> {
+) -> Vec<(Digest, Credential)> {
     let Some(&slot) = products.get(&application.product) else { return Vec::new() };
     let application = Arc::new(Application {
         id: application.id,
@@ -241,7 +243,7 @@ fn entries(
                 ends_at: moment(row.ends_at),
                 password: row.password.map(Into::into),
             };
-            (row.digest, Some(credential))
+            (row.digest, credential)
         })
         .collect()
 }

@@ -7,14 +7,23 @@ use std::time::{Duration, Instant};
 use super::shared::{Shared, now_s};
 use crate::io::{Inbox, Mailer};
 use crate::limits::{
-    AUDIT_KEPT, CLOCK_WENT_BACK_S, LEDGER_ENTRIES, LEDGER_TIDIED_EVERY, LEDGER_TOLD_EVERY,
+    AUDIT_KEPT, CLOCK_WENT_BACK_S, COMMIT_PERIOD_LEAST, COMMIT_SHARE, LEDGER_ENTRIES,
+    LEDGER_REFUSED_TOLD, LEDGER_TIDIED_EVERY, LEDGER_TOLD_EVERY, USAGE_REPORT,
 };
+use crate::policy::quota::Key;
 use crate::session::usage::{Report, Sheet, Written};
-use crate::store::StoreError;
-use crate::store::usage::{Batch, Counted, Seen, Used};
+use crate::store::usage::{Batch, Counted, Refused, Seen, Used};
+use crate::store::{ErrorKind, StoreError};
 
 /// How often the thread looks whether it is to stop.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// A request that waits until what it was charged is on the disk.
+struct Asked {
+    worker: usize,
+    number: u64,
+    keys: Vec<Key>,
+}
 
 /// The thread's state.
 pub(super) struct Writer {
@@ -23,14 +32,18 @@ pub(super) struct Writer {
     answers: Vec<Mailer<Written>>,
     /// What is not committed yet.
     sheet: Sheet,
-    /// Who waits for that: worker and number.
-    asked: Vec<(usize, u64)>,
+    /// Who waits for that.
+    asked: Vec<Asked>,
     /// Since when something waits.
     since: Option<Instant>,
+    /// When the last commit began, and how long it took.
     committed: Instant,
+    took: Duration,
     tidied: Option<Instant>,
     /// When it was told last that commits fail.
     told: Option<Instant>,
+    /// Why the last one did.
+    fault: Option<ErrorKind>,
     /// The clocks when they were looked at last.
     clocks: (Instant, u64),
 }
@@ -49,8 +62,10 @@ impl Writer {
             asked: Vec::new(),
             since: None,
             committed: Instant::now(),
+            took: Duration::ZERO,
             tidied: None,
             told: None,
+            fault: None,
             clocks: (Instant::now(), now_s()),
         }
     }
@@ -70,19 +85,24 @@ impl Writer {
                 break;
             }
         }
+        self.tell_what_is_lost();
         self.shared.done.store(true, Release);
     }
 
-    fn interval(&self) -> Duration {
-        Duration::from_millis(self.shared.interval.load(Relaxed))
+    /// From one commit's beginning to the next one's. What a worker counted just after its last report
+    /// is to be on the disk within the interval, so reports and the commit itself are taken off it.
+    fn period(&self) -> Duration {
+        let interval = Duration::from_millis(self.shared.interval.load(Relaxed));
+        let disk = (interval / COMMIT_SHARE).max(self.took * 2);
+        interval.saturating_sub(disk + USAGE_REPORT).max(COMMIT_PERIOD_LEAST)
     }
 
     fn is_due(&self) -> bool {
-        self.committed.elapsed() >= self.interval()
+        self.committed.elapsed() >= self.period()
     }
 
     fn pause(&self) -> Duration {
-        self.interval().saturating_sub(self.committed.elapsed()).min(LOOK_EVERY)
+        self.period().saturating_sub(self.committed.elapsed()).min(LOOK_EVERY)
     }
 
     fn take_reports(&mut self) {
@@ -90,9 +110,9 @@ impl Writer {
             match report {
                 Report::Used(sheet) => self.sheet.merge(sheet, LEDGER_ENTRIES),
                 Report::Strict { worker, number, keys } => {
-                    self.asked.push((worker, number));
                     // Of these none may be missing: they are few, and each is waited for.
-                    self.sheet.charged.extend(keys);
+                    self.sheet.charged.extend(&keys);
+                    self.asked.push(Asked { worker, number, keys });
                 }
             }
         }
@@ -108,7 +128,7 @@ impl Writer {
         told.waiting.store(self.sheet.len() as u64, Relaxed);
         told.set_since(self.since);
         if lost > 0 && told.lost.fetch_add(lost, Relaxed) == 0 {
-            tracing::error!("usage is being lost: the store can't be written, and memory is full");
+            tracing::error!(lost, "usage is being lost: tollgate_ledger_lost_total says how much");
         }
     }
 
@@ -118,22 +138,51 @@ impl Writer {
         let is_waited_for = !self.asked.is_empty();
         if !self.sheet.is_empty() || is_waited_for {
             let result = self.try_commit();
+            self.took = self.committed.elapsed();
             self.note(&result);
-            let written = result.is_ok();
-            if written {
-                self.sheet = Sheet::default();
-                self.since = None;
+            match result {
+                Ok(refused) => {
+                    self.sheet = Sheet::default();
+                    self.since = None;
+                    self.leave_out(&refused);
+                    let is_refused = |key| refused.iter().any(|row| row.counted == Some(key));
+                    self.answer(|keys| !keys.iter().copied().any(is_refused));
+                }
+                Err(_) => self.answer(|_| false),
             }
-            self.answer(written);
             self.tell();
         }
     }
 
-    fn try_commit(&self) -> Result<(), StoreError> {
-        let store = self.shared.store.get().ok_or_else(|| {
-            StoreError::new(crate::store::ErrorKind::NotFound, "there is no store")
-        })?;
+    fn try_commit(&self) -> Result<Vec<Refused>, StoreError> {
+        let store = self
+            .shared
+            .store
+            .get()
+            .ok_or_else(|| StoreError::new(ErrorKind::NotFound, "there is no store"))?;
+        if self.fault.is_some_and(ErrorKind::is_of_the_file) {
+            // It may have been mended since.
+            store.open_again()?;
+        }
         store.commit_usage(&self.batch())
+    }
+
+    /// Tells of rows that the store will never take: all others are not to wait for them.
+    fn leave_out(&mut self, refused: &[Refused]) {
+        self.sheet.lost += refused.len() as u64;
+        for row in refused.iter().take(LEDGER_REFUSED_TOLD) {
+            tracing::error!("the store refuses a row of usage, which is lost: {}", row.text);
+        }
+    }
+
+    /// What could not be committed to the very end.
+    fn tell_what_is_lost(&self) {
+        if !self.sheet.is_empty() {
+            let used: u64 = self.sheet.used.values().fold(0, |sum, &n| sum.saturating_add(n));
+            let (quotas, error) = (self.sheet.charged.len(), self.shared.told.facts().error);
+            let why = error.unwrap_or_default();
+            tracing::error!(used, quotas, "usage is lost, since it can't be committed: {why}");
+        }
     }
 
     fn batch(&self) -> Batch {
@@ -153,23 +202,22 @@ impl Writer {
         Batch { used: used.collect(), counted: counted.collect(), seen: seen.collect() }
     }
 
-    fn answer(&mut self, written: bool) {
+    fn answer(&mut self, are_written: impl Fn(&[Key]) -> bool) {
         let told = &self.shared.told;
-        let asked = self.asked.len() as u64;
-        told.strict.fetch_add(asked, Relaxed);
-        if !written {
-            told.strict_refused.fetch_add(asked, Relaxed);
-        }
-        for (worker, number) in self.asked.drain(..) {
+        for Asked { worker, number, keys } in self.asked.drain(..) {
+            let written = are_written(&keys);
+            told.strict.fetch_add(1, Relaxed);
+            told.strict_refused.fetch_add((!written).into(), Relaxed);
             // A worker that takes no more answers lets its request wait until its time is over.
             let _ = self.answers[worker].send((number, written));
         }
     }
 
-    fn note(&mut self, result: &Result<(), StoreError>) {
+    fn note(&mut self, result: &Result<Vec<Refused>, StoreError>) {
         let told = &self.shared.told;
+        self.fault = result.as_ref().err().map(StoreError::kind);
         match result {
-            Ok(()) => {
+            Ok(_) => {
                 told.commits.fetch_add(1, Relaxed);
                 told.set_error(None);
                 if self.told.take().is_some() {

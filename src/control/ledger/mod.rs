@@ -21,7 +21,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::io::inbox::inbox;
-use crate::io::{Inbox, Mailer};
+use crate::io::{Inbox, Mailer, Waker};
 use crate::limits::{LEDGER_ANSWERS, LEDGER_REPORTS};
 use crate::policy::quota::Counts;
 use crate::session::usage::{Report, Written};
@@ -36,6 +36,7 @@ pub use told::Facts;
 pub struct Ledger {
     reports: Mailer<Report>,
     shared: Arc<Shared>,
+    wakers: Vec<Waker>,
     thread: JoinHandle<()>,
 }
 
@@ -60,12 +61,13 @@ impl Ledger {
     ) -> io::Result<(Self, Vec<Inbox<Written>>)> {
         let (reports, received) = inbox(LEDGER_REPORTS)?;
         let mails = (0..workers).map(|_| inbox(LEDGER_ANSWERS)).collect::<io::Result<Vec<_>>>()?;
-        let (answers, inboxes) = mails.into_iter().unzip();
+        let (answers, inboxes): (Vec<_>, _) = mails.into_iter().unzip();
+        let wakers = answers.iter().map(Mailer::waker).collect();
         let shared = Arc::new(Shared::new(counts));
         let writer = Writer::new(shared.clone(), received, answers);
         let thread =
             std::thread::Builder::new().name("ledger".into()).spawn(move || writer.run())?;
-        let ledger = Self { reports, shared, thread };
+        let ledger = Self { reports, shared, wakers, thread };
         ledger.change(rhythm);
         Ok((ledger, inboxes))
     }
@@ -73,6 +75,11 @@ impl Ledger {
     /// Where workers report to.
     pub fn reports(&self) -> Mailer<Report> {
         self.reports.clone()
+    }
+
+    /// Wakes each worker, in their order: they look at once at what was published meanwhile.
+    pub fn wakers(&self) -> Vec<Waker> {
+        self.wakers.clone()
     }
 
     /// Takes over settings that a reload changed.

@@ -44,7 +44,7 @@ impl Bench {
 
     fn charge(&self, running: &Running, amount: u64) -> bool {
         let charge = Charge { quota: &self.quota, amount };
-        let charged = running.counts.charge(1, std::iter::once(charge), now_s());
+        let charged = running.counts.charge(1, std::iter::once(charge), now_s(), &mut |_| ());
         matches!(charged, Charged::Taken(_))
     }
 }
@@ -186,6 +186,65 @@ fn a_full_disk_keeps_what_was_counted_until_there_is_room() {
     assert_eq!(until("a failure", || running.facts().error), "the disk is full");
     running.store.limit_pages(None);
     until("usage", || (running.used() == 5000).then_some(()));
+}
+
+#[test]
+fn a_row_that_the_store_refuses_holds_up_no_other() {
+    let bench = Bench::new();
+    let mut running = bench.start();
+    let other = rusqlite::Connection::open(bench.path()).expect("a connection");
+    other
+        .execute_batch(
+            "CREATE TRIGGER no_usage BEFORE INSERT ON usage_hours WHEN NEW.application = 7
+             BEGIN SELECT RAISE(ABORT, 'not this one'); END;
+             CREATE TRIGGER no_count BEFORE INSERT ON quotas WHEN NEW.application = 7
+             BEGIN SELECT RAISE(ABORT, 'nor that'); END;",
+        )
+        .expect("triggers");
+    let hour = now_s() / 3600 * 3600;
+    let mut sheet = Sheet::default();
+    for application in [1, 7, 8] {
+        sheet.used.insert(Unit { application, metric: 1, class: 2, hour }, 5);
+    }
+    running.ledger.reports().leave(Report::Used(sheet)).expect("a place");
+    until("the others", || (running.used() == 10).then_some(()));
+    until("its end", || (running.facts().waiting == 0).then_some(()));
+    let facts = running.facts();
+    assert_eq!((facts.lost, facts.failures, facts.error), (1, 0, None));
+    // Who waits for the row that is refused is told so, and nobody else.
+    for holder in [7, 8] {
+        let charge = Charge { quota: &bench.quota, amount: 1 };
+        running.counts.charge(holder, std::iter::once(charge), now_s(), &mut |_| ());
+    }
+    for (number, holder) in [(1, 7), (2, 8)] {
+        let keys = vec![bench.quota.key(holder)];
+        running.ledger.reports().send(Report::Strict { worker: 0, number, keys }).expect("a place");
+    }
+    let mut answers = [running.answer(), running.answer()];
+    answers.sort_unstable();
+    assert_eq!(answers, [(1, false), (2, true)]);
+}
+
+#[test]
+fn a_file_that_was_damaged_and_is_mended_gets_all_that_was_kept() {
+    use std::os::unix::fs::FileExt;
+    let bench = Bench::new();
+    // Nothing of it is in a log beside it, nor in anybody's memory.
+    drop(Store::open(&bench.path()).expect("a store"));
+    let mut running = bench.start();
+    let sound = std::fs::read(bench.path()).expect("the file");
+    let file = std::fs::OpenOptions::new().write(true).open(bench.path()).expect("the file");
+    file.write_all_at(&vec![0xff; sound.len() - 4096], 4096).expect("damaged");
+    running.report(3);
+    let error = until("a failure", || running.facts().error);
+    assert!(error.contains("the store is damaged: `tollgate restore`"), "{error}");
+    let keys = vec![bench.quota.key(1)];
+    running.ledger.reports().send(Report::Strict { worker: 0, number: 1, keys }).expect("a place");
+    assert_eq!(running.answer(), (1, false));
+    running.report(4);
+    file.write_all_at(&sound, 0).expect("mended");
+    until("all of it", || (running.facts().waiting == 0).then_some(()));
+    assert_eq!((running.used(), running.facts().lost), (7, 0));
 }
 
 #[test]

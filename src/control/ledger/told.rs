@@ -19,7 +19,8 @@ pub struct Facts {
     pub strict: u64,
     /// Those that were refused, since theirs could not be written.
     pub strict_refused: u64,
-    /// Entries that were lost: there was no room to keep them until the store could be written.
+    /// Entries that were lost: there was no room to keep them until the store could be written, or it
+    /// refuses them.
     pub lost: u64,
     /// Why the last commit failed; `None`: it did not.
     pub error: Option<String>,

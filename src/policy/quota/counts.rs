@@ -62,6 +62,20 @@ pub enum Charged<'q> {
     TableFull(&'q Quota),
 }
 
+/// A request that went on beyond a soft quota.
+#[derive(Debug, Clone, Copy)]
+pub struct Beyond<'q> {
+    /// The quota.
+    pub quota: &'q Quota,
+    /// Whether it was the one that passed it: the first in its period, on all cores.
+    pub first: bool,
+    /// When its period ends, seconds since 1970.
+    pub ends_at: u64,
+}
+
+/// Who is told of [`Beyond`].
+pub type Told<'t, 'q> = dyn FnMut(Beyond<'q>) + 't;
+
 /// Why a quota was not charged.
 enum Refusal<'q> {
     Exceeded(Standing<'q>),
@@ -69,10 +83,11 @@ enum Refusal<'q> {
 }
 
 /// What was charged, to be undone.
-struct Taken<'t> {
+struct Taken<'t, 'q> {
     place: Place<'t>,
     end: u64,
     amount: u64,
+    beyond: Option<Beyond<'q>>,
 }
 
 impl Counts {
@@ -101,12 +116,14 @@ impl Counts {
 
     /// Charges all quotas or none. One exchange on a shared cache line each; exact on any number of
     /// cores. A refusal changes nothing, unless another core takes what was there in between: while
-    /// the rest is being given back, others may find it fuller than it is.
+    /// the rest is being given back, others may find it fuller than it is. `told` is told of each soft
+    /// one that it went beyond.
     pub fn charge<'q>(
         &self,
         holder: u64,
         charges: impl Iterator<Item = Charge<'q>> + Clone,
         now_s: u64,
+        told: &mut Told<'_, 'q>,
     ) -> Charged<'q> {
         // Of several, none is charged where one lacks, so that others never see what is given back. One
         // alone needs no look before.
@@ -116,7 +133,7 @@ impl Counts {
                 return Charged::Exceeded(standing);
             }
         }
-        match self.take_all(holder, charges, now_s, None) {
+        match self.take_all(holder, charges, now_s, (None, told)) {
             Ok(tightest) => Charged::Taken(tightest),
             Err(Refusal::Exceeded(standing)) => Charged::Exceeded(standing),
             Err(Refusal::Full(quota)) => Charged::TableFull(quota),
@@ -125,12 +142,20 @@ impl Counts {
 
     /// Charges what an answer said that it cost: too late to refuse. `false`: it could not be
     /// counted, since the table is full.
-    pub fn add(&self, holder: u64, charge: Charge<'_>, now_s: u64) -> bool {
+    pub fn add<'q>(
+        &self,
+        holder: u64,
+        charge: Charge<'q>,
+        now_s: u64,
+        told: &mut Told<'_, 'q>,
+    ) -> bool {
         let (_, ends_at) = charge.quota.calendar.at(now_s);
         let place = self.place(charge.quota.key(holder));
         let change =
             |tally: Tally| Some(added(tally.in_period(minutes(ends_at), now_s), charge.amount));
-        matches!(place.change(minutes(now_s), change), Change::Made(..))
+        let Change::Made(tally) = place.change(minutes(now_s), change) else { return false };
+        beyond(charge, tally).into_iter().for_each(told);
+        true
     }
 
     /// Gives back what a request was charged at that time, which came to nothing after all. What was
@@ -139,7 +164,7 @@ impl Counts {
         for Charge { quota, amount } in charges {
             let end = minutes(quota.calendar.at(at_s).1);
             let place = self.place(quota.key(holder));
-            self.give_back(Taken { place, end, amount }, at_s);
+            self.give_back(&Taken { place, end, amount, beyond: None }, at_s);
         }
     }
 
@@ -180,7 +205,7 @@ impl Counts {
         holder: u64,
         mut charges: impl Iterator<Item = Charge<'q>>,
         now_s: u64,
-        tightest: Option<Standing<'q>>,
+        (tightest, told): (Option<Standing<'q>>, &mut Told<'_, 'q>),
     ) -> Result<Option<Standing<'q>>, Refusal<'q>> {
         let Some(charge) = charges.next() else { return Ok(tightest) };
         let (standing, taken) = self.take(holder, charge, now_s)?;
@@ -190,9 +215,11 @@ impl Counts {
         };
         // As a trait object, since the type of an iterator that is handed on must not grow.
         let rest: &mut dyn Iterator<Item = Charge<'q>> = &mut charges;
-        let result = self.take_all(holder, rest, now_s, Some(tightest));
-        if result.is_err() {
-            self.give_back(taken, now_s);
+        let result = self.take_all(holder, rest, now_s, (Some(tightest), told));
+        match result {
+            // Not before it is sure that nothing is given back.
+            Ok(_) => taken.beyond.into_iter().for_each(told),
+            Err(_) => self.give_back(&taken, now_s),
         }
         result
     }
@@ -202,7 +229,7 @@ impl Counts {
         holder: u64,
         charge: Charge<'q>,
         now_s: u64,
-    ) -> Result<(Standing<'q>, Taken<'_>), Refusal<'q>> {
+    ) -> Result<(Standing<'q>, Taken<'_, 'q>), Refusal<'q>> {
         let Charge { quota, amount } = charge;
         let end = minutes(quota.calendar.at(now_s).1);
         let place = self.place(quota.key(holder));
@@ -219,11 +246,12 @@ impl Counts {
             Change::Full if quota.soft => (Tally { end, count: 0 }, 0),
             Change::Full => return Err(Refusal::Full(quota)),
         };
-        Ok((standing(quota, tally, now_s), Taken { place, end: tally.end, amount }))
+        let beyond = beyond(Charge { quota, amount }, tally);
+        Ok((standing(quota, tally, now_s), Taken { place, end: tally.end, amount, beyond }))
     }
 
     /// Undoes a [`Counts::take`]; where its period has ended since, there is nothing to undo.
-    fn give_back(&self, Taken { place, end, amount }: Taken<'_>, now_s: u64) {
+    fn give_back(&self, &Taken { place, end, amount, .. }: &Taken<'_, '_>, now_s: u64) {
         if amount > 0 && place.find().is_some() {
             place.change(minutes(now_s), |tally| {
                 let count = tally.count.saturating_sub(amount);
@@ -278,6 +306,13 @@ fn fits(Charge { quota, amount }: Charge<'_>, tally: Tally) -> bool {
     quota.soft || tally.count.saturating_add(amount) <= quota.max
 }
 
+/// What is to be told where this was charged, and the tally is that since.
+fn beyond(Charge { quota, amount }: Charge<'_>, tally: Tally) -> Option<Beyond<'_>> {
+    let is_beyond = quota.soft && amount > 0 && tally.count > quota.max;
+    let first = tally.count.saturating_sub(amount) <= quota.max;
+    is_beyond.then(|| Beyond { quota, first, ends_at: tally.ends_at() })
+}
+
 fn standing(quota: &Quota, tally: Tally, now_s: u64) -> Standing<'_> {
     let (began_at, ends_at) = quota.calendar.at(now_s);
     // Of a later period, where the clock went back.
@@ -321,7 +356,7 @@ mod tests {
     }
 
     fn charge<'q>(counts: &Counts, quotas: &'q [Quota], amount: u64, now_s: u64) -> Charged<'q> {
-        counts.charge(7, quotas.iter().map(|quota| Charge { quota, amount }), now_s)
+        counts.charge(7, quotas.iter().map(|quota| Charge { quota, amount }), now_s, &mut |_| ())
     }
 
     fn admits(counts: &Counts, quotas: &[Quota], amount: u64, now_s: u64) -> bool {
@@ -370,6 +405,34 @@ mod tests {
     }
 
     #[test]
+    fn who_goes_beyond_a_soft_one_is_told_once_a_period_and_counted_each_time() {
+        let counts = counts();
+        let soft =
+            |metric, period, max| Quota::new("hits", metric, period, TimeZone::UTC, max, true);
+        let quotas = [soft(1, Period::Hour, 4), soft(1, Period::Day, 6), quota(2, Period::Day, 11)];
+        let mut told = Vec::new();
+        let mut ask = |now_s| {
+            let charges = quotas.iter().map(|quota| Charge { quota, amount: 2 });
+            let mut tell = |beyond: Beyond<'_>| {
+                told.push((beyond.quota.calendar.kind(), beyond.first, beyond.ends_at));
+            };
+            counts.charge(7, charges, now_s, &mut tell);
+            std::mem::take(&mut told)
+        };
+        let (hour, day) = (quotas[0].calendar.at(NOON).1, quotas[1].calendar.at(NOON).1);
+        assert_eq!((ask(NOON), ask(NOON)), (vec![], vec![]));
+        assert_eq!(ask(NOON), [(Period::Hour, true, hour)]);
+        assert_eq!(ask(NOON), [(Period::Day, true, day), (Period::Hour, false, hour)]);
+        // The next hour has room again; the day has not.
+        assert_eq!(ask(hour), [(Period::Day, false, day)]);
+        // A hard one refuses: nobody went beyond anything.
+        assert_eq!(ask(hour), []);
+        let cost = Charge { quota: &quotas[0], amount: 9 };
+        counts.add(7, cost, hour, &mut |beyond| told.push((Period::Hour, beyond.first, 0)));
+        assert_eq!(told, [(Period::Hour, true, 0)]);
+    }
+
+    #[test]
     fn a_quota_of_nothing_refuses_everything_but_nothing() {
         let (counts, none) = (counts(), [quota(1, Period::Day, 0)]);
         assert!(!admits(&counts, &none, 1, NOON));
@@ -386,7 +449,10 @@ mod tests {
             assert!(!admits(&counts, one, 1, NOON));
         }
         let other = Charge { quota: &quotas[0], amount: 1 };
-        assert!(matches!(counts.charge(8, std::iter::once(other), NOON), Charged::Taken(_)));
+        assert!(matches!(
+            counts.charge(8, std::iter::once(other), NOON, &mut |_| ()),
+            Charged::Taken(_)
+        ));
     }
 
     #[test]
@@ -431,11 +497,15 @@ mod tests {
         let one = || [Charge { quota: &quotas[0], amount: 1 }].into_iter();
         let stranger =
             |n: u32| super::super::address_holder(1, std::net::IpAddr::from(n.to_be_bytes()), 64);
-        let full = (0..100_000)
-            .find(|n| matches!(counts.charge(stranger(*n), one(), NOON), Charged::TableFull(_)));
+        let full = (0..100_000).find(|n| {
+            matches!(counts.charge(stranger(*n), one(), NOON, &mut |_| {}), Charged::TableFull(_))
+        });
         assert!(full.is_some() && counts.used(NOON) > 0.5);
         for application in 0..50 {
-            assert!(matches!(counts.charge(application, one(), NOON), Charged::Taken(_)));
+            assert!(matches!(
+                counts.charge(application, one(), NOON, &mut |_| {}),
+                Charged::Taken(_)
+            ));
         }
     }
 
@@ -444,22 +514,31 @@ mod tests {
         let (counts, quotas) = (Counts::with_slots(8), [quota(1, Period::Hour, 3)]);
         let one = || [Charge { quota: &quotas[0], amount: 1 }].into_iter();
         let mut holder = 0;
-        while let Charged::Taken(_) = counts.charge(holder, one(), NOON) {
+        while let Charged::Taken(_) = counts.charge(holder, one(), NOON, &mut |_| ()) {
             holder += 1;
         }
-        assert!(matches!(counts.charge(holder, one(), NOON), Charged::TableFull(_)));
-        assert!(!counts.add(holder, one().next().unwrap(), NOON));
+        assert!(matches!(counts.charge(holder, one(), NOON, &mut |_| ()), Charged::TableFull(_)));
+        assert!(!counts.add(holder, one().next().unwrap(), NOON, &mut |_| ()));
         let (_, ends_at) = quotas[0].calendar.at(NOON);
-        assert!(matches!(counts.charge(holder, one(), ends_at), Charged::TableFull(_)));
-        assert!(matches!(counts.charge(holder, one(), ends_at + 600), Charged::Taken(_)));
+        assert!(matches!(
+            counts.charge(holder, one(), ends_at, &mut |_| ()),
+            Charged::TableFull(_)
+        ));
+        assert!(matches!(
+            counts.charge(holder, one(), ends_at + 600, &mut |_| ()),
+            Charged::Taken(_)
+        ));
         // One that refuses nothing need not be counted.
         let full = Counts::with_slots(8);
         for holder in 0..1000 {
-            _ = full.charge(holder, one(), NOON);
+            _ = full.charge(holder, one(), NOON, &mut |_| ());
         }
         let soft = Quota { soft: true, ..quota(9, Period::Hour, 1) };
         let charge = Charge { quota: &soft, amount: 1 };
-        assert!(matches!(full.charge(5000, [charge].into_iter(), NOON), Charged::Taken(_)));
+        assert!(matches!(
+            full.charge(5000, [charge].into_iter(), NOON, &mut |_| ()),
+            Charged::Taken(_)
+        ));
     }
 
     #[test]
@@ -479,7 +558,7 @@ mod tests {
     #[test]
     fn what_an_answer_cost_is_counted_beyond_the_quota() {
         let (counts, quotas) = (counts(), [quota(1, Period::Day, 10)]);
-        assert!(counts.add(7, Charge { quota: &quotas[0], amount: 25 }, NOON));
+        assert!(counts.add(7, Charge { quota: &quotas[0], amount: 25 }, NOON, &mut |_| ()));
         assert_eq!(counts.count(quotas[0].key(7)).unwrap().1, 25);
         assert!(!admits(&counts, &quotas, 1, NOON));
     }

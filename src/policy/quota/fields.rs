@@ -82,7 +82,7 @@ mod tests {
             .map(|(period, max)| Quota::new("hits", 1, period, TimeZone::UTC, max, false));
         let counts = Counts::with_slots(64);
         let charges = quotas.iter().map(|quota| Charge { quota, amount });
-        let charged = counts.charge(1, charges, NOW);
+        let charged = counts.charge(1, charges, NOW, &mut |_| ());
         let mut out = Vec::new();
         append(&mut out, fields, quotas.iter(), &charged, NOW, alone);
         String::from_utf8(out).unwrap()

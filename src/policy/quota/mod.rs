@@ -30,7 +30,7 @@ mod counts;
 mod tally;
 
 pub use calendar::Calendar;
-pub use counts::{Charge, Charged, Counts, Standing};
+pub use counts::{Beyond, Charge, Charged, Counts, Standing, Told};
 
 use std::net::IpAddr;
 

@@ -1,6 +1,8 @@
 //! What workers counted, on its way to the disk; and what a gateway that starts takes up.
 
-use rusqlite::{Connection, TransactionBehavior, params};
+use std::fmt::Debug;
+
+use rusqlite::{Connection, ErrorCode, TransactionBehavior, params};
 
 use crate::config::file::Period;
 use crate::limits::USAGE_COUNT_MAX;
@@ -60,18 +62,29 @@ impl Batch {
     }
 }
 
+/// A row that the store does not take, however often it is tried.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// The quota whose count it is, if it is one.
+    pub counted: Option<Key>,
+    /// What it is and why, for people.
+    pub text: String,
+}
+
 impl Store {
-    /// Stores a batch; it is on the disk when this returns.
+    /// Stores a batch; it is on the disk when this returns, but for the rows that are told.
     ///
     /// # Errors
     /// Where the store can't be written; nothing of the batch is stored then.
-    pub fn commit_usage(&self, batch: &Batch) -> Result<(), StoreError> {
+    pub fn commit_usage(&self, batch: &Batch) -> Result<Vec<Refused>, StoreError> {
         let mut connection = self.connection();
         let change = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        add_used(&change, &batch.used)?;
-        set_counted(&change, &batch.counted)?;
-        set_seen(&change, &batch.seen)?;
-        Ok(change.commit()?)
+        let mut refused = Vec::new();
+        add_used(&change, &batch.used, &mut refused)?;
+        set_counted(&change, &batch.counted, &mut refused)?;
+        set_seen(&change, &batch.seen, &mut refused)?;
+        change.commit()?;
+        Ok(refused)
     }
 
     /// Tells the counts of quotas whose periods are not over. Of several under one key (the clock
@@ -162,49 +175,76 @@ impl Store {
     }
 }
 
-fn add_used(change: &Connection, used: &[Used]) -> Result<(), StoreError> {
+/// Goes on without a row that is at fault itself; any other fault is the store's, and of all rows.
+fn go_on(
+    done: rusqlite::Result<usize>,
+    refused: &mut Vec<Refused>,
+    (counted, row): (Option<Key>, &dyn Debug),
+) -> Result<(), StoreError> {
+    use ErrorCode::{ConstraintViolation, ParameterOutOfRange, TooBig, TypeMismatch};
+    let Err(error) = done else { return Ok(()) };
+    match error.sqlite_error_code() {
+        Some(ConstraintViolation | ParameterOutOfRange | TooBig | TypeMismatch) => {
+            refused.push(Refused { counted, text: format!("{row:?}: {error}") });
+            Ok(())
+        }
+        _ => Err(error.into()),
+    }
+}
+
+fn add_used(
+    change: &Connection,
+    used: &[Used],
+    refused: &mut Vec<Refused>,
+) -> Result<(), StoreError> {
     let mut add = change.prepare(
         "INSERT INTO usage_hours (application, metric, class, hour, count)
          VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET count = min(count + excluded.count, 9000000000000000)",
     )?;
     for used in used {
-        add.execute(params![
+        let done = add.execute(params![
             used.application as i64,
             used.metric,
             used.class,
             used.hour as i64,
             used.count.min(USAGE_COUNT_MAX) as i64
-        ])?;
+        ]);
+        go_on(done, refused, (None, used))?;
     }
     Ok(())
 }
 
-fn set_counted(change: &Connection, counted: &[Counted]) -> Result<(), StoreError> {
+fn set_counted(
+    change: &Connection,
+    counted: &[Counted],
+    refused: &mut Vec<Refused>,
+) -> Result<(), StoreError> {
     // Of two gateways on one store, as while one takes over from the other, the higher count stands.
     let mut set = change.prepare(
         "INSERT INTO quotas (application, metric, period, ends_at, count)
          VALUES (?1, ?2, ?3, ?4, ?5)
          ON CONFLICT DO UPDATE SET count = max(count, excluded.count)",
     )?;
-    for Counted { key, ends_at, count } in counted {
+    for one in counted {
+        let Counted { key, ends_at, count } = *one;
         let period = quota::word(key.period);
-        set.execute(params![
-            key.holder as i64,
-            key.metric,
-            period,
-            *ends_at as i64,
-            *count as i64
-        ])?;
+        let values = params![key.holder as i64, key.metric, period, ends_at as i64, count as i64];
+        go_on(set.execute(values), refused, (Some(key), one))?;
     }
     Ok(())
 }
 
-fn set_seen(change: &Connection, seen: &[Seen]) -> Result<(), StoreError> {
+fn set_seen(
+    change: &Connection,
+    seen: &[Seen],
+    refused: &mut Vec<Refused>,
+) -> Result<(), StoreError> {
     let mut set = change.prepare(
         "UPDATE credentials SET last_used_at = max(?2, coalesce(last_used_at, ?2)) WHERE id = ?1",
     )?;
     for seen in seen {
-        set.execute([seen.credential as i64, seen.at as i64])?;
+        let done = set.execute([seen.credential as i64, seen.at as i64]);
+        go_on(done, refused, (None, seen))?;
     }
     Ok(())
 }

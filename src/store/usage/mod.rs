@@ -13,7 +13,7 @@ mod commit;
 mod export;
 mod query;
 
-pub use commit::{Batch, Counted, Seen, Used};
+pub use commit::{Batch, Counted, Refused, Seen, Used};
 pub use export::{Export, ExportFormat, Exports};
 pub use query::{Grain, Group, Order, UsageQuery, UsageRow};
 

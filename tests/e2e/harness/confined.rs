@@ -1,6 +1,6 @@
 //! Starting the binary with less than the machine has: descriptors, cores, system calls, names.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
@@ -18,12 +18,20 @@ pub struct Confined {
     pub no_io_uring: bool,
     /// What stands at /etc/hosts.
     pub hosts: Option<PathBuf>,
+    /// A folder in which nothing can be written.
+    pub read_only: Option<PathBuf>,
+    /// A folder that is a disk of its own, of so many bytes.
+    pub small: Option<(PathBuf, u64)>,
 }
 
 impl Confined {
     /// Makes the command start like this.
     pub fn apply(self, command: &mut Command) {
-        let hosts = self.hosts.map(|h| CString::new(h.as_os_str().as_bytes()).expect("no NUL"));
+        let name = |path: PathBuf| CString::new(path.as_os_str().as_bytes()).expect("no NUL");
+        let (hosts, read_only) = (self.hosts.map(name), self.read_only.map(name));
+        let size = |bytes| CString::new(format!("size={bytes},mode=700")).expect("no NUL");
+        let small = self.small.map(|(path, bytes)| (name(path), size(bytes)));
+        let mounts = hosts.is_some() || read_only.is_some() || small.is_some();
         let confine = move || {
             if let Some(files) = self.files {
                 limit_files(files)?;
@@ -31,8 +39,18 @@ impl Confined {
             if let Some(core) = self.core {
                 allow_core(core)?;
             }
+            if mounts {
+                own_mounts()?;
+            }
             if let Some(hosts) = &hosts {
-                replace_hosts(hosts)?;
+                bind(hosts, c"/etc/hosts", 0)?;
+            }
+            if let Some(folder) = &read_only {
+                bind(folder, folder, 0)?;
+                bind(folder, folder, libc::MS_REMOUNT | libc::MS_RDONLY)?;
+            }
+            if let Some((folder, size)) = &small {
+                mount_memory(folder, size)?;
             }
             if self.no_io_uring {
                 forbid_io_uring()?;
@@ -45,13 +63,13 @@ impl Confined {
     }
 }
 
-/// Whether this process may make a mount namespace, which replacing /etc/hosts needs.
-pub fn may_replace_hosts() -> bool {
+/// Whether this process may make a mount namespace, which replacing /etc/hosts and small disks need.
+pub fn may_mount() -> bool {
     let mut probe = Command::new("/bin/true");
     Confined { hosts: Some("/etc/hosts".into()), ..Confined::default() }.apply(&mut probe);
     let may = probe.status().is_ok_and(|s| s.success());
     if !may {
-        eprintln!("no mount namespaces here: names of our own cannot be tested");
+        eprintln!("no mount namespaces here: names and disks of our own cannot be tested");
     }
     may
 }
@@ -75,7 +93,8 @@ fn allow_core(core: usize) -> io::Result<()> {
     }
 }
 
-fn replace_hosts(hosts: &CString) -> io::Result<()> {
+/// Mounts of its own, that nobody else sees.
+fn own_mounts() -> io::Result<()> {
     let none = std::ptr::null();
     // SAFETY: every pointer is null or a string that ends in NUL.
     unsafe {
@@ -83,10 +102,22 @@ fn replace_hosts(hosts: &CString) -> io::Result<()> {
             checked(libc::unshare(libc::CLONE_NEWUSER | libc::CLONE_NEWNS))?;
         }
         let private = libc::MS_REC | libc::MS_PRIVATE;
-        checked(libc::mount(none, c"/".as_ptr(), none, private, none.cast()))?;
-        let at = c"/etc/hosts".as_ptr();
-        checked(libc::mount(hosts.as_ptr(), at, none, libc::MS_BIND, none.cast()))
+        checked(libc::mount(none, c"/".as_ptr(), none, private, none.cast()))
     }
+}
+
+fn bind(from: &CStr, at: &CStr, more: libc::c_ulong) -> io::Result<()> {
+    let none = std::ptr::null();
+    // SAFETY: every pointer is null or a string that ends in NUL.
+    checked(unsafe {
+        libc::mount(from.as_ptr(), at.as_ptr(), none, libc::MS_BIND | more, none.cast())
+    })
+}
+
+fn mount_memory(at: &CStr, options: &CStr) -> io::Result<()> {
+    let kind = c"tmpfs".as_ptr();
+    // SAFETY: every pointer is a string that ends in NUL.
+    checked(unsafe { libc::mount(kind, at.as_ptr(), kind, 0, options.as_ptr().cast()) })
 }
 
 fn forbid_io_uring() -> io::Result<()> {

@@ -109,6 +109,18 @@ impl Builder {
         self
     }
 
+    /// Starts where nothing can be written in this folder.
+    pub fn read_only(mut self, folder: &Path) -> Self {
+        self.confined.read_only = Some(folder.to_owned());
+        self
+    }
+
+    /// Starts where this folder is a disk of its own, of so many bytes, with what was in the folder.
+    pub fn small_disk(mut self, folder: &Path, bytes: u64) -> Self {
+        self.confined.small = Some((folder.to_owned(), bytes));
+        self
+    }
+
     /// Starts with a log that nobody reads: a pipe that fills up.
     pub fn unread_log(mut self) -> Self {
         self.unread_log = true;
@@ -155,7 +167,10 @@ impl Builder {
             let mode = fs::Permissions::from_mode(0o640);
             fs::set_permissions(path, mode).expect("permissions");
         }
-        let mut command = Command::new(BINARY);
+        let mut command = match &self.confined.small {
+            None => Command::new(BINARY),
+            Some((disk, _)) => filled(disk, &folder.path().join("disk")),
+        };
         command.args(["run", "-c"]).arg(&config);
         command.args(self.driver.iter().flat_map(|d| ["--driver", d.name()]));
         command.envs(self.environment).current_dir(folder.path());
@@ -164,6 +179,16 @@ impl Builder {
         gateway.folder = Some(folder);
         gateway
     }
+}
+
+/// The binary behind a shell that fills its disk with what its folder holds now.
+fn filled(disk: &Path, beside: &Path) -> Command {
+    let copied = Command::new("cp").arg("-a").arg(disk).arg(beside).status();
+    assert!(copied.expect("cp runs").success());
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", r#"cp -a "$1/." "$2" && shift 2 && exec "$@""#, "sh"]);
+    command.arg(beside).arg(disk).arg(BINARY);
+    command
 }
 
 /// What a process printed so far.
@@ -371,6 +396,17 @@ impl Gateway {
     /// Sends a signal.
     pub fn signal(&self, number: i32) {
         signal(self.pid(), number);
+    }
+
+    /// A file as the gateway sees it, which may have disks of its own.
+    pub fn seen(&self, path: &Path) -> PathBuf {
+        let root = PathBuf::from(format!("/proc/{}/root", self.pid()));
+        root.join(path.strip_prefix("/").expect("an absolute path"))
+    }
+
+    /// Lets files that it writes be so long at most from now on: beyond that writing fails.
+    pub fn limit_file_size(&self, bytes: u64) {
+        process::limit_file_size(self.pid(), bytes);
     }
 
     /// Resident memory, bytes.

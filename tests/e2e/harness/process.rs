@@ -49,6 +49,15 @@ pub fn signal(pid: u32, signal: i32) {
     unsafe { libc::kill(pid as i32, signal) };
 }
 
+/// Sets a process's soft limit of the length of files.
+pub fn limit_file_size(pid: u32, bytes: u64) {
+    let limit = libc::rlimit { rlim_cur: bytes, rlim_max: libc::RLIM_INFINITY };
+    let none = std::ptr::null_mut();
+    // SAFETY: a valid struct that lives over the call.
+    let set = unsafe { libc::prlimit(pid as i32, libc::RLIMIT_FSIZE, &limit, none) };
+    assert_eq!(set, 0, "{}", std::io::Error::last_os_error());
+}
+
 /// Resident memory, bytes: `VmRSS` now, `VmHWM` at its peak.
 pub fn resident(pid: u32, line: &str) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("a living process");

@@ -20,6 +20,10 @@ pub(super) fn check(plan: &Plan, names: &Names<'_>, notes: &mut Notes) {
     }
     notes.within("limits", |notes| limits(plan, names, notes));
     notes.within("quotas", |notes| quotas(plan, names, notes));
+    if plan.strict && plan.quotas.is_empty() {
+        let message = "the plan has no quota of which anything could be forgotten";
+        notes.warning("strict", message, "give it a quota, or remove this");
+    }
     times(plan, notes);
     if let Some(price) = &plan.price {
         notes.within("price", |notes| pricing::check(price, names, notes));
