@@ -72,7 +72,8 @@ pub enum Command {
 pub struct Asking<C: Args> {
     #[command(flatten)]
     command: C,
-    /// The admin listener [default: $TOLLGATE_ADMIN, or http://127.0.0.1:9900].
+    /// The admin listener; it wants the token that $TOLLGATE_TOKEN holds [default:
+    /// $TOLLGATE_ADMIN, or http://127.0.0.1:9900].
     #[arg(long, global = true, value_name = "URL")]
     admin: Option<String>,
     /// Print JSON, for scripts.

@@ -31,15 +31,20 @@ enum AccountVerb {
         state: Option<String>,
     },
     /// Show one.
-    Show { id: u64 },
+    Show {
+        /// Its id, as `list` shows it.
+        id: u64,
+    },
     /// Make one.
     Create {
+        /// Its name, for people.
         name: String,
         #[command(flatten)]
         more: AccountMembers,
     },
     /// Change it.
     Update {
+        /// Its id, as `list` shows it.
         id: u64,
         /// A new name.
         #[arg(long)]
@@ -48,7 +53,10 @@ enum AccountVerb {
         more: AccountMembers,
     },
     /// Remove it with all of its applications.
-    Delete { id: u64 },
+    Delete {
+        /// Its id, as `list` shows it.
+        id: u64,
+    },
 }
 
 #[derive(Args)]
@@ -169,9 +177,13 @@ enum AppVerb {
         state: Option<String>,
     },
     /// Show one.
-    Show { id: u64 },
+    Show {
+        /// Its id, as `list` shows it.
+        id: u64,
+    },
     /// Make one.
     Create {
+        /// Its name, for people.
         name: String,
         /// Whose it is: an account's id.
         #[arg(long)]
@@ -190,6 +202,7 @@ enum AppVerb {
     },
     /// Change it: approve it (`--state live`), suspend it, give it another plan.
     Update {
+        /// Its id, as `list` shows it.
         id: u64,
         /// A new name.
         #[arg(long)]
@@ -207,7 +220,10 @@ enum AppVerb {
         attributes: Attributes,
     },
     /// Remove it with its keys.
-    Delete { id: u64 },
+    Delete {
+        /// Its id, as `list` shows it.
+        id: u64,
+    },
 }
 
 const APPS: &[Column] = &[
@@ -269,25 +285,39 @@ pub struct Keys {
 #[derive(Subcommand)]
 enum KeyVerb {
     /// List those of an application.
-    List { app: u64 },
+    List {
+        /// The application's id.
+        app: u64,
+    },
     /// List those of all applications that were neither made nor used since then (RFC 3339).
-    Unused { since: String },
+    Unused {
+        /// As in 2026-11-01T00:00:00Z.
+        since: String,
+    },
     /// Make one; it is shown this once.
     Create {
+        /// The application's id.
         app: u64,
         #[command(flatten)]
         credential: Credential,
     },
     /// Make another in a key's place; the old one ends after the overlap.
     Rotate {
+        /// The application's id.
         app: u64,
+        /// The key's id, as `list` shows it.
         key: u64,
         /// Both are good for so long.
         #[arg(long, default_value = "1h")]
         overlap: String,
     },
     /// End a key at once.
-    Revoke { app: u64, key: u64 },
+    Revoke {
+        /// The application's id.
+        app: u64,
+        /// The key's id, as `list` shows it.
+        key: u64,
+    },
 }
 
 #[derive(Args)]

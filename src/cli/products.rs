@@ -26,30 +26,44 @@ enum ProductVerb {
         state: Option<String>,
     },
     /// Show one.
-    Show { name: String },
+    Show {
+        /// Its name.
+        name: String,
+    },
     /// Make one of a definition.
     Create {
+        /// Its name.
         name: String,
         #[command(flatten)]
         file: File,
     },
     /// Change what a file says of it (a JSON merge patch), and leave the rest.
     Update {
+        /// Its name.
         name: String,
         #[command(flatten)]
         file: File,
     },
-    /// Put it into another state: draft, published, deprecated or retired.
-    State { name: String, state: String },
+    /// Put it into another state, as to publish it.
+    State {
+        /// Its name.
+        name: String,
+        /// draft, published, deprecated or retired.
+        state: String,
+    },
     /// Give it a new secret, which tells upstreams who forwards.
     Secret {
+        /// Its name.
         name: String,
         /// The one before is sent for so long still; upstreams take both meanwhile.
         #[arg(long, default_value = "1h")]
         overlap: String,
     },
     /// Remove one that no application uses.
-    Delete { name: String },
+    Delete {
+        /// Its name.
+        name: String,
+    },
 }
 
 const PRODUCTS: &[Column] = &[
@@ -102,25 +116,42 @@ pub struct Plans {
 #[derive(Subcommand)]
 enum PlanVerb {
     /// List those of a product.
-    List { product: String },
+    List {
+        /// The product's name.
+        product: String,
+    },
     /// Show one.
-    Show { product: String, name: String },
+    Show {
+        /// The product's name.
+        product: String,
+        /// The plan's name.
+        name: String,
+    },
     /// Make one of a definition.
     Create {
+        /// The product's name.
         product: String,
+        /// The plan's name.
         name: String,
         #[command(flatten)]
         file: File,
     },
     /// Change what a file says of it (a JSON merge patch), and leave the rest.
     Update {
+        /// The product's name.
         product: String,
+        /// The plan's name.
         name: String,
         #[command(flatten)]
         file: File,
     },
     /// Remove one that no application uses.
-    Delete { product: String, name: String },
+    Delete {
+        /// The product's name.
+        product: String,
+        /// The plan's name.
+        name: String,
+    },
 }
 
 const PLANS: &[Column] = &[

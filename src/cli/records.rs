@@ -12,16 +12,16 @@ use super::shown::Column;
 /// `tollgate audit`.
 #[derive(Args)]
 pub struct Audit {
-    /// Only of such things: product, account, application, key or token.
+    /// Only of such things: product, account, application, key, token or export.
     #[arg(long)]
     kind: Option<String>,
     /// Only of the thing with this id.
     #[arg(long)]
     object: Option<u64>,
-    /// Only by this one.
+    /// Only by this one, as lists show it: "token 1 init".
     #[arg(long)]
     actor: Option<String>,
-    /// Only what was done so: create, change, delete, revoke or rotate.
+    /// Only what was done so: create, change, delete, revoke, rotate, export and so on.
     #[arg(long)]
     action: Option<String>,
     /// Not before (RFC 3339).
@@ -82,7 +82,10 @@ enum TokenVerb {
         ends_at: Option<String>,
     },
     /// End one at once.
-    Revoke { id: u64 },
+    Revoke {
+        /// Its id, as `list` shows it.
+        id: u64,
+    },
 }
 
 const TOKENS: &[Column] = &[

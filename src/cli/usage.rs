@@ -12,22 +12,23 @@ use super::shown::Column;
 /// `tollgate usage`.
 #[derive(Args)]
 pub struct Usage {
-    /// From then on (RFC 3339).
+    /// From then on (RFC 3339: 2026-11-01T00:00:00Z).
     #[arg(long)]
     from: String,
     /// Until before then (RFC 3339).
     #[arg(long)]
     to: String,
-    /// Only of this application.
+    /// Only of this application (its id).
     #[arg(long)]
     app: Option<u64>,
-    /// Only of this account's applications.
+    /// Only of this account's applications (its id).
     #[arg(long)]
     account: Option<u64>,
     /// Only of this product.
     #[arg(long)]
     product: Option<String>,
-    /// Only of metrics and methods with this name; methods count into their metric.
+    /// Only of metrics and methods with this name. Without it methods and the metrics that they
+    /// count into are added up: `--metric hits` counts requests.
     #[arg(long)]
     metric: Option<String>,
     /// How time is divided: hour, day or month (UTC).
@@ -97,7 +98,10 @@ enum BillVerb {
         format: String,
     },
     /// Say that an export has arrived: the next one begins behind it.
-    Confirm { export: String },
+    Confirm {
+        /// As `make` told it.
+        export: String,
+    },
 }
 
 const EXPORTS: &[Column] = &[

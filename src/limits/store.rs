@@ -14,6 +14,18 @@ pub const STORE_PAGE_MAX: usize = 1_000;
 /// by its own digest, so this bounds memory, not time.
 pub const APPLICATION_CREDENTIALS_MAX: u64 = 100;
 
+/// Credentials of an application that were revoked and are still shown, the latest: keys may be rotated
+/// every minute for years.
+pub const APPLICATION_CREDENTIALS_PAST: u64 = 100;
+
+/// Applications of one account: a change of the account makes them all anew for requests, and must be in
+/// force in milliseconds. Whoever needs more has several accounts.
+pub const ACCOUNT_APPLICATIONS_MAX: u64 = 10_000;
+
+/// Names of fields that upstreams get of attributes, in the whole store, those of old included: each
+/// request's fields are looked up among them.
+pub const ATTRIBUTE_NAMES_MAX: u64 = 1_000;
+
 /// How often what is due by the clock is looked for in the catalog: a product's next secret is late by as
 /// much at most, and upstreams take both until it is sent.
 pub const CATALOG_UPKEEP: std::time::Duration = std::time::Duration::from_secs(10);

@@ -7,6 +7,10 @@ use std::time::Duration;
 /// One slot in eight is a set's header. A power of two.
 pub const QUOTA_SLOTS: usize = 1 << 22;
 
+/// The table of those who are known by their addresses only has this part of as many slots: some 900,000
+/// counts of strangers. Where it is full, further ones are refused, and no application is.
+pub const QUOTA_ADDRESS_PART: usize = 4;
+
 /// How long a count is kept after its period's end, minutes: longer than the cores' clocks may lie
 /// apart, so that none of them still charges it.
 pub const QUOTA_KEPT_MIN: u64 = 5;

@@ -34,6 +34,8 @@ pub(super) struct Account {
     pub(super) grown: Vec<(u16, u64)>,
     /// Whether what it counts as was charged, and is usage.
     pub(super) counted: bool,
+    /// Whether a target was sent it, or a part of it.
+    pub(super) forwarded: bool,
     /// What went wrong.
     pub(super) failure: Option<Failure>,
     /// The tunnel that it became.

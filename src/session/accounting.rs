@@ -8,9 +8,17 @@ use super::core::Core;
 use super::task::Request;
 use super::usage::Unit;
 
+/// Finds out to whom the quotas of a request are charged that its plan lets in. They are fetched while
+/// its rate limits are asked.
+pub(super) fn foresee(r: &mut Request<'_>) {
+    r.holder = holder(r);
+    let counts = &r.connection.core.shared.quotas;
+    let charges = r.admitted.iter().flat_map(Admitted::quota_charges);
+    charges.for_each(|charge| counts.prefetch(charge.quota.key(r.holder)));
+}
+
 /// Charges the quotas of a request that its plan lets in; `None`: there are none.
 pub(super) fn charge<'a>(r: &mut Request<'a>) -> Option<Charged<'a>> {
-    r.holder = holder(r);
     let admitted = r.admitted.as_ref()?;
     let mut charges = admitted.quota_charges().peekable();
     if charges.peek().is_none() {
@@ -49,30 +57,37 @@ pub(super) fn tell(r: &mut Request<'_>, charged: &Charged<'_>, alone: bool) {
     }
 }
 
-/// Waits until what a strict plan's request was charged is on the disk.
-pub(super) async fn write(r: &Request<'_>) -> Result<(), Failure> {
-    match &r.admitted {
-        Some(admitted) if admitted.plan.strict => {
-            let keys: Vec<_> =
-                admitted.quota_charges().map(|charge| charge.quota.key(r.holder)).collect();
-            if keys.is_empty() {
-                return Ok(());
-            }
-            let written = r.connection.core.usage.borrow().written(keys);
-            // Few plans are strict: others have no room for this in their sessions.
-            match Box::pin(written).await {
-                true => Ok(()),
-                false => Err(Failure::LedgerUnavailable),
-            }
-        }
-        _ => Ok(()),
+/// Waits until what a strict plan's request was charged is on the disk; `false`: there was nothing to
+/// wait for.
+pub(super) async fn write(r: &Request<'_>) -> Result<bool, Failure> {
+    let Some(admitted) = r.admitted.as_ref().filter(|admitted| admitted.plan.strict) else {
+        return Ok(false);
+    };
+    let keys: Vec<_> = admitted.quota_charges().map(|charge| charge.quota.key(r.holder)).collect();
+    if keys.is_empty() {
+        return Ok(false);
+    }
+    let written = r.connection.core.usage.borrow().written(keys);
+    // Few plans are strict: others have no room for this in their sessions.
+    match Box::pin(written).await {
+        true => Ok(true),
+        false => Err(Failure::LedgerUnavailable),
     }
 }
 
-/// Counts what a request used.
+/// Counts what a request used. One that was refused after it was charged, and that no target was sent,
+/// used nothing: its quotas get back what they were charged.
 pub(super) fn count(r: &Request<'_>, now_ns: u64) {
     let Some(admitted) = r.admitted.as_ref().filter(|_| r.account.counted) else { return };
     let core = &r.connection.core;
+    if r.account.failure.is_some() && !r.account.forwarded {
+        core.shared.quotas.refund(r.holder, admitted.quota_charges(), now_s(r));
+        // The ledger may have the count as it was.
+        let mut usage = core.usage.borrow_mut();
+        return admitted
+            .quota_charges()
+            .for_each(|charge| usage.charged(charge.quota.key(r.holder)));
+    }
     let now_s = core.wall.of(now_ns) / 1_000_000_000;
     let application = admitted.application.map_or(0, |application| application.id);
     let class = (r.account.status / 100) as u8;

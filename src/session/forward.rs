@@ -194,6 +194,7 @@ impl<'a> Way<'a, '_> {
             false => Carrier::Connection(self.connect(target, fresh).await?),
         };
         account.reused = carrier.reused();
+        account.forwarded = true;
         let core = &self.request.connection.core;
         core.upstreams.reached(target.id);
         let _busy = Busy::enter(core, self.group.id, target.id);

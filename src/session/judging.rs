@@ -54,6 +54,14 @@ struct Rates<'a> {
     denied: Option<Denied>,
 }
 
+/// What a request showed that took more than a lookup to judge.
+#[derive(Default)]
+struct Shown {
+    tokens: Vec<Proved>,
+    /// The question about its password, and the answer.
+    answered: Option<(Digest, bool)>,
+}
+
 /// A route is there as long as its product is.
 fn take_product(r: &mut Request<'_>, s: &mut Scratch) -> Result<(), Failure> {
     let route = &r.snapshot.routes[r.route.unwrap_or_default()];
@@ -95,15 +103,16 @@ async fn ask<'a>(
     rates: &mut Rates<'a>,
 ) -> Result<Permit, Failure> {
     let passed = ask_rates(r, addressed(r).into_iter().flatten().map(Charge::one), keys, rates)?;
+    let mut shown = Shown::default();
     // Boxed: what waits for keys is large, and rare.
-    let tokens = match token::is_asked_for(r) {
-        true => Box::pin(token::prove(r, s)).await?,
-        false => Vec::new(),
-    };
+    if token::is_asked_for(r) {
+        shown.tokens = Box::pin(token::prove(r, s)).await?;
+    }
     let passed = match r.product {
         None if r.route().application_limits().is_empty() => passed,
         _ => {
-            r.admitted = authenticate(r, s, &tokens).await?;
+            r.admitted = authenticate(r, s, &mut shown).await?;
+            accounting::foresee(r);
             let passed = ask_application(r, keys, rates)?;
             rates.charged = accounting::charge(r);
             accounting::refused(rates.charged.as_ref())?;
@@ -112,10 +121,25 @@ async fn ask<'a>(
     };
     let shared = &r.connection.core.shared.limits;
     let permit = enter(passed, shared, keys, &r.route().concurrency());
-    permit.map_err(|denied| {
+    let permit = permit.map_err(|denied| {
         rates.denied = Some(denied);
-        denied.into()
-    })
+        Failure::from(denied)
+    })?;
+    match write(r, s, &shown).await {
+        Ok(()) => Ok(permit),
+        Err(failure) => {
+            permit.leave(&r.connection.core.shared.limits);
+            Err(failure)
+        }
+    }
+}
+
+/// Waits until what a strict plan's request was charged is on the disk.
+async fn write(r: &mut Request<'_>, s: &Scratch, shown: &Shown) -> Result<(), Failure> {
+    match accounting::write(r).await? {
+        true => judge_again(r, s, shown),
+        false => Ok(()),
+    }
 }
 
 /// Rules that are asked before it is known who calls.
@@ -150,48 +174,59 @@ fn ask_rates<'a>(
 async fn authenticate<'a>(
     r: &mut Request<'a>,
     s: &Scratch,
-    tokens: &[Proved],
+    shown: &mut Shown,
 ) -> Result<Option<Admitted<'a>>, Failure> {
     let Some((slot, product)) = r.product else { return Ok(None) };
     let whom = (&*r.snapshot.directory, slot, product);
-    let mut answered = None;
-    let mut verdict = self::verdict(r, s, whom, tokens, answered);
+    let mut verdict = self::verdict(r, s, whom, shown);
     if let Err(Stop::Ask(question)) = verdict {
         // Boxed: what waits is large, and rare.
-        answered = Some(Box::pin(ask_password(r, question)).await?);
-        verdict = self::verdict(r, s, whom, tokens, answered);
+        shown.answered = Some(Box::pin(ask_password(r, question)).await?);
+        verdict = self::verdict(r, s, whom, shown);
     }
-    // What was revoked while it waited, for keys or an answer, counts already, though its snapshot
-    // does not know.
+    let admitted = verdict.map_err(|stop| refused(r, shown, stop))?;
+    judge_again(r, s, shown)?;
+    Ok(Some(admitted))
+}
+
+/// What was revoked while a request waited, for keys, an answer or the disk, counts already, though
+/// its snapshot does not know.
+fn judge_again(r: &mut Request<'_>, s: &Scratch, shown: &Shown) -> Result<(), Failure> {
     let newest = r.connection.core.snapshot();
-    if verdict.is_ok() && !Arc::ptr_eq(&newest.directory, &r.snapshot.directory) {
-        let product = newest.directory.product(slot).ok_or(Failure::NoRoute)?;
-        match product.state {
-            Lifecycle::Draft => return Err(Failure::NoRoute),
-            Lifecycle::Retired => return Err(Failure::ProductRetired),
-            Lifecycle::Published | Lifecycle::Deprecated => {}
-        }
-        let whom = (&*newest.directory, slot, &**product);
-        verdict = self::verdict(r, s, whom, tokens, answered).map(drop).and(verdict);
+    let Some((slot, _)) = r.product else { return Ok(()) };
+    if Arc::ptr_eq(&newest.directory, &r.snapshot.directory) {
+        return Ok(());
     }
-    verdict.map(Some).map_err(|stop| {
-        let refusal = match stop {
-            Stop::Refused(refusal) => refusal,
-            // Another password was set while the old one was asked about.
-            Stop::Ask(_) => Refusal::BadCredential,
-        };
-        if refusal == Refusal::BadCredential
-            && let Some(failure) = token::failure(r, tokens)
-        {
-            return failure;
-        }
+    let product = newest.directory.product(slot).ok_or(Failure::NoRoute)?;
+    match product.state {
+        Lifecycle::Draft => return Err(Failure::NoRoute),
+        Lifecycle::Retired => return Err(Failure::ProductRetired),
+        Lifecycle::Published | Lifecycle::Deprecated => {}
+    }
+    let verdict = verdict(r, s, (&*newest.directory, slot, &**product), shown).map(drop);
+    verdict.map_err(|stop| refused(r, shown, stop))
+}
+
+/// What is answered to a request that is not let in.
+fn refused(r: &mut Request<'_>, shown: &Shown, stop: Stop) -> Failure {
+    let refusal = match stop {
+        Stop::Refused(refusal) => refusal,
+        // Another password was set while the old one was asked about.
+        Stop::Ask(_) => Refusal::BadCredential,
+    };
+    if refusal == Refusal::BadCredential
+        && let Some(failure) = token::failure(r, &shown.tokens)
+    {
+        return failure;
+    }
+    if let Some((_, product)) = r.product {
         r.answer_fields.extend_from_slice(match refusal {
             Refusal::NoCredential => &product.challenge,
             Refusal::BadCredential => &product.challenge_bad,
             _ => &[],
         });
-        refusal.into()
-    })
+    }
+    refusal.into()
 }
 
 /// What a directory says of a request, given what was just answered.
@@ -199,13 +234,12 @@ fn verdict<'d>(
     r: &Request<'_>,
     s: &Scratch,
     (directory, slot, product): (&'d Directory, u32, &'d Product),
-    tokens: &[Proved],
-    answered: Option<(Digest, bool)>,
+    shown: &Shown,
 ) -> Result<Admitted<'d>, Stop> {
     let buf = s.input.data();
     let now_s = now_s(r);
     let inquiries = &r.connection.core.inquiries;
-    let known = |digest: &Digest| match answered {
+    let known = |digest: &Digest| match shown.answered {
         Some((asked, is_right)) if asked == *digest => Some(is_right),
         _ => inquiries.borrow_mut().password(digest, now_s).inspect(|_| {
             r.connection.core.stats.passwords_remembered.up();
@@ -216,7 +250,7 @@ fn verdict<'d>(
         path: s.head.path.of(buf),
         carrier: Carrier { fields: &s.head.fields, buf, query: s.head.query.map(|q| q.of(buf)) },
         identity: r.connection.identity.as_deref(),
-        tokens,
+        tokens: &shown.tokens,
         passwords: &known,
         now_s,
     };

@@ -13,7 +13,7 @@ use super::client::{After, Connection};
 use super::h2::ClientStream;
 use super::scratch::{Scratch, Upload};
 use super::task::{Fate, Request, begin};
-use super::{accounting, answers, forward, grpc, journal, judging, upgrade};
+use super::{answers, forward, grpc, journal, judging, upgrade};
 
 /// Serves one request of a connection that has one at a time. `None`: the next one may come.
 pub(super) async fn serve(c: &mut Connection, s: &mut Scratch) -> Option<After> {
@@ -131,12 +131,8 @@ fn acme_proof<'a>(r: &Request<'a>, s: &Scratch) -> Option<&'a str> {
 async fn judge_and_answer(r: &mut Request<'_>, s: &mut Scratch) -> Result<Fate, Failure> {
     // 4: its rules.
     let permit = judging::judge(r, s).await?;
-    let ready = match accounting::write(r).await {
-        Ok(()) => check_length(r.route(), s.head.framing),
-        Err(failure) => Err(failure),
-    };
     // 5, 6: an answer.
-    let fate = match ready {
+    let fate = match check_length(r.route(), s.head.framing) {
         Ok(()) => answer(r, s, &permit).await,
         Err(failure) => Err(failure),
     };

@@ -25,6 +25,8 @@ const STEPS: &[&str] = &[
      ) STRICT;",
     catalog::SCHEMA,
     usage::SCHEMA,
+    usage::NAMES,
+    catalog::ATTRIBUTE_NAMES,
 ];
 
 /// Whether this is a store, or an empty file that may become one. Changes nothing.

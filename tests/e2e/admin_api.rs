@@ -7,6 +7,8 @@ use std::fs;
 use std::process::{Command, Output};
 
 use serde_json::{Value, json};
+use tollgate::store::Store;
+use tollgate::store::usage::{Batch, Used};
 
 use crate::harness::{BINARY, Client, Driver, Gateway, Response};
 
@@ -385,6 +387,59 @@ fn a_mistake_is_told_by_its_place() {
 }
 
 #[test]
+fn control_characters_are_refused_where_they_stand() {
+    let api = Api::start();
+    api.product();
+    api.signed_up("acme", "bronze");
+    for (path, body, pointer) in [
+        (
+            "/products",
+            json!({ "name": "p", "definition": { "title": "a\u{1b}[2J" } }),
+            "/definition/title",
+        ),
+        (
+            "/products",
+            json!({ "name": "p", "definition": { "version": "1\n" } }),
+            "/definition/version",
+        ),
+        (
+            "/products",
+            json!({ "name": "p", "definition": { "description": "a\0" } }),
+            "/definition/description",
+        ),
+        (
+            "/products",
+            json!({ "name": "p", "definition": { "metrics": [{ "name": "m", "unit": "\u{9b}" }] } }),
+            "/definition/metrics/0/unit",
+        ),
+        (
+            "/products",
+            json!({ "name": "p", "definition": { "plans": { "a": { "attributes": { "X-A": "é" } } } } }),
+            "/definition/plans/a/attributes/X-A",
+        ),
+        ("/accounts", json!({ "name": "a\u{7f}" }), "/name"),
+        (
+            "/accounts",
+            json!({ "name": "a", "attributes": { "X-A": "a\r\nX-B: b" } }),
+            "/attributes/X-A",
+        ),
+        ("/accounts", json!({ "name": "a", "attributes": { "X-A": "a\0b" } }), "/attributes/X-A"),
+        (
+            "/accounts",
+            json!({ "name": "a", "attributes": { "X-A\r\n": "b" } }),
+            "/attributes/X-A\r\n",
+        ),
+        ("/applications/1/keys", json!({ "kind": "user_key", "label": "a\tb" }), "/label"),
+        ("/tokens", json!({ "label": "a\nb", "scope": "read" }), "/label"),
+    ] {
+        let problem = refused(api.ask("POST", path, &body), 400, "invalid");
+        assert_eq!(problem["errors"][0]["pointer"], pointer, "{body}: {problem}");
+    }
+    let described = json!({ "name": "p", "definition": { "description": "One.\n\tTwo.\r\n" } });
+    api.make("/products", &described);
+}
+
+#[test]
 fn a_body_that_is_too_large_is_refused_unread() {
     let api = Api::start();
     let ask = |fields: &str| {
@@ -530,6 +585,74 @@ fn filters_find_what_they_name() {
     refused(api.ask("GET", &format!("/usage?{from}&by=colour"), &Value::Null), 400, "bad_request");
     api.ask("POST", "/exports", &json!({ "month": "2026-11" })).expect(204);
     assert_eq!(at_month(&api, "2026-13"), "/month");
+}
+
+/// What an application used in November 2026, as if it had been counted.
+fn used(api: &Api, application: u64, count: u64) {
+    let store = Store::open(&api.gateway.folder().join("store.db")).expect("the store");
+    let used = vec![Used { application, metric: 1, class: 2, hour: 1_793_491_200, count }];
+    store.commit_usage(&Batch { used, ..Batch::default() }).expect("committed");
+}
+
+#[test]
+fn an_export_whose_answer_was_lost_is_the_same_when_asked_again() {
+    let api = Api::start();
+    api.product();
+    let (account, application, _) = api.signed_up("acme", "bronze");
+    used(&api, application, 3);
+    let make = |key: &str| {
+        let fields = format!("Idempotency-Key: {key}\r\n");
+        api.ask_as(&api.token, "POST", "/exports", &fields, "{\"month\":\"2026-11\"}")
+    };
+    let first = make("a").expect(201);
+    assert_eq!(value(&first)["cursor"], "2026-11.1");
+    // Another one takes it meanwhile, and more is used.
+    api.ask("POST", "/exports/2026-11.1/confirm", &Value::Null).expect(200);
+    let confirmed = api.ask("POST", "/exports/2026-11.1/confirm", &Value::Null).expect(200);
+    used(&api, application, 4);
+    let again = make("a").expect(201);
+    assert_eq!(again.body, first.body);
+    assert_eq!(again.value("location"), first.value("location"));
+    assert_eq!(value(&make("b").expect(201))["cursor"], "2026-11.2");
+    let open = api.ask("POST", "/exports", &json!({ "month": "2026-11" })).expect(201);
+    assert_eq!(value(&open)["cursor"], "2026-11.2");
+    // Who is deleted before the bill is written still gets it.
+    api.ask("DELETE", &format!("/accounts/{account}"), &Value::Null).expect(204);
+    api.ask("DELETE", "/products/orders", &Value::Null).expect(204);
+    used(&api, application, 5);
+    api.ask("POST", "/exports/2026-11.2/confirm", &Value::Null).expect(200);
+    let last = value(&make("c").expect(201))["cursor"].as_str().expect("a cursor").to_owned();
+    let rows = api.ask("GET", &format!("/exports/{last}/rows?format=jsonl"), &Value::Null);
+    let row = value(&rows.expect(200));
+    assert_eq!(row["account_name"], "acme");
+    assert_eq!(
+        (&row["product"], &row["plan"], &row["metric"]),
+        (&json!("orders"), &json!("bronze"), &json!("hits"))
+    );
+    // What was done is written down once, and what was asked again is not.
+    let noted = api.get("/audit?kind=export");
+    let noted = noted["items"].as_array().expect("a list");
+    let told: Vec<_> = noted
+        .iter()
+        .rev()
+        .map(|note| {
+            (
+                note["action"].as_str().expect("a word"),
+                note["after"]["cursor"].as_str().expect("a cursor"),
+            )
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("export", "2026-11.1"),
+            ("confirm", "2026-11.1"),
+            ("export", "2026-11.2"),
+            ("confirm", "2026-11.2"),
+            ("export", "2026-11.3"),
+        ]
+    );
+    assert_eq!(noted[3]["after"], value(&confirmed));
 }
 
 fn at_month(api: &Api, month: &str) -> String {

@@ -131,6 +131,7 @@ both_drivers!(
     upstreams_are_told_who_calls,
     what_clients_say_of_callers_does_not_pass,
     an_accounts_attributes_are_told_and_not_forged,
+    attributes_that_nobody_has_any_more_are_not_forged,
     what_clients_say_of_callers_in_trailers_stays_here,
     keys_of_products_that_are_not_served_are_not_logged,
     credentials_reach_no_upstream,
@@ -156,6 +157,34 @@ fn an_accounts_attributes_are_told_and_not_forged(driver: Driver) {
     ask(&gateway, "GET /orders/1", "X-API-Key: tg_gold\r\nX-Org: forged\r\n").expect(200);
     let request = upstream.only_request();
     assert_eq!(request.head.values("x-org"), ["acme"]);
+}
+
+fn attributes_that_nobody_has_any_more_are_not_forged(driver: Driver) {
+    let upstream = Upstream::saying("ok");
+    let folder = tempfile::tempdir().expect("a folder");
+    seed(folder.path(), PLANS, &[GOLD, BRONZE]);
+    let path = folder.path().join("store.db");
+    let words = PLANS.replace("attributes = { \"X-Tier\" = \"gold\" }", "");
+    let definition: file::Product = toml::from_str(&words).expect("a product");
+    let changed = Store::open(&path).expect("the store").write(|records| {
+        records.delete_application(1, None)?;
+        records.put_product("shop", Origin::Api, &definition, None, 2)
+    });
+    changed.map(drop).unwrap_or_else(|error: StoreError| panic!("{error}"));
+    let target = &upstream.address;
+    let gateway = Gateway::start(
+        driver,
+        format!(
+            "[store]\npath = {path:?}\n[upstreams.app]\ntargets = [\"{target}\"]\n\
+             [[routes]]\nname = \"orders\"\npath = \"/*\"\nproduct = \"shop\"\nupstream = \"app\"\n"
+        ),
+    );
+    let forged = "X-API-Key: tg_bronze\r\nX-Tier: gold\r\nx-region: eu\r\nX-Else: 1\r\n";
+    ask(&gateway, "GET /orders/1", forged).expect(200);
+    let request = upstream.only_request();
+    for (name, values) in [("x-tier", 0), ("x-region", 0), ("x-else", 1)] {
+        assert_eq!(request.head.values(name).len(), values, "{name}");
+    }
 }
 
 fn what_clients_say_of_callers_in_trailers_stays_here(driver: Driver) {
@@ -343,15 +372,15 @@ fn a_plans_limit_holds_for_all_of_an_applications_requests(driver: Driver) {
     let bronze = "X-API-Key: tg_bronze\r\n";
     for left in ["2", "1", "0"] {
         let response = ask(&gateway, "GET /orders", bronze).expect(200);
-        assert_eq!(response.value("ratelimit-policy"), Some("\"hits-1h\";q=3;w=3600"));
+        assert_eq!(response.value("ratelimit-policy"), Some("\"hits-per-hour\";q=3;w=3600"));
         let standing = response.value("ratelimit").expect("a standing");
-        assert!(standing.starts_with(&format!("\"hits-1h\";r={left};")), "{standing}");
+        assert!(standing.starts_with(&format!("\"hits-per-hour\";r={left};")), "{standing}");
     }
     let refused = ask(&gateway, "GET /orders", bronze).expect_failure(429);
     let problem = problem(&refused);
     assert_eq!(
         (&problem["type"], &problem["limit"]),
-        (&"urn:tollgate:rate_limited".into(), &"hits-1h".into())
+        (&"urn:tollgate:rate_limited".into(), &"hits-per-hour".into())
     );
     assert!((1..=1200).contains(&problem["resets_in"].as_u64().expect("seconds")), "{problem}");
     assert!(refused.value("retry-after").is_some());
@@ -366,10 +395,10 @@ fn costly_requests_take_more_of_a_limit(driver: Driver) {
     // Each counts four of `create`, of which there are ten.
     let first = post().expect(200);
     let standing = first.value("ratelimit").expect("a standing");
-    assert!(standing.starts_with("\"create-1h\";r=6;"), "{standing}");
+    assert!(standing.starts_with("\"create-per-hour\";r=6;"), "{standing}");
     post().expect(200);
     let refused = post().expect_failure(429);
-    assert_eq!(problem(&refused)["limit"], "create-1h");
+    assert_eq!(problem(&refused)["limit"], "create-per-hour");
     ask(&gateway, "GET /orders", "X-API-Key: tg_gold\r\n").expect(200);
 }
 

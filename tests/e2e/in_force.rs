@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
+use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use crate::harness::{BINARY, Client, Driver, Gateway, Response, Upstream};
@@ -17,23 +18,23 @@ const CLIENTS: usize = 8;
 struct Shop {
     gateway: Gateway,
     token: String,
-    // Holds the targets as long as the gateway is there.
-    _upstream: Upstream,
-    _folder: tempfile::TempDir,
+    upstream: Upstream,
+    folder: tempfile::TempDir,
 }
 
 impl Shop {
-    fn open(driver: Driver) -> Self {
+    /// With a plan that lets all in, and says so much more.
+    fn open(driver: Driver, plan: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let upstream = Upstream::saying("ok");
         let (store, target) = (folder.path().join("store.db"), &upstream.address);
         let gateway = Gateway::start(
             driver,
             format!(
-                "[store]\npath = {store:?}\n[upstreams.app]\ntargets = [\"{target}\"]\n\
+                "[store]\npath = {store:?}\ncommit_interval = \"1m\"\n[upstreams.app]\ntargets = [\"{target}\"]\n\
                  [products.shop]\nmethods = [{{ name = \"read\" }}]\n\
                  mapping_rules = [{{ method = \"GET\", pattern = \"/\", metric = \"read\" }}]\n\
-                 [products.shop.plans.all]\n[products.shop.plans.none]\nmethods = []\n\
+                 [products.shop.plans.all]\n{plan}\n[products.shop.plans.none]\nmethods = []\n\
                  [[routes]]\nname = \"shop\"\npath = \"/*\"\nproduct = \"shop\"\nupstream = \"app\"\n"
             ),
         );
@@ -41,7 +42,7 @@ impl Shop {
         let made = command.args(["init", "-c"]).arg(gateway.config()).output();
         let made = made.expect("the binary runs").stdout;
         let token = String::from_utf8(made).expect("a token").trim().to_owned();
-        Self { gateway, token, _upstream: upstream, _folder: folder }
+        Self { gateway, token, upstream, folder }
     }
 
     fn ask(&self, method: &str, path: &str, body: &Value) -> Response {
@@ -99,10 +100,13 @@ fn keep_asking(
     })
 }
 
-both_drivers!(nobody_is_let_in_after_the_answer,);
+both_drivers!(
+    nobody_is_let_in_after_the_answer,
+    who_is_revoked_while_the_disk_is_waited_for_is_not_let_in,
+);
 
 fn nobody_is_let_in_after_the_answer(driver: Driver) {
-    let shop = Shop::open(driver);
+    let shop = Shop::open(driver, "");
     let suspended = json!({ "state": "suspended" });
     for what in ["revoked", "suspended", "another plan", "account", "deleted"] {
         let (application, credential, key) = shop.sign_up(what);
@@ -141,4 +145,53 @@ fn nobody_is_let_in_after_the_answer(driver: Driver) {
             assert_eq!(late, 0, "{what}: let in after the answer, of {before}");
         }
     }
+}
+
+fn who_is_revoked_while_the_disk_is_waited_for_is_not_let_in(driver: Driver) {
+    let plan = "strict = true\nquotas = [{ period = \"year\", max = 1000 }]";
+    let shop = Shop::open(driver, plan);
+    let come_about = (0..100).any(|round| revoked_while_it_waits(&shop, &format!("a{round}")));
+    assert!(come_about, "the disk had each request before its key was revoked");
+}
+
+/// Lets a request of a strict plan wait for the store while its key is revoked. `false`: what it was
+/// charged was stored first after all, and it was let in, as it may.
+fn revoked_while_it_waits(shop: &Shop, name: &str) -> bool {
+    let (_, credential, key) = shop.sign_up(name);
+    let (path, before) = (shop.folder.path().join("store.db"), shop.upstream.count());
+    let (other, reader) = (Connection::open(&path), Connection::open(&path));
+    let (other, reader) = (other.expect("the store"), reader.expect("the store"));
+    other.busy_timeout(std::time::Duration::ZERO).expect("set");
+    let hold = || other.execute_batch("BEGIN IMMEDIATE").is_ok();
+    let let_go = || other.execute_batch("ROLLBACK").expect("let go");
+    let asked = |query: &str| reader.query_row(query, [], |row| row.get::<_, bool>(0));
+    crate::harness::eventually("the store is held", hold);
+    let mut client = Client::connect(shop.gateway.web());
+    std::thread::scope(|scope| {
+        let revoking = scope.spawn(|| shop.ask("DELETE", &credential, &Value::Null));
+        // So long that it waits for the store by now; only then the request does.
+        (0..5).for_each(|_| drop(shop.ask("GET", "/products", &Value::Null).expect(200)));
+        client.send(format!("GET / HTTP/1.1\r\nHost: a\r\nX-API-Key: {key}\r\n\r\n"));
+        crate::harness::eventually("the ledger waits", || {
+            shop.gateway.stats().number("/ledger/waiting") > 0
+        });
+        let id = credential.rsplit_once('/').expect("an id").1;
+        let is_revoked = format!("SELECT revoked_at IS NOT NULL FROM credentials WHERE id = {id}");
+        let_go();
+        crate::harness::eventually("the key is revoked", || asked(&is_revoked) == Ok(true));
+        crate::harness::eventually("the store is held again", hold);
+        let holder = name.trim_start_matches('a').parse::<u64>().expect("a number") + 1;
+        let is_stored = format!("SELECT count(*) > 0 FROM quotas WHERE application = {holder}");
+        let in_order = asked(&is_stored) == Ok(false);
+        if in_order {
+            let answer = revoking.join().expect("an answer");
+            assert!((200..300).contains(&answer.status), "{}", answer.text());
+        }
+        let_go();
+        let response = client.response();
+        if in_order {
+            assert_eq!((response.status, shop.upstream.count()), (401, before));
+        }
+        in_order
+    })
 }

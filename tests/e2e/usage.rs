@@ -7,7 +7,7 @@ use tollgate::store::Store;
 use tollgate::store::usage::{Group, UsageQuery, UsageRow};
 
 use crate::applications::{BRONZE, seed};
-use crate::harness::{Driver, Gateway, Response, Upstream};
+use crate::harness::{Driver, Gate, Gateway, Refusing, Response, Upstream, ok};
 
 /// A gateway in front of the product `shop`, with its store in a folder that outlives it.
 fn start(driver: Driver, upstream: &Upstream, folder: &Path, interval: &str) -> Gateway {
@@ -61,6 +61,7 @@ both_drivers!(
     what_was_committed_counts_after_a_kill,
     a_strict_plan_forgets_nothing,
     a_store_that_is_held_refuses_strict_plans_only,
+    what_no_upstream_saw_is_neither_charged_nor_billed,
 );
 
 fn a_quota_refuses_and_names_itself(driver: Driver) {
@@ -207,4 +208,47 @@ fn a_store_that_is_held_refuses_strict_plans_only(driver: Driver) {
         gateway.wait_log("its end too", |log| log.contains("usage is committed again"));
         ask(&gateway).expect(200);
     }
+}
+
+fn what_no_upstream_saw_is_neither_charged_nor_billed(driver: Driver) {
+    let (gate, refusing) = (Gate::new(), Refusing::new());
+    let held = gate.clone();
+    let upstream = Upstream::new(move |peer| {
+        while peer.next_request().is_some() {
+            held.wait();
+            peer.send(ok("ok"));
+        }
+    });
+    let folder = folder("[plans.bronze]\nquotas = [{ period = \"year\", max = 3 }]");
+    let (store, target, nobody) =
+        (folder.path().join("store.db"), &upstream.address, &refusing.address);
+    let gateway = Gateway::start(
+        driver,
+        format!(
+            "[store]\npath = {store:?}\n[upstreams.app]\ntargets = [\"{target}\"]\n\
+             [upstreams.gone]\ntargets = [\"{nobody}\"]\n\
+             [[routes]]\nname = \"orders\"\npath = \"/*\"\nproduct = \"shop\"\nupstream = \"app\"\n\
+             max_concurrent = 1\nmax_body = \"1KiB\"\n\
+             [[routes]]\nname = \"gone\"\npath = \"/gone\"\nproduct = \"shop\"\nupstream = \"gone\"\n"
+        ),
+    );
+    let fields = "HTTP/1.1\r\nHost: test.example\r\nX-API-Key: tg_bronze\r\n";
+    let mut first = gateway.connect();
+    first.send(format!("GET /a {fields}\r\n"));
+    upstream.wait_for_request(1);
+    for _ in 0..3 {
+        // Its place is taken, its content too long, its target not there.
+        ask(&gateway).expect(503);
+        gateway.once(&format!("POST /a {fields}Content-Length: 5000\r\n\r\n")).expect_failure(503);
+        gateway.once(&format!("GET /gone {fields}\r\n")).expect(502);
+    }
+    gate.open();
+    first.response().expect(200);
+    for _ in 0..3 {
+        gateway.once(&format!("POST /a {fields}Content-Length: 5000\r\n\r\n")).expect_failure(413);
+    }
+    assert_eq!(ask_often(&gateway, 3), [200, 200, 429]);
+    stop(gateway);
+    let rows = usage(folder.path(), vec![Group::Class]);
+    assert_eq!(rows.iter().map(|row| (row.class, row.count)).collect::<Vec<_>>(), [(Some(2), 3)]);
 }

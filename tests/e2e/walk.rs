@@ -104,7 +104,54 @@ fn start(driver: Driver, folder: &Path, upstream: &Upstream) -> Gateway {
     )
 }
 
-both_drivers!(from_an_empty_folder_to_a_bill,);
+both_drivers!(from_an_empty_folder_to_a_bill, a_products_secret_is_rotated_without_an_outage,);
+
+fn a_products_secret_is_rotated_without_an_outage(driver: Driver) {
+    let walk = Walk::begin(driver);
+    std::fs::write(walk.folder.path().join("orders.toml"), PRODUCT).expect("a file");
+    let made = walk.json(&["products", "create", "orders", "-f", "orders.toml"]);
+    walk.run(&["products", "state", "orders", "published"]);
+    let signed = walk.json(&[
+        "signup",
+        "--account",
+        "Example Ltd",
+        "--app",
+        "shop",
+        "--product",
+        "orders",
+        "--plan",
+        "gold",
+    ]);
+    let key = text(&signed["credential"]["key"]);
+    let sent = || {
+        walk.read(&key).expect(200);
+        let request = walk.upstream.requests().pop().expect("a request");
+        let all = request.head.values("x-tollgate-secret");
+        assert_eq!(all.len(), 1, "{all:?}");
+        all[0].to_owned()
+    };
+    let rotate = |overlap: &str| {
+        let told = walk.json(&["products", "secret", "orders", "--overlap", overlap]);
+        text(&told["secret"])
+    };
+    let first = text(&made["secret"]);
+    assert_eq!(sent(), first);
+    // Upstreams are told of the next one, and take both; the old one is sent until it is time.
+    let next = rotate("1h");
+    assert_ne!(next, first);
+    assert_eq!(sent(), first);
+    // One that was not sent yet can be replaced.
+    let next = rotate("1s");
+    crate::harness::eventually("the new one is sent", || {
+        let sent = sent();
+        assert!(sent == first || sent == next, "it is neither of the two");
+        sent == next
+    });
+    // In a hurry there is no overlap: it is sent when the command returns.
+    let last = rotate("0s");
+    assert_eq!(sent(), last);
+    assert!(!walk.run(&["audit", "--json"]).contains(&last));
+}
 
 fn from_an_empty_folder_to_a_bill(driver: Driver) {
     let mut walk = Walk::begin(driver);
@@ -130,7 +177,7 @@ fn from_an_empty_folder_to_a_bill(driver: Driver) {
     }
     let limited = (0..5).map(|_| walk.read(&key)).find(|answer| answer.status == 429);
     let limited = limited.expect("a refusal, since a minute has not passed");
-    assert_eq!(problem(&limited)["limit"], "hits-60s");
+    assert_eq!(problem(&limited)["limit"], "hits-per-minute");
     let admitted = walk.upstream.count() as u64;
     // What was used, by application, method, hour and day.
     for more in [&["--app", &app][..], &["--grain", "hour"], &["--grain", "day"]] {

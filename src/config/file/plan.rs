@@ -62,7 +62,7 @@ pub struct PlanLimit {
     /// Metric or method.
     #[schemars(extend("x-default" = "`hits`"))]
     pub metric: String,
-    /// How much in a period: `"100/m"`.
+    /// How much in a period: `"100/m"`. Answers call the limit `METRIC-per-PERIOD`: `hits-per-minute`.
     #[schemars(required, extend("x-required" = true))]
     #[schema(value_type = Option<String>)]
     pub rate: Option<Rate>,
@@ -85,7 +85,8 @@ pub struct Quota {
     /// Metric or method.
     #[schemars(extend("x-default" = "`hits`"))]
     pub metric: String,
-    /// `minute`, `hour`, `day`, `week` (from Monday), `month` or `year`.
+    /// `minute`, `hour`, `day`, `week` (from Monday), `month` or `year`. Answers call the quota
+    /// `METRIC-PERIOD`: `hits-month`.
     #[schemars(required, extend("x-required" = true))]
     pub period: Option<Period>,
     /// How much.

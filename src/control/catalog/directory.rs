@@ -116,15 +116,22 @@ pub(super) fn whole(store: &Store, slots: &Slots, now: i64) -> Result<Directory,
             products.insert(row.id, slot);
             directory.set_product(slot, compile(&row, now));
         }
-        directory.fill(|take| {
-            records.live(Whose::All, now, &mut |application, credentials| {
-                let entries = entries(application, credentials, &products);
-                entries.into_iter().for_each(|(digest, credential)| take(digest, credential));
-                Ok(())
-            })
+        let mut all = Vec::new();
+        records.live(Whose::All, now, &mut |application, credentials| {
+            all.extend(entries(application, credentials, &products));
+            Ok(())
         })?;
+        directory.fill(all);
+        withhold(&mut directory, records)?;
         Ok(directory)
     })
+}
+
+/// Fields that were ever said of callers are no client's to say.
+fn withhold(directory: &mut Directory, records: &dyn Records) -> Result<(), StoreError> {
+    let names = records.attribute_names()?;
+    directory.withhold(names.iter().map(String::as_str));
+    Ok(())
 }
 
 /// What was known before, with what a change touched made anew.
@@ -157,6 +164,7 @@ pub(super) fn after(
                 }
             }
         }
+        withhold(&mut directory, records)?;
         Ok(directory)
     })
 }

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::source::At;
 use crate::config::{Remark, Severity, Step};
+use crate::limits::{PRODUCT_DESCRIPTION_MAX, PRODUCT_TITLE_MAX};
 
 /// Values that lie behind one another by reference: more are a circle.
 const MAX_REFERENCES: usize = 16;
@@ -158,8 +159,18 @@ pub(super) fn product_name(text: &str) -> String {
     if name.is_empty() { "api".to_owned() } else { name }
 }
 
-/// Text for people, no longer than it may be.
-pub(super) fn shortened(text: &str, most: usize) -> Cow<'_, str> {
+/// A title: one line, no longer than it may be.
+pub(super) fn title(text: &str) -> String {
+    shortened(&text.replace(char::is_control, " "), PRODUCT_TITLE_MAX).into_owned()
+}
+
+/// A text of some lines, no longer than it may be.
+pub(super) fn description(text: &str) -> String {
+    let odd = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t');
+    shortened(&text.replace(odd, " "), PRODUCT_DESCRIPTION_MAX).into_owned()
+}
+
+fn shortened(text: &str, most: usize) -> Cow<'_, str> {
     if text.len() <= most {
         return text.into();
     }

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use super::shared::{Shared, now_s};
 use crate::io::{Inbox, Mailer};
 use crate::limits::{
-    CLOCK_WENT_BACK_S, COMMIT_PERIOD_LEAST, COMMIT_SHARE, LEDGER_ENTRIES, LEDGER_REFUSED_TOLD,
-    LEDGER_TIDIED_EVERY, LEDGER_TOLD_EVERY, USAGE_REPORT,
+    AUDIT_KEPT, CLOCK_WENT_BACK_S, COMMIT_PERIOD_LEAST, COMMIT_SHARE, LEDGER_ENTRIES,
+    LEDGER_REFUSED_TOLD, LEDGER_TIDIED_EVERY, LEDGER_TOLD_EVERY, USAGE_REPORT,
 };
 use crate::policy::quota::Key;
 use crate::session::usage::{Report, Sheet, Written};
@@ -259,8 +259,10 @@ impl Writer {
         }
         self.tidied = Some(Instant::now());
         let (now_s, keep) = (now_s(), self.shared.keep.load(Relaxed));
-        let tidied =
-            store.forget_counts(now_s).and_then(|_| store.roll_up(now_s.saturating_sub(keep)));
+        let tidied = store
+            .forget_counts(now_s)
+            .and_then(|_| store.roll_up(now_s.saturating_sub(keep)))
+            .and_then(|_| store.forget_names(now_s.saturating_sub(AUDIT_KEPT.unsigned_abs())));
         if let Err(why) = tidied {
             tracing::warn!("old usage can't be tidied up: {why}");
         }

@@ -9,7 +9,7 @@ use super::challenge::challenges;
 use super::mapping::{self, Mapping};
 use super::places::{Place, Secrets};
 use super::present::is_ours;
-use super::product::{Metric, Places, Plan, Product, Terms, Way};
+use super::product::{Metric, Places, Plan, Plans, Product, Terms, Way};
 use crate::config::file::{self, Lifecycle};
 use crate::config::units::HumanDuration;
 use crate::config::{Limit, LimitKey};
@@ -83,6 +83,15 @@ pub fn attribute_lines(attributes: &BTreeMap<String, String>) -> Result<Box<[u8]
         wrong.push(Mistake { at: name.clone(), what: what.into() });
     }
     if wrong.is_empty() { Ok(lines.into()) } else { Err(wrong) }
+}
+
+/// What a rate's period is called in names of limits. Those of quotas are called otherwise, so that a
+/// plan may have `hits-per-minute` and `hits-minute`.
+fn period(per: Duration) -> String {
+    const WORDS: [(u64, &str); 4] =
+        [(1, "second"), (60, "minute"), (3_600, "hour"), (86_400, "day")];
+    let word = WORDS.iter().find(|(seconds, _)| per == Duration::from_secs(*seconds));
+    word.map_or_else(|| HumanDuration(per).to_string(), |(_, word)| (*word).to_owned())
 }
 
 struct Compiler<'a> {
@@ -312,9 +321,9 @@ impl<'a> Compiler<'a> {
         found
     }
 
-    fn plans(&mut self, metrics: &[Metric]) -> HashMap<u32, Arc<Plan>> {
+    fn plans(&mut self, metrics: &[Metric]) -> Plans {
         let written = &self.definition.product.plans;
-        let mut plans = HashMap::with_capacity(written.len());
+        let mut plans = Plans::default();
         for (name, plan) in written {
             let at = format!("plans.{name}");
             match self.definition.plans.get(name) {
@@ -386,7 +395,7 @@ impl<'a> Compiler<'a> {
         at: &str,
     ) -> Option<Rule> {
         let rate = written.rate?;
-        let name = format!("{}-{}", written.metric, HumanDuration(rate.per));
+        let name = format!("{}-per-{}", written.metric, period(rate.per));
         let same = before.iter().filter(|rule| rule.name().starts_with(&name)).count();
         let name = if same == 0 { name } else { format!("{name}-{}", same + 1) };
         let burst = written.burst.unwrap_or(rate.amount);

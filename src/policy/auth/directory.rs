@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::digest::Digest;
 use super::product::Product;
-use super::sharded::{Filling, Sharded};
+use super::sharded::Sharded;
 use crate::policy::transform::FieldNames;
 
 /// An application that may call: it, its account and its product are live.
@@ -50,8 +50,8 @@ pub struct Credential {
 pub struct Directory {
     /// Digests are keyed with it.
     pub secret: Digest,
-    /// Fields that upstreams get of any application's attributes, now or before: a client's own
-    /// never pass, since who has none could claim another's.
+    /// Fields that upstreams get of anybody's attributes, or got before: a client's own never pass,
+    /// since who has none could claim another's.
     pub attributes: Arc<FieldNames>,
     products: Arc<[Option<Arc<Product>>]>,
     credentials: Sharded<Credential>,
@@ -95,22 +95,20 @@ impl Directory {
         self.products = products.into();
     }
 
-    /// Takes the credentials that are handed over in place of all there were.
-    ///
-    /// # Errors
-    /// Those of `all`; nothing has changed then.
-    pub fn fill<E>(
-        &mut self,
-        all: impl FnOnce(&mut dyn FnMut(Digest, Credential)) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let mut filling = Filling::new();
-        let mut attributes = self.attributes.clone();
-        all(&mut |digest, credential| {
-            learn(&mut attributes, &credential.application.lines);
-            filling.add(digest, credential);
-        })?;
-        (self.credentials, self.attributes) = (filling.settle(), attributes);
-        Ok(())
+    /// Takes these credentials in place of all there were.
+    pub fn fill(&mut self, all: Vec<(Digest, Credential)>) {
+        let lines = all.iter().map(|(_, credential)| &credential.application.lines);
+        lines.for_each(|lines| learn(&mut self.attributes, lines));
+        self.credentials = Sharded::of(all);
+    }
+
+    /// Notes names of fields that upstreams get of attributes.
+    pub fn withhold<'n>(&mut self, names: impl IntoIterator<Item = &'n str>) {
+        for name in names {
+            if !self.attributes.has(name.as_bytes()) {
+                Arc::make_mut(&mut self.attributes).add(name.as_bytes());
+            }
+        }
     }
 
     /// Sets credentials, or removes them.

@@ -8,6 +8,7 @@ use super::places::{Place, Secrets};
 use crate::config::file::Lifecycle;
 use crate::http::head::{Field, values};
 use crate::limits::METRIC_GROWTH_MAX;
+use crate::policy::keyed::Keyed;
 use crate::policy::limit::Rule;
 use crate::policy::quota::Quota;
 use crate::policy::transform::FieldNames;
@@ -48,7 +49,7 @@ pub struct Product {
     /// The names of these.
     pub counted_names: FieldNames,
     /// Plans by id.
-    pub plans: HashMap<u32, Arc<Plan>>,
+    pub plans: Plans,
     /// The id of the plan of requests without credentials.
     pub anonymous_plan: Option<u32>,
     /// The line that tells the upstream who forwards, with its CRLF; empty: none.
@@ -106,6 +107,9 @@ pub struct Metric {
     /// Index of the metric that a method counts into as well.
     pub parent: Option<u16>,
 }
+
+/// Plans by their ids in the store.
+pub type Plans = HashMap<u32, Arc<Plan>, Keyed>;
 
 /// A plan.
 #[derive(Debug)]

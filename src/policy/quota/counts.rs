@@ -3,16 +3,28 @@
 use std::hash::BuildHasher;
 
 use super::tally::{Tallies, Tally, minutes};
-use super::{Key, Quota};
-use crate::limits::{QUOTA_SLOTS, TABLE_TRIES};
+use super::{Key, Quota, is_address};
+use crate::limits::{QUOTA_ADDRESS_PART, QUOTA_SLOTS, TABLE_TRIES};
 use crate::policy::keyed::Keyed;
 use crate::policy::table::{Position, Slot, Table};
 
-/// The counts of all quotas of the node. Lock-free; fixed size; one a process.
+/// The counts of all quotas of the node. Lock-free; fixed size; one a process. Applications and addresses
+/// each have a table, so that neither drives out the other.
 pub struct Counts {
     /// Keyed by random numbers of this process: nobody outside can aim at a slot.
     hasher: Keyed,
+    /// Of applications.
     table: Table<Tallies>,
+    /// Of holders that are addresses, which are strangers': however many come, they take no place from
+    /// applications.
+    addresses: Table<Tallies>,
+}
+
+/// Where a count is kept.
+#[derive(Clone, Copy)]
+struct Place<'t> {
+    table: &'t Table<Tallies>,
+    hash: u64,
 }
 
 /// What is charged to a quota.
@@ -71,32 +83,35 @@ enum Refusal<'q> {
 }
 
 /// What was charged, to be undone.
-struct Taken<'q> {
-    hash: u64,
+struct Taken<'q, 't> {
+    place: Place<'t>,
     end: u64,
     amount: u64,
     beyond: Option<Beyond<'q>>,
 }
 
 impl Counts {
-    /// A table of the default size (`limits.rs`).
+    /// Tables of the default size (`limits.rs`).
     pub fn new() -> Self {
         Self::with_slots(QUOTA_SLOTS)
     }
 
-    /// A table of about that many slots.
+    /// Tables of about that many slots for applications, and a part of that for addresses.
     pub fn with_slots(slots: usize) -> Self {
-        Self { hasher: Keyed::default(), table: Table::new(slots) }
+        let addresses = Table::new(slots / QUOTA_ADDRESS_PART);
+        Self { hasher: Keyed::default(), table: Table::new(slots), addresses }
     }
 
-    /// Address space that the table takes, bytes; memory is used as keys arrive.
+    /// Address space that the tables take, bytes; memory is used as keys arrive.
     pub fn size(&self) -> usize {
-        self.table.size()
+        self.table.size() + self.addresses.size()
     }
 
-    /// The share of the table that holds counts of periods that are not over, 0 to 1, estimated.
+    /// The share that holds counts of periods that are not over, 0 to 1, estimated: that of the table
+    /// which is fuller.
     pub fn used(&self, now_s: u64) -> f64 {
-        self.table.used(minutes(now_s))
+        let of = |table: &Table<Tallies>| table.used(minutes(now_s));
+        of(&self.table).max(of(&self.addresses))
     }
 
     /// Charges all quotas or none. One exchange on a shared cache line each; exact on any number of
@@ -135,17 +150,33 @@ impl Counts {
         told: &mut Told<'_, 'q>,
     ) -> bool {
         let (_, ends_at) = charge.quota.calendar.at(now_s);
-        let hash = self.hash(charge.quota.key(holder));
+        let place = self.place(charge.quota.key(holder));
         let change =
             |tally: Tally| Some(added(tally.in_period(minutes(ends_at), now_s), charge.amount));
-        let Change::Made(tally) = self.change(hash, minutes(now_s), change) else { return false };
+        let Change::Made(tally) = place.change(minutes(now_s), change) else { return false };
         beyond(charge, tally).into_iter().for_each(told);
         true
     }
 
+    /// Gives back what a request was charged at that time, which came to nothing after all. What was
+    /// charged to a period that has ended since stays, and is nobody's loss.
+    pub fn refund<'q>(&self, holder: u64, charges: impl Iterator<Item = Charge<'q>>, at_s: u64) {
+        for Charge { quota, amount } in charges {
+            let end = minutes(quota.calendar.at(at_s).1);
+            let place = self.place(quota.key(holder));
+            self.give_back(&Taken { place, end, amount, beyond: None }, at_s);
+        }
+    }
+
+    /// Has the count under a key fetched from memory while other work goes on.
+    pub fn prefetch(&self, key: Key) {
+        let Place { table, hash } = self.place(key);
+        table.prefetch(hash);
+    }
+
     /// The end of the period and the count that stand under a key: what the ledger writes.
     pub fn count(&self, key: Key) -> Option<(u64, u64)> {
-        let (_, slot) = self.table.find(self.hash(key))?;
+        let (_, slot) = self.place(key).find()?;
         let tally = Tally::unpack(slot.word);
         Some((tally.ends_at(), tally.count))
     }
@@ -157,12 +188,12 @@ impl Counts {
             let is_its = held.end == minutes(ends_at);
             Some(if is_its { Tally { count: held.count.max(count), ..held } } else { held })
         };
-        matches!(self.change(self.hash(key), minutes(now_s), change), Change::Made(..))
+        matches!(self.place(key).change(minutes(now_s), change), Change::Made(..))
     }
 
     /// How it stands with a quota that has not so much left.
     fn lacks<'q>(&self, holder: u64, charge: Charge<'q>, now_s: u64) -> Option<Standing<'q>> {
-        let (_, slot) = self.table.find(self.hash(charge.quota.key(holder)))?;
+        let (_, slot) = self.place(charge.quota.key(holder)).find()?;
         let (_, ends_at) = charge.quota.calendar.at(now_s);
         let tally = Tally::unpack(slot.word).in_period(minutes(ends_at), now_s);
         (!fits(charge, tally)).then(|| standing(charge.quota, tally, now_s))
@@ -198,15 +229,15 @@ impl Counts {
         holder: u64,
         charge: Charge<'q>,
         now_s: u64,
-    ) -> Result<(Standing<'q>, Taken<'q>), Refusal<'q>> {
+    ) -> Result<(Standing<'q>, Taken<'q, '_>), Refusal<'q>> {
         let Charge { quota, amount } = charge;
         let end = minutes(quota.calendar.at(now_s).1);
-        let hash = self.hash(quota.key(holder));
+        let place = self.place(quota.key(holder));
         let change = |tally: Tally| {
             let tally = tally.in_period(end, now_s);
             fits(charge, tally).then(|| added(tally, amount))
         };
-        let (tally, amount) = match self.change(hash, minutes(now_s), change) {
+        let (tally, amount) = match place.change(minutes(now_s), change) {
             Change::Made(tally) => (tally, amount),
             Change::Refused(tally) => {
                 return Err(Refusal::Exceeded(standing(quota, tally.in_period(end, now_s), now_s)));
@@ -216,38 +247,46 @@ impl Counts {
             Change::Full => return Err(Refusal::Full(quota)),
         };
         let beyond = beyond(Charge { quota, amount }, tally);
-        Ok((standing(quota, tally, now_s), Taken { hash, end: tally.end, amount, beyond }))
+        Ok((standing(quota, tally, now_s), Taken { place, end: tally.end, amount, beyond }))
     }
 
     /// Undoes a [`Counts::take`]; where its period has ended since, there is nothing to undo.
-    fn give_back(&self, &Taken { hash, end, amount, .. }: &Taken<'_>, now_s: u64) {
-        if amount > 0 {
-            self.change(hash, minutes(now_s), |tally| {
+    fn give_back(&self, Taken { place, end, amount, .. }: &Taken<'_, '_>, now_s: u64) {
+        let (end, amount) = (*end, *amount);
+        if amount > 0 && place.find().is_some() {
+            place.change(minutes(now_s), |tally| {
                 let count = tally.count.saturating_sub(amount);
                 (tally.end == end).then_some(Tally { end, count })
             });
         }
     }
 
-    /// Exchanges a key's tally for what `to` makes of it; `to` may refuse.
-    fn change(&self, hash: u64, now_min: u64, to: impl Fn(Tally) -> Option<Tally>) -> Change {
+    fn place(&self, key: Key) -> Place<'_> {
+        let hash = self.hasher.hash_one((key.holder, key.metric, key.period as u8));
+        let table = if is_address(key.holder) { &self.addresses } else { &self.table };
+        Place { table, hash }
+    }
+}
+
+impl Place<'_> {
+    fn find(self) -> Option<(Position, Slot)> {
+        self.table.find(self.hash)
+    }
+
+    /// Exchanges its tally for what `to` makes of it; `to` may refuse.
+    fn change(self, now_min: u64, to: impl Fn(Tally) -> Option<Tally>) -> Change {
         for _ in 0..TABLE_TRIES {
-            let Some((position, slot)) = self.table.find_or_claim(hash, now_min) else { break };
+            let Some((position, slot)) = self.table.find_or_claim(self.hash, now_min) else {
+                break;
+            };
             let tally = Tally::unpack(slot.word);
             let Some(changed) = to(tally) else { return Change::Refused(tally) };
-            if changed == tally || self.exchange(position, slot, changed) {
+            let new = slot.with(0, changed.pack());
+            if changed == tally || self.table.exchange(position, slot, new) {
                 return Change::Made(changed);
             }
         }
         Change::Full
-    }
-
-    fn exchange(&self, position: Position, slot: Slot, tally: Tally) -> bool {
-        self.table.exchange(position, slot, slot.with(0, tally.pack()))
-    }
-
-    fn hash(&self, key: Key) -> u64 {
-        self.hasher.hash_one((key.holder, key.metric, key.period as u8))
     }
 }
 
@@ -431,6 +470,40 @@ mod tests {
         assert_eq!(standing.reset, 3610);
         assert!(!admits(&counts, &quotas, 1, ends_at + 3599));
         assert!(admits(&counts, &quotas, 1, ends_at + 3600));
+    }
+
+    #[test]
+    fn what_came_to_nothing_is_given_back() {
+        let counts = counts();
+        let quotas = [quota(1, Period::Hour, 3), quota(1, Period::Day, 9)];
+        let charges = |amount| quotas.iter().map(move |quota| Charge { quota, amount });
+        let left = || quotas.each_ref().map(|quota| counts.count(quota.key(7)).unwrap().1);
+        assert!(admits(&counts, &quotas, 3, NOON));
+        counts.refund(7, charges(2), NOON);
+        assert_eq!(left(), [1, 1]);
+        assert!(admits(&counts, &quotas, 2, NOON) && !admits(&counts, &quotas, 1, NOON));
+        // The hour has ended when it comes to nothing: only the day gets it back.
+        let (_, ends_at) = quotas[0].calendar.at(NOON);
+        assert!(admits(&counts, &quotas, 1, ends_at));
+        counts.refund(7, charges(3), NOON);
+        assert_eq!(left(), [1, 1]);
+        // Who was never charged has no place for it.
+        counts.refund(8, charges(1), NOON);
+        assert_eq!(counts.count(quotas[0].key(8)), None);
+    }
+
+    #[test]
+    fn strangers_take_no_place_from_applications() {
+        let (counts, quotas) = (Counts::with_slots(1 << 8), [quota(1, Period::Hour, 3)]);
+        let one = || [Charge { quota: &quotas[0], amount: 1 }].into_iter();
+        let stranger =
+            |n: u32| super::super::address_holder(1, std::net::IpAddr::from(n.to_be_bytes()), 64);
+        let full = (0..100_000)
+            .find(|n| matches!(counts.charge(stranger(*n), one(), NOON), Charged::TableFull(_)));
+        assert!(full.is_some() && counts.used(NOON) > 0.5);
+        for application in 0..50 {
+            assert!(matches!(counts.charge(application, one(), NOON), Charged::Taken(_)));
+        }
     }
 
     #[test]

@@ -123,5 +123,12 @@ pub fn address_holder(product: u64, client: IpAddr, ipv6_prefix: u8) -> u64 {
     hasher.update(&address.to_le_bytes());
     let hash = hasher.finalize();
     let first = hash.as_bytes().first_chunk().map_or(0, |first| u64::from_le_bytes(*first));
-    first | 1 << 63
+    first | ADDRESS
+}
+
+/// Marks holders that stand for addresses; ids of applications are below.
+const ADDRESS: u64 = 1 << 63;
+
+fn is_address(holder: u64) -> bool {
+    holder & ADDRESS != 0
 }

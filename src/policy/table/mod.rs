@@ -38,6 +38,7 @@ use std::marker::PhantomData;
 use portable_atomic::Ordering;
 
 use crate::limits::{TABLE_PROBE_SETS, TABLE_TRIES};
+use crate::stats::prefetch;
 
 use pages::Pages;
 
@@ -109,6 +110,11 @@ impl<K: Kind> Table<K> {
         let zeroes = Pages::zeroed(sets * SET + SET);
         let past_line = zeroes.as_ptr().addr() / size_of::<u128>() % SET;
         Self { slots: zeroes, first: (SET - past_line) % SET, sets, kind: PhantomData }
+    }
+
+    /// Has the key's first place fetched from memory while other work goes on.
+    pub(super) fn prefetch(&self, hash: u64) {
+        prefetch(&self.slots[self.position(hash, 0) as usize]);
     }
 
     /// The key's slot, if it has one.

@@ -48,7 +48,8 @@ pub trait Accounts {
         now: i64,
     ) -> Result<AccountRow, StoreError>;
 
-    /// Deletes an account with its applications, their credentials and its tokens.
+    /// Deletes an account with its applications, their credentials and its tokens. What they used
+    /// stays, and what they were called by.
     ///
     /// # Errors
     /// `NotFound`, `Changed`.
@@ -79,6 +80,7 @@ impl Accounts for Sqlite<'_> {
     }
 
     fn insert_account(&self, new: &NewAccount, now: i64) -> Result<AccountRow, StoreError> {
+        self.keep_attribute_names(new.attributes.keys())?;
         let query = "INSERT INTO accounts
                          (name, email, state, attributes, version, created_at, updated_at)
                      VALUES (?1, ?2, ?3, ?4, 1, ?5, ?5) RETURNING *";
@@ -93,6 +95,7 @@ impl Accounts for Sqlite<'_> {
         now: i64,
     ) -> Result<AccountRow, StoreError> {
         expected(self.known_account(row.id)?.version, expect)?;
+        self.keep_attribute_names(row.attributes.keys())?;
         let query = "UPDATE accounts SET name = ?2, email = ?3, state = ?4, attributes = ?5,
                          version = version + 1, updated_at = ?6 WHERE id = ?1 RETURNING *";
         let values =
@@ -102,6 +105,7 @@ impl Accounts for Sqlite<'_> {
 
     fn delete_account(&self, id: u64, expect: Option<u64>) -> Result<(), StoreError> {
         expected(self.known_account(id)?.version, expect)?;
+        self.remember_names("account", id)?;
         self.connection.execute("DELETE FROM accounts WHERE id = ?1", [key(id)])?;
         Ok(())
     }

@@ -5,7 +5,8 @@ use rusqlite::{OptionalExtension, Row, params};
 use super::pages::{List, Page, Paged};
 use super::rows::{ApplicationRow, NewApplication, State};
 use super::sqlite::{Json, Sqlite, expected, key, number};
-use crate::store::StoreError;
+use crate::limits::ACCOUNT_APPLICATIONS_MAX;
+use crate::store::{ErrorKind, StoreError};
 
 /// Which applications; what is `None` is not asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -42,7 +43,8 @@ pub trait Applications {
     ///
     /// # Errors
     /// `NotFound` where account, product or the product's plan is not there; `Duplicate` where there
-    /// is one of its app_id.
+    /// is one of its app_id; `TooMany` where the account has [`ACCOUNT_APPLICATIONS_MAX`], or there
+    /// are too many names of attributes.
     fn insert_application(
         &self,
         new: &NewApplication,
@@ -61,7 +63,7 @@ pub trait Applications {
         now: i64,
     ) -> Result<ApplicationRow, StoreError>;
 
-    /// Deletes an application with its credentials. What it used stays.
+    /// Deletes an application with its credentials. What it used stays, and what it was called by.
     ///
     /// # Errors
     /// `NotFound`, `Changed`.
@@ -98,6 +100,8 @@ impl Applications for Sqlite<'_> {
         now: i64,
     ) -> Result<ApplicationRow, StoreError> {
         self.known_account(new.account)?;
+        self.room_for_an_application(new.account)?;
+        self.keep_attribute_names(new.attributes.keys())?;
         self.known_plan(new.product, new.plan)?;
         let query = "INSERT INTO applications (account, product, plan, app_id, name, description,
                          state, attributes, trial_ends_at, ends_at, version, created_at, updated_at)
@@ -128,6 +132,7 @@ impl Applications for Sqlite<'_> {
         let found = self.known_application(row.id)?;
         expected(found.version, expect)?;
         self.known_plan(found.product, row.plan)?;
+        self.keep_attribute_names(row.attributes.keys())?;
         let query = "UPDATE applications SET plan = ?2, name = ?3, description = ?4, state = ?5,
                          attributes = ?6, trial_ends_at = ?7, ends_at = ?8,
                          version = version + 1, updated_at = ?9 WHERE id = ?1 RETURNING *";
@@ -147,6 +152,7 @@ impl Applications for Sqlite<'_> {
 
     fn delete_application(&self, id: u64, expect: Option<u64>) -> Result<(), StoreError> {
         expected(self.known_application(id)?.version, expect)?;
+        self.remember_names("id", id)?;
         self.connection.execute("DELETE FROM applications WHERE id = ?1", [key(id)])?;
         Ok(())
     }
@@ -155,6 +161,28 @@ impl Applications for Sqlite<'_> {
 impl Sqlite<'_> {
     pub(super) fn known_application(&self, id: u64) -> Result<ApplicationRow, StoreError> {
         self.application(id)?.ok_or_else(|| StoreError::not_found("the application"))
+    }
+
+    /// Keeps what bills call applications that go, those with this in a column of theirs. Whether they
+    /// used anything is not known yet: requests may be under way.
+    pub(super) fn remember_names(&self, column: &str, value: u64) -> Result<(), StoreError> {
+        let query = format!(
+            "INSERT OR IGNORE INTO gone_applications
+             SELECT id, account, account_name, app_id, name, plan, unixepoch()
+             FROM billed_applications WHERE {column} = ?1"
+        );
+        self.connection.execute(&query, [key(value)])?;
+        Ok(())
+    }
+
+    fn room_for_an_application(&self, account: u64) -> Result<(), StoreError> {
+        let query = "SELECT count(*) AS n FROM applications WHERE account = ?1";
+        let found = self.connection.query_row(query, [key(account)], |row| number(row, "n"))?;
+        if found >= ACCOUNT_APPLICATIONS_MAX {
+            let text = format!("the account has {found} applications, as many as may be");
+            return Err(StoreError::new(ErrorKind::TooMany, text));
+        }
+        Ok(())
     }
 
     fn known_plan(&self, product: u64, plan: u32) -> Result<(), StoreError> {

@@ -6,7 +6,7 @@ use super::pages::{List, Page, Paged};
 use super::rows::{CredentialRow, NewCredential};
 use super::sqlite::{Sqlite, key, number};
 use crate::config::file::CredentialKind;
-use crate::limits::APPLICATION_CREDENTIALS_MAX;
+use crate::limits::{APPLICATION_CREDENTIALS_MAX, APPLICATION_CREDENTIALS_PAST};
 use crate::policy::auth::Digest;
 use crate::store::{ErrorKind, StoreError};
 
@@ -39,7 +39,8 @@ pub trait Credentials {
     ///
     /// # Errors
     /// `NotFound` where the application is not there; `Duplicate` where one with this digest is
-    /// neither revoked nor over; `TooMany` where it has [`APPLICATION_CREDENTIALS_MAX`] that live.
+    /// neither revoked nor over; `TooMany` where it has [`APPLICATION_CREDENTIALS_MAX`] that live. Of
+    /// those that were revoked the latest [`APPLICATION_CREDENTIALS_PAST`] stay.
     fn insert_credential(&self, new: &NewCredential, now: i64)
     -> Result<CredentialRow, StoreError>;
 
@@ -100,6 +101,7 @@ impl Credentials for Sqlite<'_> {
     ) -> Result<CredentialRow, StoreError> {
         self.known_application(new.application)?;
         self.room_for_one(new.application, now)?;
+        self.forget_past(new.application, now)?;
         self.free_digest(&new.digest, now)?;
         let query = "INSERT INTO credentials
                          (application, kind, digest, hint, password, label, created_at, ends_at)
@@ -171,6 +173,21 @@ impl Sqlite<'_> {
         let query = "UPDATE credentials SET revoked_at = ends_at
                      WHERE digest = ?1 AND revoked_at IS NULL AND ends_at <= ?2";
         self.connection.execute(query, params![digest, now])?;
+        Ok(())
+    }
+
+    /// Those that are over count as revoked from now on, and are forgotten the next time: whoever made
+    /// a directory of them must still learn that they are none of it.
+    fn forget_past(&self, application: u64, now: i64) -> Result<(), StoreError> {
+        let query = "DELETE FROM credentials WHERE id IN (
+                         SELECT id FROM credentials
+                         WHERE application = ?1 AND revoked_at IS NOT NULL
+                         ORDER BY revoked_at DESC, id DESC LIMIT -1 OFFSET ?2)";
+        let values = params![key(application), key(APPLICATION_CREDENTIALS_PAST)];
+        self.connection.execute(query, values)?;
+        let query = "UPDATE credentials SET revoked_at = ends_at
+                     WHERE application = ?1 AND revoked_at IS NULL AND ends_at <= ?2";
+        self.connection.execute(query, params![key(application), now])?;
         Ok(())
     }
 

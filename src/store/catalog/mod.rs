@@ -9,6 +9,7 @@
 
 mod accounts;
 mod applications;
+mod attributes;
 mod audit;
 mod credentials;
 mod live;
@@ -23,6 +24,8 @@ mod tokens;
 
 pub use accounts::{AccountFilter, Accounts};
 pub use applications::{ApplicationFilter, Applications};
+pub use attributes::AttributeNames;
+pub(super) use attributes::SCHEMA as ATTRIBUTE_NAMES;
 pub use audit::{Audit, AuditFilter};
 pub use credentials::{CredentialFilter, Credentials};
 pub use live::{Each, Live, LiveApplication, LiveCredential, Whose};
@@ -37,6 +40,7 @@ pub use rows::{
 pub(super) use schema::SCHEMA;
 pub use secrets::random_text;
 pub(super) use secrets::secret;
+pub(super) use sqlite::Sqlite;
 pub use tokens::Tokens;
 
 #[cfg(test)]

@@ -107,6 +107,8 @@ impl Products for Sqlite<'_> {
                 found.id
             }
         };
+        let attributes = definition.plans.values().flat_map(|plan| plan.attributes.keys());
+        self.keep_attribute_names(attributes)?;
         self.name_metrics(id, definition)?;
         self.name_plans(id, definition)?;
         self.known_product(id)
@@ -121,8 +123,15 @@ impl Products for Sqlite<'_> {
         let found = self.known_product(id)?;
         changeable(&found, origin)?;
         expected(found.version, expect)?;
+        let metrics = self.names("metrics", id)?;
         let gone = self.connection.execute("DELETE FROM products WHERE id = ?1", [key(id)]);
-        gone.map(drop).map_err(|error| StoreError::from(error).referenced("the product"))
+        gone.map_err(|error| StoreError::from(error).referenced("the product"))?;
+        // Bills name what was counted.
+        let query = "INSERT INTO gone_metrics (id, product, name) VALUES (?1, ?2, ?3)";
+        for (name, metric) in metrics {
+            self.connection.execute(query, params![metric, found.name, name])?;
+        }
+        Ok(())
     }
 
     fn rotate_product_secret(&self, id: u64, at: i64, now: i64) -> Result<ProductRow, StoreError> {

@@ -4,17 +4,19 @@ use rusqlite::TransactionBehavior;
 
 use super::accounts::Accounts;
 use super::applications::Applications;
+use super::attributes::AttributeNames;
 use super::audit::Audit;
 use super::credentials::Credentials;
 use super::live::Live;
 use super::products::Products;
 use super::sqlite::{Sqlite, number};
 use super::tokens::Tokens;
+use crate::store::usage::Exports;
 use crate::store::{Store, StoreError};
 
-/// All that can be asked of the catalog. A database's transaction implements it.
+/// All that can be asked of the catalog, and of exports. A database's transaction implements it.
 pub trait Records:
-    Products + Accounts + Applications + Credentials + Live + Tokens + Audit
+    Products + Accounts + Applications + AttributeNames + Credentials + Live + Tokens + Audit + Exports
 {
     /// How many of each there are.
     fn counts(&self) -> Result<Counts, StoreError>;

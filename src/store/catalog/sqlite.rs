@@ -10,8 +10,8 @@ use crate::config::file::CredentialKind;
 use crate::store::{ErrorKind, StoreError};
 
 /// The records in a transaction on an SQLite file.
-pub(super) struct Sqlite<'c> {
-    pub(super) connection: &'c Connection,
+pub(in crate::store) struct Sqlite<'c> {
+    pub(in crate::store) connection: &'c Connection,
 }
 
 /// An id as SQLite has it. One that is beyond its numbers is nobody's.

@@ -156,6 +156,23 @@ impl Store {
         }
         Ok(forgotten)
     }
+
+    /// Forgets what bills call applications that were deleted before this moment, where they used
+    /// nothing.
+    ///
+    /// # Errors
+    /// Where the store can't be written.
+    pub fn forget_names(&self, before_s: u64) -> Result<usize, StoreError> {
+        let connection = self.connection();
+        connection.execute(
+            "UPDATE gone_applications SET gone_at = NULL WHERE gone_at < ?1
+             AND (EXISTS (SELECT 1 FROM usage_hours WHERE application = id)
+                  OR EXISTS (SELECT 1 FROM usage_days WHERE application = id))",
+            [before_s as i64],
+        )?;
+        let query = "DELETE FROM gone_applications WHERE gone_at < ?1";
+        Ok(connection.execute(query, [before_s as i64])?)
+    }
 }
 
 /// Goes on without a row that is at fault itself; any other fault is the store's, and of all rows.

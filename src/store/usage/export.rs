@@ -10,9 +10,10 @@ use std::io::Write;
 use jiff::ToSpan;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use rusqlite::{Connection, OptionalExtension, Row, TransactionBehavior};
+use rusqlite::{Connection, OptionalExtension, Row};
 use serde::Serialize;
 
+use crate::store::catalog::Sqlite;
 use crate::store::{ErrorKind, Store, StoreError};
 
 /// An export.
@@ -39,8 +40,8 @@ pub enum ExportFormat {
     JsonLines,
 }
 
-/// A row as it is written. Names are those of the moment of writing; they are empty of what is no
-/// longer there.
+/// A row as it is written. Names are those of the moment in which the export was made, or in which
+/// what they name was deleted.
 #[derive(Serialize)]
 struct Line {
     month: String,
@@ -58,65 +59,64 @@ struct Line {
     count: u64,
 }
 
-const EXPORT: &str = "SELECT cursor, month, made_at, confirmed_at,
-                          (SELECT count(*) FROM export_rows WHERE export = exports.id)
-                      FROM exports";
-
-impl Store {
-    /// The export of a month (`2026-11`) that is not confirmed; where there is none, one is made.
-    /// `None`: nothing was used that is in no export.
-    ///
-    /// # Errors
-    /// `NotFound` where this is no month; or the store can't be written.
-    pub fn make_export(&self, month: &str, now_s: u64) -> Result<Option<Export>, StoreError> {
-        let (from, to) = bounds(month)
-            .ok_or_else(|| StoreError::new(ErrorKind::NotFound, "this is no month (`2026-11`)"))?;
-        let mut connection = self.connection();
-        let change = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let open = format!("{EXPORT} WHERE month = ?1 AND confirmed_at IS NULL");
-        if let Some(open) = change.query_row(&open, [month], export).optional()? {
-            return Ok(Some(open));
-        }
-        let made = fill(&change, month, (from, to), now_s)?;
-        if made.is_some() {
-            change.commit()?;
-        }
-        Ok(made)
-    }
-
-    /// An export by its cursor.
-    ///
-    /// # Errors
-    /// Where the store can't be read.
-    pub fn export(&self, cursor: &str) -> Result<Option<Export>, StoreError> {
-        let query = format!("{EXPORT} WHERE cursor = ?1");
-        Ok(self.reports().query_row(&query, [cursor], export).optional()?)
-    }
+/// Exports of months.
+pub trait Exports {
+    /// The export of this cursor.
+    fn export(&self, cursor: &str) -> Result<Option<Export>, StoreError>;
 
     /// The newest exports.
+    fn exports(&self, limit: usize) -> Result<Vec<Export>, StoreError>;
+
+    /// The export of a month (`2026-11`) that is not confirmed; where there is none, one is made, and
+    /// that is `true`. `None`: nothing was used that is in no export.
     ///
     /// # Errors
-    /// Where the store can't be read.
-    pub fn exports(&self, limit: usize) -> Result<Vec<Export>, StoreError> {
-        let connection = self.reports();
-        let mut query = connection.prepare(&format!("{EXPORT} ORDER BY id DESC LIMIT ?1"))?;
+    /// `NotFound` where this is no month.
+    fn make_export(&self, month: &str, now: i64) -> Result<Option<(Export, bool)>, StoreError>;
+
+    /// Notes that an export has arrived: the month's next one begins behind it. Confirming it again
+    /// changes nothing.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    fn confirm_export(&self, cursor: &str, now: i64) -> Result<Export, StoreError>;
+}
+
+const EXPORT: &str = "SELECT cursor, month, made_at, confirmed_at, rows FROM exports";
+
+impl Exports for Sqlite<'_> {
+    fn export(&self, cursor: &str) -> Result<Option<Export>, StoreError> {
+        let query = format!("{EXPORT} WHERE cursor = ?1");
+        Ok(self.connection.query_row(&query, [cursor], export).optional()?)
+    }
+
+    fn exports(&self, limit: usize) -> Result<Vec<Export>, StoreError> {
+        let mut query = self.connection.prepare(&format!("{EXPORT} ORDER BY id DESC LIMIT ?1"))?;
         let rows = query.query_map([limit as i64], export)?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// Notes that an export has arrived: the month's next one begins behind it. `false`: there is no
-    /// such export. Confirming it again changes nothing.
-    ///
-    /// # Errors
-    /// Where the store can't be written.
-    pub fn confirm_export(&self, cursor: &str, now_s: u64) -> Result<bool, StoreError> {
-        let query =
-            "UPDATE exports SET confirmed_at = coalesce(confirmed_at, ?2) WHERE cursor = ?1";
-        let changed = self.connection().execute(query, (cursor, now_s as i64))?;
-        Ok(changed > 0)
+    fn make_export(&self, month: &str, now: i64) -> Result<Option<(Export, bool)>, StoreError> {
+        let bounds = bounds(month)
+            .ok_or_else(|| StoreError::new(ErrorKind::NotFound, "this is no month (`2026-11`)"))?;
+        let open = format!("{EXPORT} WHERE month = ?1 AND confirmed_at IS NULL");
+        if let Some(open) = self.connection.query_row(&open, [month], export).optional()? {
+            return Ok(Some((open, false)));
+        }
+        let made = fill(self.connection, month, bounds, now)?;
+        Ok(made.map(|made| (made, true)))
     }
 
-    /// Writes an export's rows, in one order each time.
+    fn confirm_export(&self, cursor: &str, now: i64) -> Result<Export, StoreError> {
+        let query =
+            "UPDATE exports SET confirmed_at = coalesce(confirmed_at, ?2) WHERE cursor = ?1";
+        self.connection.execute(query, (cursor, now))?;
+        self.export(cursor)?.ok_or_else(|| StoreError::not_found("the export"))
+    }
+}
+
+impl Store {
+    /// Writes an export's rows: the same each time.
     ///
     /// # Errors
     /// Where the store can't be read, or `out` takes no more.
@@ -128,14 +128,9 @@ impl Store {
     ) -> Result<(), StoreError> {
         let connection = self.reports();
         let mut query = connection.prepare(
-            "SELECT r.month, a.account, c.name, r.application, a.app_id, a.name, p.name, l.name,
-                 r.metric, m.name, r.class, r.count
+            "SELECT r.month, r.account, r.account_name, r.application, r.app_id,
+                 r.application_name, r.product, r.plan, r.metric, r.metric_name, r.class, r.count
              FROM export_rows r JOIN exports e ON e.id = r.export
-             LEFT JOIN applications a ON a.id = r.application
-             LEFT JOIN accounts c ON c.id = a.account
-             LEFT JOIN metrics m ON m.id = r.metric
-             LEFT JOIN products p ON p.id = m.product
-             LEFT JOIN plans l ON l.id = a.plan
              WHERE e.cursor = ?1 ORDER BY r.application, r.metric, r.class",
         )?;
         let lines = query.query_map([cursor], line)?.map(|line| Ok(line?));
@@ -151,7 +146,7 @@ fn fill(
     change: &Connection,
     month: &str,
     (from, to): (i64, i64),
-    now_s: u64,
+    now: i64,
 ) -> Result<Option<Export>, StoreError> {
     let before: i64 =
         change.query_row("SELECT count(*) FROM exports WHERE month = ?1", [month], |row| {
@@ -159,8 +154,8 @@ fn fill(
         })?;
     let cursor = format!("{month}.{}", before + 1);
     change.execute(
-        "INSERT INTO exports (cursor, month, made_at) VALUES (?1, ?2, ?3)",
-        (&cursor, month, now_s as i64),
+        "INSERT INTO exports (cursor, month, made_at, rows) VALUES (?1, ?2, ?3, 0)",
+        (&cursor, month, now),
     )?;
     let id = change.last_insert_rowid();
     let rows = change.execute(
@@ -176,14 +171,24 @@ fn fill(
          GROUP BY u.application, u.metric, u.class HAVING more > 0",
         (month, id, from, to),
     )?;
-    let made = Export {
-        cursor,
-        month: month.to_owned(),
-        made_at: now_s,
-        confirmed_at: None,
-        rows: rows as u64,
-    };
-    Ok((rows > 0).then_some(made))
+    if rows == 0 {
+        change.execute("DELETE FROM exports WHERE id = ?1", [id])?;
+        return Ok(None);
+    }
+    // Their names too: an export says the same for ever, whoever is renamed or deleted.
+    change.execute(
+        "UPDATE export_rows SET
+             (account, account_name, app_id, application_name, plan) =
+                 (SELECT account, account_name, app_id, name, plan
+                  FROM billed_applications WHERE id = application),
+             (product, metric_name) =
+                 (SELECT product, name FROM billed_metrics WHERE id = metric)
+         WHERE export = ?1",
+        [id],
+    )?;
+    change.execute("UPDATE exports SET rows = ?2 WHERE id = ?1", (id, rows as i64))?;
+    let (month, made_at) = (month.to_owned(), now.unsigned_abs());
+    Ok(Some(Export { cursor, month, made_at, confirmed_at: None, rows: rows as u64 }))
 }
 
 /// A month's beginning and end.

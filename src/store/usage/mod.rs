@@ -7,13 +7,14 @@
 //! - Usage and the counts of quotas of one batch are stored together or not at all.
 //! - Hours become days by moving: a unit is in one of the two.
 //! - What an export holds is never in another one.
+//! - What was used has the names that a bill needs, also of those that are deleted.
 
 mod commit;
 mod export;
 mod query;
 
 pub use commit::{Batch, Counted, Refused, Seen, Used};
-pub use export::{Export, ExportFormat};
+pub use export::{Export, ExportFormat, Exports};
 pub use query::{Grain, Group, Order, UsageQuery, UsageRow};
 
 /// Their tables. Times are seconds since 1970.
@@ -66,6 +67,48 @@ pub(super) const SCHEMA: &str = "
          PRIMARY KEY (month, application, metric, class, export)
      ) STRICT, WITHOUT ROWID;
      CREATE INDEX export_rows_by_export ON export_rows (export);";
+
+/// What bills call those that are deleted, and exports that keep the names that they were made with.
+pub(super) const NAMES: &str = "
+     CREATE TABLE gone_applications (
+         id INTEGER PRIMARY KEY,
+         account INTEGER NOT NULL,
+         account_name TEXT NOT NULL,
+         app_id TEXT NOT NULL,
+         name TEXT NOT NULL,
+         plan TEXT NOT NULL,
+         -- NULL: it is known to have used something, and stays.
+         gone_at INTEGER
+     ) STRICT;
+     CREATE INDEX gone_applications_by_time ON gone_applications (gone_at);
+     CREATE TABLE gone_metrics (
+         id INTEGER PRIMARY KEY,
+         product TEXT NOT NULL,
+         name TEXT NOT NULL
+     ) STRICT;
+     -- All that may have used something, by the names that it has or had.
+     CREATE VIEW billed_applications AS
+         SELECT a.id, a.account, c.name AS account_name, a.app_id, a.name, p.name AS plan
+         FROM applications a JOIN accounts c ON c.id = a.account JOIN plans p ON p.id = a.plan
+         UNION ALL SELECT id, account, account_name, app_id, name, plan FROM gone_applications;
+     CREATE VIEW billed_metrics AS
+         SELECT m.id, p.name AS product, m.name FROM metrics m JOIN products p ON p.id = m.product
+         UNION ALL SELECT id, product, name FROM gone_metrics;
+     ALTER TABLE exports ADD COLUMN rows INTEGER NOT NULL DEFAULT 0;
+     UPDATE exports SET rows = (SELECT count(*) FROM export_rows WHERE export = exports.id);
+     ALTER TABLE export_rows ADD COLUMN account INTEGER;
+     ALTER TABLE export_rows ADD COLUMN account_name TEXT;
+     ALTER TABLE export_rows ADD COLUMN app_id TEXT;
+     ALTER TABLE export_rows ADD COLUMN application_name TEXT;
+     ALTER TABLE export_rows ADD COLUMN plan TEXT;
+     ALTER TABLE export_rows ADD COLUMN product TEXT;
+     ALTER TABLE export_rows ADD COLUMN metric_name TEXT;
+     UPDATE export_rows SET
+         (account, account_name, app_id, application_name, plan) =
+             (SELECT account, account_name, app_id, name, plan
+              FROM billed_applications WHERE id = application),
+         (product, metric_name) =
+             (SELECT product, name FROM billed_metrics WHERE id = metric);";
 
 #[cfg(test)]
 mod tests;

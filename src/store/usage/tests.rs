@@ -1,7 +1,8 @@
 use super::*;
 use crate::config::file::Period;
 use crate::policy::quota::Key;
-use crate::store::Store;
+use crate::store::catalog::Origin;
+use crate::store::{ErrorKind, Store, StoreError};
 
 /// 2026-11-01, 00:00 UTC.
 const NOVEMBER: u64 = 1_793_491_200;
@@ -51,6 +52,15 @@ impl Bench {
         let mut all = Vec::new();
         self.store.live_counts(now_s, |counted| all.push(counted)).expect("counts");
         all
+    }
+
+    fn make(&self) -> Option<Export> {
+        let made = self.store.write(|r| r.make_export("2026-11", NOVEMBER as i64));
+        made.expect("an answer").map(|(export, _)| export)
+    }
+
+    fn confirm(&self, cursor: &str, at: u64) -> Result<Export, StoreError> {
+        self.store.write(|r| r.confirm_export(cursor, at as i64))
     }
 
     fn text(&self, cursor: &str, format: ExportFormat) -> String {
@@ -193,7 +203,7 @@ fn hours_become_days_and_nothing_is_lost_or_counted_twice() {
 #[test]
 fn an_export_holds_each_unit_once() {
     let bench = bench();
-    let make = || bench.store.make_export("2026-11", NOVEMBER).expect("an export");
+    let make = || bench.make();
     assert_eq!(make(), None);
     bench.used(1, 1, 2, NOVEMBER, 10);
     bench.used(2, 1, 0, NOVEMBER, 3);
@@ -206,18 +216,21 @@ fn an_export_holds_each_unit_once() {
     bench.store.roll_up(NOVEMBER + DAY).expect("rolled up");
     assert_eq!(make(), Some(first.clone()));
     assert_eq!(bench.text(&first.cursor, ExportFormat::JsonLines), lines);
-    assert!(bench.store.confirm_export(&first.cursor, NOVEMBER + 1).expect("confirmed"));
-    assert!(!bench.store.confirm_export("2026-11.9", NOVEMBER).expect("asked"));
+    bench.confirm(&first.cursor, NOVEMBER + 1).expect("confirmed");
+    let unknown = bench.confirm("2026-11.9", NOVEMBER).expect_err("refused");
+    assert_eq!(unknown.kind(), ErrorKind::NotFound);
     let second = make().expect("what came late");
     assert_eq!((second.cursor.as_str(), second.rows), ("2026-11.2", 1));
     assert!(bench.text(&second.cursor, ExportFormat::JsonLines).contains("\"count\":5}"));
-    bench.store.confirm_export(&second.cursor, NOVEMBER + 2).expect("confirmed");
+    bench.confirm(&second.cursor, NOVEMBER + 2).expect("confirmed");
     assert_eq!(make(), None);
-    assert_eq!(bench.store.exports(10).expect("exports").len(), 2);
-    let known = bench.store.export(&first.cursor).expect("asked").expect("an export");
-    assert_eq!(known.confirmed_at, Some(NOVEMBER + 1));
+    let all = bench.store.read(|r| r.exports(10)).expect("exports");
+    assert_eq!(all.iter().map(|export| export.rows).collect::<Vec<_>>(), [1, 2]);
+    assert_eq!(all[1].confirmed_at, Some(NOVEMBER + 1));
+    let again = bench.confirm(&first.cursor, NOVEMBER + 9).expect("confirmed");
+    assert_eq!(again, all[1]);
     for wrong in ["2026", "2026-13", "2026-1", "", "9999-12-01"] {
-        assert!(bench.store.make_export(wrong, NOVEMBER).is_err(), "{wrong}");
+        assert!(bench.store.write(|r| r.make_export(wrong, 0)).is_err(), "{wrong}");
     }
 }
 
@@ -225,20 +238,59 @@ fn an_export_holds_each_unit_once() {
 fn exports_are_csv_and_json_lines() {
     let bench = bench();
     bench.used(1, 1, 2, NOVEMBER, 10);
-    // An application and a metric that are no longer there.
+    // Nobody in particular; and what never had a name.
+    bench.used(0, 2, 4, NOVEMBER, 1);
     bench.used(77, 99, 0, NOVEMBER, 3);
-    let made = bench.store.make_export("2026-11", NOVEMBER).expect("an export").expect("usage");
+    let made = bench.make().expect("usage");
     assert_eq!(
         bench.text(&made.cursor, ExportFormat::Csv),
         "month,account,account_name,application,app_id,application_name,product,plan,metric_id,metric,status,count\n\
+         2026-11,,,0,,,orders,,2,list,4xx,1\n\
          2026-11,1,\"Example, Inc.\",1,a1,shop,orders,gold,1,hits,2xx,10\n\
          2026-11,,,77,,,,,99,,none,3\n"
     );
     let lines = bench.text(&made.cursor, ExportFormat::JsonLines);
-    let first = lines.lines().next().expect("a line");
+    let first = lines.lines().nth(1).expect("a line");
     let first: serde_json::Value = serde_json::from_str(first).expect("JSON");
     assert_eq!((&first["account_name"], &first["count"]), (&"Example, Inc.".into(), &10.into()));
-    assert_eq!(lines.lines().count(), 2);
+    assert_eq!(lines.lines().count(), 3);
+}
+
+#[test]
+fn a_bill_names_those_that_were_deleted_since() {
+    let bench = bench();
+    bench.used(1, 1, 2, NOVEMBER, 10);
+    bench.used(2, 2, 2, NOVEMBER, 4);
+    bench.store.write(|r| r.delete_application(2, None)).expect("deleted");
+    // Its last request was answered when it was gone already.
+    bench.used(2, 1, 2, NOVEMBER, 1);
+    let first = bench.make().expect("usage");
+    let written = "month,account,account_name,application,app_id,application_name,product,plan,metric_id,metric,status,count\n\
+                   2026-11,1,\"Example, Inc.\",1,a1,shop,orders,gold,1,hits,2xx,10\n\
+                   2026-11,1,\"Example, Inc.\",2,a2,till,orders,gold,1,hits,2xx,1\n\
+                   2026-11,1,\"Example, Inc.\",2,a2,till,orders,gold,2,list,2xx,4\n";
+    assert_eq!(bench.text(&first.cursor, ExportFormat::Csv), written);
+    // The account goes with its applications, and then the product.
+    bench.store.write(|r| r.delete_account(1, None)).expect("deleted");
+    bench.store.write(|r| r.delete_product(1, Origin::Api, None)).expect("deleted");
+    assert_eq!(bench.text(&first.cursor, ExportFormat::Csv), written);
+    bench.confirm(&first.cursor, NOVEMBER).expect("confirmed");
+    bench.used(1, 2, 5, NOVEMBER, 7);
+    let second = bench.make().expect("usage");
+    let row = "2026-11,1,\"Example, Inc.\",1,a1,shop,orders,gold,2,list,5xx,7\n";
+    assert!(bench.text(&second.cursor, ExportFormat::Csv).ends_with(row));
+}
+
+#[test]
+fn names_of_those_that_used_nothing_are_forgotten_some_day() {
+    let bench = bench();
+    bench.used(1, 1, 2, NOVEMBER, 1);
+    bench.store.write(|r| r.delete_account(1, None)).expect("deleted");
+    assert_eq!(bench.store.forget_names(1).expect("forgotten"), 0);
+    assert_eq!(bench.store.forget_names(u64::MAX >> 1).expect("forgotten"), 1);
+    assert_eq!(bench.store.forget_names(u64::MAX >> 1).expect("forgotten"), 0);
+    let made = bench.make().expect("usage");
+    assert!(bench.text(&made.cursor, ExportFormat::Csv).contains(",a1,shop,"));
 }
 
 #[test]

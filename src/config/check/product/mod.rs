@@ -198,13 +198,27 @@ fn plain_name_refusal(
 fn texts(product: &Product, notes: &mut Notes) {
     title(product.title.as_deref(), notes);
     let version = product.version.as_deref().unwrap_or_default();
-    notes.refuse("version", longer(version, PRODUCT_TITLE_MAX));
-    notes.refuse("description", longer(&product.description, PRODUCT_DESCRIPTION_MAX));
+    notes.refuse("version", line_refusal(version));
+    let description = longer(&product.description, PRODUCT_DESCRIPTION_MAX)
+        .or_else(|| control(&product.description, "\n\r\t"));
+    notes.refuse("description", description);
 }
 
 /// A title, wherever there is one.
 fn title(text: Option<&str>, notes: &mut Notes) {
-    notes.refuse("title", longer(text.unwrap_or_default(), PRODUCT_TITLE_MAX));
+    notes.refuse("title", line_refusal(text.unwrap_or_default()));
+}
+
+/// What is wrong with a title and the like.
+fn line_refusal(text: &str) -> Option<Refusal> {
+    longer(text, PRODUCT_TITLE_MAX).or_else(|| control(text, ""))
+}
+
+/// A text goes to terminals, tables and pages of others, which do what control characters say.
+fn control(text: &str, fit: &str) -> Option<Refusal> {
+    let odd = text.chars().find(|c| c.is_control() && !fit.contains(*c))?;
+    let message = format!("a text has the control character U+{:04X}", u32::from(odd));
+    Some((message, "remove it".to_owned()))
 }
 
 fn longer(text: &str, most: usize) -> Option<Refusal> {
@@ -279,7 +293,7 @@ impl<'p> Names<'p> {
                 notes.within(position, |notes| {
                     name(&metric.name, "a metric has this name", &mut first, notes);
                     title(Some(&metric.title), notes);
-                    notes.refuse("unit", longer(&metric.unit, PRODUCT_TITLE_MAX));
+                    notes.refuse("unit", line_refusal(&metric.unit));
                     if let Some(field) = &metric.response_header {
                         notes.refuse("response_header", fields::response_refusal(field));
                     }

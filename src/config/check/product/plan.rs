@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::notes::Notes;
 use super::{Names, fields, longer, pricing, title};
+use crate::config::check::words::Refusal;
 use crate::config::check::{limit, words};
 use crate::config::file::{Plan, PlanLimit, Quota};
 use crate::config::units::HumanDuration;
@@ -167,7 +168,15 @@ pub(super) fn attributes(attributes: &BTreeMap<String, String>, notes: &mut Note
                 notes.error(name, message, "write it once");
             }
             let refusal = words::field_value_refusal(value);
-            notes.refuse(name, refusal.or_else(|| longer(value, PLAN_ATTRIBUTE_MAX)));
+            let refusal = refusal.or_else(|| longer(value, PLAN_ATTRIBUTE_MAX));
+            notes.refuse(name, refusal.or_else(|| odd_character(value)));
         }
     });
+}
+
+/// Many upstreams take other bytes of a field for another text, or refuse the request.
+fn odd_character(value: &str) -> Option<Refusal> {
+    let odd = value.chars().find(|c| !matches!(c, ' '..='~'))?;
+    let message = format!("a field that upstreams get is printable ASCII, and {odd:?} is not");
+    Some((message, "write it in ASCII, as by percent-encoding".to_owned()))
 }

@@ -27,7 +27,7 @@ use super::paging::{List, Wish};
 use super::problem::Problem;
 use super::usage::moment;
 use crate::limits::{EXPORT_PIECE, EXPORT_PIECES};
-use crate::store::catalog::NewAudit;
+use crate::store::catalog::Records;
 use crate::store::usage::{Export, ExportFormat};
 use crate::store::{ErrorKind, Store, StoreError};
 
@@ -82,7 +82,7 @@ pub(super) async fn list(
 ) -> Result<Answer, Problem> {
     caller.read_all()?;
     let limit = Wish::of("exports", None, asked.limit)?.limit;
-    let exports = api.with_store(move |store| Ok(store.exports(limit)?)).await?;
+    let exports = api.read(move |records| Ok(records.exports(limit)?)).await?;
     let items = exports.into_iter().map(ExportView::from).collect();
     Answer::shown(&List::new("exports", items, None), None)
 }
@@ -95,48 +95,28 @@ pub(super) async fn list(
 pub(super) async fn create(State(api): State<Api>, call: Call) -> Result<Answer, Problem> {
     call.caller.operate()?;
     let new: NewExport = call.json()?;
-    let now = Moment::now().0;
-    let month = new.month.clone();
-    if !is_month(&month) {
+    if !is_month(&new.month) {
         return Err(Problem::invalid("/month", "a month is needed: 2026-11"));
     }
-    let made = api.with_store(move |store| {
-        let made = store.make_export(&month, now.unsigned_abs())?;
-        made.map(|export| noted(store, &call.caller, "export", export, now)).transpose()
-    });
-    match made.await? {
-        Some(export) => {
-            let location = format!("/v1/exports/{}", export.cursor);
-            Answer::made(&export, None, location)
+    api.change(call, move |change| {
+        let Some((export, is_new)) = change.records.make_export(&new.month, change.now)? else {
+            return Ok(Answer::gone());
+        };
+        let export = ExportView::from(export);
+        if is_new {
+            change.note("export", OBJECT, None, Some(&export))?;
         }
-        None => Ok(Answer::gone()),
-    }
+        let location = format!("/v1/exports/{}", export.cursor);
+        Answer::made(&export, None, location)
+    })
+    .await
 }
+
+/// The audit log tells them by their cursors; they have no ids.
+const OBJECT: (&str, u64) = ("export", 0);
 
 fn is_month(text: &str) -> bool {
     format!("{text}-01").parse::<jiff::civil::Date>().is_ok() && text.len() == 7
-}
-
-/// The audit log names exports by their rows' month; they have no ids of their own.
-fn noted(
-    store: &Store,
-    caller: &Caller,
-    action: &str,
-    export: Export,
-    now: i64,
-) -> Result<ExportView, Problem> {
-    let view = ExportView::from(export);
-    let note = NewAudit {
-        at: now,
-        actor: caller.name(),
-        action: action.into(),
-        kind: "export".into(),
-        object: 0,
-        before: None,
-        after: serde_json::to_value(&view).ok(),
-    };
-    store.write(|records| records.insert_audit(&note))?;
-    Ok(view)
 }
 
 /// One export.
@@ -148,12 +128,12 @@ pub(super) async fn show(
     Path(cursor): Path<String>,
 ) -> Result<Answer, Problem> {
     caller.read_all()?;
-    let export = api.with_store(move |store| of(store, &cursor)).await?;
+    let export = api.read(move |records| of(records, &cursor)).await?;
     Answer::shown(&ExportView::from(export), None)
 }
 
-fn of(store: &Store, cursor: &str) -> Result<Export, Problem> {
-    store.export(cursor)?.ok_or_else(|| Problem::not_found("export"))
+fn of(records: &dyn Records, cursor: &str) -> Result<Export, Problem> {
+    records.export(cursor)?.ok_or_else(|| Problem::not_found("export"))
 }
 
 /// Notes that an export has arrived: the month's next one begins behind it.
@@ -165,13 +145,17 @@ pub(super) async fn confirm(
     call: Call,
 ) -> Result<Answer, Problem> {
     call.caller.operate()?;
-    let now = Moment::now().0;
-    let confirmed = api.with_store(move |store| {
-        of(store, &cursor)?;
-        store.confirm_export(&cursor, now.unsigned_abs())?;
-        noted(store, &call.caller, "confirm", of(store, &cursor)?, now)
-    });
-    Answer::shown(&confirmed.await?, None)
+    api.change(call, move |change| {
+        let before = of(change.records, &cursor)?;
+        let after = change.records.confirm_export(&cursor, change.now)?;
+        let is_news = before != after;
+        let (before, after) = (ExportView::from(before), ExportView::from(after));
+        if is_news {
+            change.note("confirm", OBJECT, Some(&before), Some(&after))?;
+        }
+        Answer::shown(&after, None)
+    })
+    .await
 }
 
 /// How an export is written.
@@ -217,7 +201,7 @@ pub(super) async fn rows(
 
 /// An export's rows in a file that has no name, and is gone with its last reader.
 fn spooled(store: &Store, cursor: &str, format: ExportFormat) -> Result<File, Problem> {
-    of(store, cursor)?;
+    store.read(|records| of(records, cursor))?;
     let no_file = |why: io::Error| {
         let why = StoreError::new(ErrorKind::Disk, format!("an export can't be written: {why}"));
         Problem::from(why)

@@ -9,13 +9,11 @@ use std::collections::HashSet;
 use serde_json::Value;
 
 use super::Imported;
-use super::findings::{Findings, product_name, shortened, slug};
+use super::findings::{self, Findings, product_name, slug};
 use super::source::{At, read};
 use crate::config::Remark;
 use crate::config::file::{MappingRule, Method, Product};
-use crate::limits::{
-    CONFIG_MAX_NAME, IMPORT_MAX_SERVERS, PRODUCT_DESCRIPTION_MAX, PRODUCT_TITLE_MAX,
-};
+use crate::limits::{CONFIG_MAX_NAME, IMPORT_MAX_SERVERS};
 
 /// The operations that a path may have, and what else may stand beside them.
 const OPERATIONS: [&str; 8] = ["get", "put", "post", "delete", "options", "head", "patch", "trace"];
@@ -57,11 +55,11 @@ fn version(top: &At<'_>, findings: &mut Findings) {
 
 fn about(top: &At<'_>, findings: &mut Findings) -> Product {
     let Some(info) = findings.table(top, "info") else { return Product::default() };
-    let short = |text: String| shortened(&text, PRODUCT_TITLE_MAX).into_owned();
+    let short = |text: String| findings::title(&text);
     let description = findings.text(&info, "description").unwrap_or_default();
     Product {
         title: findings.text(&info, "title").map(short),
-        description: shortened(&description, PRODUCT_DESCRIPTION_MAX).into_owned(),
+        description: findings::description(&description),
         version: findings.text(&info, "version").map(short),
         ..Product::default()
     }
@@ -155,7 +153,7 @@ fn count(operations: Vec<Operation<'_>>, product: &mut Product, findings: &mut F
         };
         let name = name(&operation, &mut names, findings);
         let summary = findings.text(&operation.at, "summary").unwrap_or_default();
-        let title = shortened(&summary, PRODUCT_TITLE_MAX).into_owned();
+        let title = findings::title(&summary);
         product.methods.push(Method { name: name.clone(), title, metric: None });
         for base in &operation.bases {
             let (method, pattern) = (operation.method.clone(), format!("{base}{pattern}$"));

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use crate::config::file::{Method, Period, Plan, Price, Quota, UnitPrice};
 use crate::config::units::HumanDuration;
-use crate::control::import::findings::{Findings, shortened, slug};
+use crate::control::import::findings::{self, Findings, slug};
 use crate::control::import::source::At;
-use crate::limits::{PRODUCT_NAME_MAX, PRODUCT_TITLE_MAX};
+use crate::limits::PRODUCT_NAME_MAX;
 
 const KEYS: [&str; 7] = [
     "name",
@@ -60,7 +60,7 @@ fn plan(at: &At<'_>, methods: &[Method], findings: &mut Findings) -> Plan {
     let known = KEYS.iter().copied().chain((!fee).then_some("setupFee"));
     findings.others(at, &known.collect::<Vec<_>>());
     let mut plan = Plan {
-        title: title.map(|title| shortened(&title, PRODUCT_TITLE_MAX).into_owned()),
+        title: title.map(|title| findings::title(&title)),
         approval_required: findings.flag(at, "appsRequireApproval"),
         trial,
         price: price(at, findings),

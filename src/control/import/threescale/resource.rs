@@ -4,9 +4,8 @@ use super::Named;
 use super::credentials;
 use super::plans;
 use crate::config::file::{MappingRule, Method, Metric, Product};
-use crate::control::import::findings::{Findings, product_name, shortened};
+use crate::control::import::findings::{self, Findings, product_name};
 use crate::control::import::source::At;
-use crate::limits::{PRODUCT_DESCRIPTION_MAX, PRODUCT_TITLE_MAX};
 
 const KEYS: [&str; 11] = [
     "name",
@@ -47,8 +46,8 @@ pub(super) fn read(
     let name = product_name(&findings.text(&spec, "systemName").unwrap_or(title.clone()));
     let description = findings.text(&spec, "description").unwrap_or_default();
     let mut product = Product {
-        title: (!title.is_empty()).then(|| shortened(&title, PRODUCT_TITLE_MAX).into_owned()),
-        description: shortened(&description, PRODUCT_DESCRIPTION_MAX).into_owned(),
+        title: (!title.is_empty()).then(|| findings::title(&title)),
+        description: findings::description(&description),
         ..Product::default()
     };
     findings.others(&spec, &KEYS);
@@ -115,6 +114,7 @@ fn counted(spec: &At<'_>, part: &Part<'_>, product: &mut Product, findings: &mut
         // Every product has its hits.
         if part.backend.is_some() || system_name != "hits" {
             let name = part.name(system_name);
+            let (title, unit) = (findings::title(&title), findings::title(&unit));
             product.metrics.push(Metric { name, title, unit, response_header: None });
         }
     }
@@ -124,6 +124,7 @@ fn counted(spec: &At<'_>, part: &Part<'_>, product: &mut Product, findings: &mut
         let title = findings.text(&at, "friendlyName").unwrap_or_default();
         described(&at, &title, &["friendlyName"], findings);
         let (name, metric) = (part.name(system_name), parent.clone());
+        let title = findings::title(&title);
         product.methods.push(Method { name, title, metric });
     }
     for at in findings.items(spec, "mappingRules") {

@@ -6,9 +6,8 @@ use super::Named;
 use super::credentials::{self, HOST, SECRET};
 use super::resource::{any_method, increment};
 use crate::config::file::{MappingRule, Method, Product};
-use crate::control::import::findings::{Findings, product_name, shortened};
+use crate::control::import::findings::{self, Findings, product_name};
 use crate::control::import::source::At;
-use crate::limits::{PRODUCT_DESCRIPTION_MAX, PRODUCT_TITLE_MAX};
 
 /// What is taken over, and what only says where 3scale keeps it.
 const KEYS: [&str; 17] = [
@@ -61,8 +60,8 @@ pub(super) fn read(service: &At<'_>, findings: &mut Findings) -> Named {
     let name = product_name(&findings.text(service, "system_name").unwrap_or(title.clone()));
     let description = findings.text(service, "description").unwrap_or_default();
     let mut product = Product {
-        title: (!title.is_empty()).then(|| shortened(&title, PRODUCT_TITLE_MAX).into_owned()),
-        description: shortened(&description, PRODUCT_DESCRIPTION_MAX).into_owned(),
+        title: (!title.is_empty()).then(|| findings::title(&title)),
+        description: findings::description(&description),
         ..Product::default()
     };
     findings.others(service, &KEYS);

@@ -121,12 +121,12 @@ fn a_key_lets_its_application_in_by_its_plan() {
         [Hit { metric: 1, amount: 1 }, Hit { metric: 0, amount: 1 }]
     );
     let names: Vec<_> = admitted.charges().map(|c| (c.rule.name(), c.amount)).collect();
-    assert_eq!(names, [("hits-60s", 1)]);
+    assert_eq!(names, [("hits-per-minute", 1)]);
     let call = Call::with(&[]);
     let asked = ("POST", "/orders", Some("a=1&key=k2"));
     let admitted = call.admitted(&directory, &product, asked).unwrap();
     let names: Vec<_> = admitted.charges().map(|c| (c.rule.name(), c.amount)).collect();
-    assert_eq!(names, [("create-1s", 5), ("hits-60s", 5)]);
+    assert_eq!(names, [("create-per-second", 5), ("hits-per-minute", 5)]);
 }
 
 #[test]

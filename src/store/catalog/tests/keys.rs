@@ -65,6 +65,33 @@ fn an_application_has_so_many_live_credentials() {
 }
 
 #[test]
+fn of_keys_that_were_revoked_the_latest_stay() {
+    use crate::limits::APPLICATION_CREDENTIALS_PAST as PAST;
+    let (_folder, store) = store();
+    let (.., application, first) = one_of_each(&store);
+    let mut last = first.id;
+    for n in 0..PAST as i64 + 20 {
+        let (revoked, ends) = (last, NOW + n);
+        last = write(&store, |records| {
+            // Some are revoked, others end by themselves.
+            match n % 2 {
+                0 => records.revoke_credential(revoked, ends).map(drop)?,
+                _ => {
+                    let row = records.credential(revoked)?.expect("a credential");
+                    let row = CredentialRow { ends_at: Some(ends), ..row };
+                    records.update_credential(&row).map(drop)?;
+                }
+            }
+            records.insert_credential(&key(application.id, 9), ends).map(|row| row.id)
+        });
+    }
+    let filter = CredentialFilter { application: Some(application.id), ..Default::default() };
+    let rows = read(&store, |records| records.credentials(&filter, Page::FIRST)).rows;
+    assert!((PAST..PAST + 4).contains(&(rows.len() as u64)), "{}", rows.len());
+    assert!(rows.iter().all(|row| row.id > 15) && rows.last().expect("rows").id == last);
+}
+
+#[test]
 fn when_keys_were_used_is_noted_and_those_that_were_not_are_found() {
     let (_folder, store) = store();
     let (.., application, first) = one_of_each(&store);

@@ -488,3 +488,44 @@ fn a_row_that_nobody_wrote_so_is_damage() {
         assert!(error.to_string().contains("the store is damaged"), "{error}");
     }
 }
+
+#[test]
+fn an_account_has_so_many_applications() {
+    use crate::limits::ACCOUNT_APPLICATIONS_MAX as MAX;
+    let (_folder, store) = store();
+    let (product, account, ..) = one_of_each(&store);
+    let other = write(&store, |records| self::account(records, "other"));
+    let query = format!(
+        "WITH RECURSIVE n (i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < {MAX})
+         INSERT INTO applications (account, product, plan, app_id, name, description, state,
+             attributes, version, created_at, updated_at)
+         SELECT {}, {}, {}, 'n' || i, '', '', 'live', '{{}}', 1, 0, 0 FROM n",
+        account.id, product.id, product.plans["bronze"]
+    );
+    store.connection().execute(&query, []).expect("applications");
+    let (kind, text) = refused(&store, |r| application(r, account.id, &product, "more"));
+    assert_eq!((kind, text.contains("10000 applications")), (ErrorKind::TooMany, true));
+    write(&store, |records| application(records, other.id, &product, "more"));
+}
+
+#[test]
+fn names_of_attributes_stay_when_nobody_has_them_and_are_bounded() {
+    let (_folder, store) = store();
+    let named = |name: String| NewAccount {
+        name: name.clone(),
+        attributes: Attributes::from([(name, String::new())]),
+        ..NewAccount::default()
+    };
+    let made = write(&store, |records| records.insert_account(&named("X-Org".into()), NOW));
+    write(&store, |records| records.delete_account(made.id, None));
+    let plan = definition("[plans.gold]\nattributes = { x-org = \"a\", X-Tier = \"b\" }");
+    write(&store, |records| records.put_product("orders", Origin::Api, &plan, None, NOW));
+    write(&store, |records| orders(records));
+    assert_eq!(read(&store, |records| records.attribute_names()), ["x-org", "x-tier"]);
+    let (kind, _) = refused(&store, |records| {
+        (0..crate::limits::ATTRIBUTE_NAMES_MAX)
+            .try_for_each(|n| records.insert_account(&named(format!("X-{n}")), NOW).map(drop))
+    });
+    assert_eq!(kind, ErrorKind::TooMany);
+    assert_eq!(read(&store, |records| records.attribute_names()).len(), 2);
+}
