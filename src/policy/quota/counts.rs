@@ -498,11 +498,15 @@ mod tests {
         let one = || [Charge { quota: &quotas[0], amount: 1 }].into_iter();
         let stranger =
             |n: u32| super::super::address_holder(1, std::net::IpAddr::from(n.to_be_bytes()), 64);
-        let full = (0..100_000)
-            .find(|n| matches!(counts.charge(stranger(*n), one(), NOON), Charged::TableFull(_)));
+        let full = (0..100_000).find(|n| {
+            matches!(counts.charge(stranger(*n), one(), NOON, &mut |_| ()), Charged::TableFull(_))
+        });
         assert!(full.is_some() && counts.used(NOON) > 0.5);
         for application in 0..50 {
-            assert!(matches!(counts.charge(application, one(), NOON), Charged::Taken(_)));
+            assert!(matches!(
+                counts.charge(application, one(), NOON, &mut |_| ()),
+                Charged::Taken(_)
+            ));
         }
     }
 
