@@ -21,22 +21,25 @@ fn key(n: u32) -> String {
 
 fn directory(credentials: u32) -> Directory {
     let mut directory = Directory::empty(SECRET);
-    let all = (0..credentials).map(|n| {
-        let application = Arc::new(Application {
-            id: u64::from(n),
-            account: 1,
-            product: 0,
-            plan: 1,
-            app_id: format!("{n:016x}").into(),
-            suspended: false,
-            ends_at: u64::MAX,
-            lines: Box::default(),
-        });
-        let credential =
-            Credential { id: u64::from(n), application, ends_at: u64::MAX, password: None };
-        (digest(&SECRET, CredentialKind::UserKey, &[key(n).as_bytes()]), credential)
+    let filled: Result<(), std::convert::Infallible> = directory.fill(|take| {
+        for n in 0..credentials {
+            let application = Arc::new(Application {
+                id: u64::from(n),
+                account: 1,
+                product: 0,
+                plan: 1,
+                app_id: format!("{n:016x}").into(),
+                suspended: false,
+                ends_at: u64::MAX,
+                lines: Box::default(),
+            });
+            let credential =
+                Credential { id: u64::from(n), application, ends_at: u64::MAX, password: None };
+            take(digest(&SECRET, CredentialKind::UserKey, &[key(n).as_bytes()]), credential);
+        }
+        Ok(())
     });
-    directory.fill(all.collect());
+    let Ok(()) = filled;
     directory
 }
 

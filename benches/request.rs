@@ -1,6 +1,7 @@
 //! A whole request through all pure stages: what the gateway itself adds to a request, without the
 //! kernel, the ring and the waiting.
 
+use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use tollgate::control::compile::{Material, Plan};
 use tollgate::control::tls::{InForce, Targets};
 use tollgate::http::h1::{Scan, parse_request, parse_response};
 use tollgate::http::{Known, RequestHead, ResponseHead, first};
+use tollgate::policy::auth::Told;
 use tollgate::policy::client::client_address;
 use tollgate::policy::limit::{KeySource, Local, Rule, Shared, fields};
 use tollgate::policy::transform::{
@@ -120,9 +122,16 @@ fn snapshot(text: &str) -> Snapshot {
         targets: Targets::default(),
         acme_tokens: Arc::default(),
     };
-    let (slots, verifiers) = (Slots::default(), Arc::default());
-    let material =
-        Material { ids: &ids, sockets, tls, slots: &slots, verifiers, max_connections: 1 };
+    let (slots, takers) = (Slots::default(), Default::default());
+    let material = Material {
+        ids: &ids,
+        sockets,
+        tls,
+        slots: &slots,
+        takers,
+        gatekeepers: &BTreeMap::new(),
+        max_connections: 1,
+    };
     plan.compile(material).expect("a snapshot")
 }
 
@@ -325,7 +334,7 @@ impl Way<'_, '_> {
             host: self.head.authority.of(self.buf),
             edits: self.rules.request_edits.as_ref(),
             values: self.values,
-            caller: None,
+            told: Told::default(),
             forward: &self.rules.forward,
             hop: self.hop,
         }

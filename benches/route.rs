@@ -27,6 +27,7 @@ fn route(host: String, path: String) -> Route {
         client_certificate: vec![],
         action: Action::Upstream("app".into()),
         authentication: None,
+        forward_auth: None,
         product: None,
         allow: Vec::new(),
         deny: Vec::new(),

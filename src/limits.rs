@@ -4,6 +4,7 @@
 
 mod acme;
 mod api;
+mod forward_auth;
 mod identity;
 mod jwt;
 mod products;
@@ -13,6 +14,7 @@ mod usage;
 
 pub use acme::*;
 pub use api::*;
+pub use forward_auth::*;
 pub use identity::*;
 pub use jwt::*;
 pub use products::*;

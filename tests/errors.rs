@@ -28,6 +28,8 @@ fn failures() -> Vec<Failure> {
         F::NoRoute,
         F::MethodNotAllowed,
         F::AddressDenied,
+        F::ForwardAuthDenied(403),
+        F::ForwardAuthFailed,
         F::NoCredential,
         F::BadCredential,
         F::ApplicationSuspended,
@@ -38,6 +40,7 @@ fn failures() -> Vec<Failure> {
         F::InvalidToken(Refusal::Expired),
         F::InsufficientToken(Refusal::Scope),
         F::NoTokenKeys,
+        F::IntrospectionFailed,
         F::IdentityOverloaded,
         F::RateLimited,
         F::QuotaExceeded,
@@ -71,12 +74,13 @@ fn failures() -> Vec<Failure> {
             F::BodyTooLarge | F::ClientGone | F::ConnectMethod | F::NoRoute => {}
             F::TraceMethod | F::PlainHttp | F::Misdirected => {}
             F::BadCertificate | F::NoTls | F::NoHttp2 | F::NoTunnel => {}
+            F::ForwardAuthDenied(_) | F::ForwardAuthFailed => {}
             F::AddressDenied | F::NoCredential | F::BadCredential => {}
             F::ApplicationSuspended | F::ApplicationExpired | F::MethodNotInPlan => {}
             F::NoMappingRule | F::ProductRetired => {}
             F::QuotaExceeded | F::LedgerUnavailable => {}
             F::InvalidToken(_) | F::InsufficientToken(_) | F::NoTokenKeys => {}
-            F::IdentityOverloaded => {}
+            F::IntrospectionFailed | F::IdentityOverloaded => {}
             F::MethodNotAllowed | F::RateLimited | F::ClientConcurrency => {}
             F::RouteConcurrency | F::LimitState | F::Overloaded | F::BadRewrite => {}
             F::NoTarget | F::ConnectFailed | F::ConnectTimeout | F::NoDescriptors => {}

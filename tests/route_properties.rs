@@ -30,6 +30,7 @@ fn route(host: &str, path: &str) -> Route {
         client_certificate: vec![],
         action: Action::Upstream("app".into()),
         authentication: None,
+        forward_auth: None,
         product: None,
         allow: Vec::new(),
         deny: Vec::new(),

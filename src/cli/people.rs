@@ -340,7 +340,7 @@ struct Credential {
     /// Of certificate: its subject.
     #[arg(long)]
     subject: Option<String>,
-    /// Of jwt: the verifier's name in the configuration.
+    /// Of jwt: the verifier's name in the configuration, or introspection:NAME.
     #[arg(long)]
     verifier: Option<String>,
     /// Of jwt: the claim's value.

@@ -12,24 +12,44 @@ use serde::{Deserialize, Serialize};
 pub struct Jwt {
     /// Where the keys are.
     pub keys: JwtKeys,
-    /// `iss` must be one of them; empty: whatever it is.
-    pub issuers: Vec<String>,
-    /// `aud` must hold one of them; empty: whatever it is.
-    pub audiences: Vec<String>,
+    /// What they must say.
+    pub says: TokenRules,
     /// Algorithms that are taken, where the key allows them.
     pub algorithms: Vec<JwtAlgorithm>,
     /// By how much clocks may differ.
     pub leeway: Duration,
     /// `typ` must be this, lower-case and without `application/`; `None`: a plain or access token's.
     pub token_type: Option<String>,
+    /// Bytes of verified tokens that each worker remembers.
+    pub cache: usize,
+}
+
+/// Whose tokens a route takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RouteAuthentication {
+    /// Names in `[jwt.NAME]` of which one must take the token.
+    pub jwt: Vec<String>,
+    /// Names in `[introspection.NAME]` that are asked in turn where none of these does.
+    pub introspection: Vec<String>,
+    /// Whether all of them must take it.
+    pub all: bool,
+    /// Whether requests without a token pass.
+    pub optional: bool,
+}
+
+/// What a token must say, whoever says that it does.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TokenRules {
+    /// `iss` must be one of them; empty: whatever it is.
+    pub issuers: Vec<String>,
+    /// `aud` must hold one of them; empty: whatever it is.
+    pub audiences: Vec<String>,
     /// Scopes that a token must have.
     pub scopes: Vec<String>,
     /// Claims and the values of which each must have one.
     pub claims: Vec<(String, Vec<String>)>,
     /// The claim that says which application calls; `None`: `client_id`, else `azp`.
     pub application_claim: Option<String>,
-    /// Bytes of verified tokens that each worker remembers.
-    pub cache: usize,
 }
 
 /// Where keys are.

@@ -15,10 +15,14 @@ use serde::{Deserialize, Serialize};
 use super::acme::Acme;
 use super::file::Product;
 use super::forward::{Forward, ListenerMode};
+use super::forward_auth::ForwardAuth;
 use super::identity::{ClientAttribute, ClientTest};
-use super::jwt::Jwt;
+use super::introspection::Introspection;
+use super::jwt::{Jwt, RouteAuthentication};
 use super::tls::Tls;
 use super::upstream_tls::UpstreamTls;
+
+pub use super::process::{Admin, DriverChoice, Server};
 
 /// The whole configuration, checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,6 +51,10 @@ pub struct Settings {
     pub upstreams: BTreeMap<String, Upstream>,
     /// JSON web tokens that are taken, by name.
     pub jwt: BTreeMap<String, Jwt>,
+    /// Servers that know tokens, by name.
+    pub introspection: BTreeMap<String, Introspection>,
+    /// Services that are asked whether a request may pass, by name.
+    pub forward_auth: BTreeMap<String, ForwardAuth>,
     /// Products by name, in the words of the file, which are those of the admin API. They hold no
     /// mistakes.
     pub products: BTreeMap<String, Product>,
@@ -59,51 +67,6 @@ impl Settings {
     pub fn has_products(&self) -> bool {
         !self.products.is_empty() || self.routes.iter().any(|route| route.product.is_some())
     }
-}
-
-/// Process-wide settings. Changing `workers`, `cores` or `driver` needs a restart.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Server {
-    /// Number of workers; `None`: one per allowed core.
-    pub workers: Option<usize>,
-    /// Cores to pin workers to, in order; empty: the allowed set.
-    pub cores: Vec<usize>,
-    /// Which driver to use.
-    pub driver: DriverChoice,
-    /// How long requests in flight may go on after SIGTERM.
-    pub drain_timeout: Duration,
-    /// Connections in all (downstream), over all workers; `None`: derived from RLIMIT_NOFILE.
-    pub max_connections: Option<usize>,
-    /// Connections per client address, over all workers; `None`: no bound.
-    pub max_connections_per_client: Option<u32>,
-    /// Prefix length by which an IPv6 client is told from another (64 by default).
-    pub ipv6_prefix: u8,
-    /// Name in Via and Proxy-Status.
-    pub name: String,
-    /// Whether a changed file reloads by itself.
-    pub watch: bool,
-    /// Bytes of request and response buffers that one worker may hold at once; beyond it new
-    /// requests get 503.
-    pub max_buffer_memory: usize,
-}
-
-/// Driver choice: what the operator asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum DriverChoice {
-    /// io_uring where the kernel allows it, epoll otherwise.
-    Auto,
-    /// io_uring or refuse to start.
-    IoUring,
-    /// epoll.
-    Epoll,
-}
-
-/// The admin listener.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Admin {
-    /// Address, loopback by default.
-    pub listen: SocketAddr,
 }
 
 /// The store.
@@ -442,6 +405,8 @@ pub struct Route {
     pub action: Action,
     /// Whose tokens are taken; `None`: nobody is asked for one.
     pub authentication: Option<RouteAuthentication>,
+    /// Name in [`Settings::forward_auth`] of the service that is asked first.
+    pub forward_auth: Option<String>,
     /// Name of the product it is part of, which may be in the store only. The action is then an
     /// upstream.
     pub product: Option<String>,
@@ -471,15 +436,6 @@ pub struct Route {
     pub max_concurrent: Option<u32>,
     /// Requests in flight on this route per client address; `None`: no bound.
     pub max_concurrent_per_client: Option<u32>,
-}
-
-/// Whose tokens a route takes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RouteAuthentication {
-    /// Names in [`Settings::jwt`] of which one must take the token.
-    pub jwt: Vec<String>,
-    /// Whether requests without a token pass.
-    pub optional: bool,
 }
 
 /// Host matcher.

@@ -80,7 +80,7 @@ impl Walk<'_, '_> {
         }
         let there = |name: &str| entries.iter().any(|e| e.key == name) || meant.contains(&name);
         for key in keys.iter().filter(|key| key.required && self.complete && !there(&key.name)) {
-            let help = format!("write {}", example(&key.name));
+            let help = format!("write {}", example(&key.name, &key.shape));
             self.report.error(trail, format!("the key `{}` is missing", key.name), help);
         }
     }
@@ -223,8 +223,11 @@ fn boolean(word: &str) -> Option<&'static str> {
     }
 }
 
-fn example(key: &str) -> String {
+fn example(key: &str, shape: &Shape) -> String {
     match key {
+        "key" if matches!(shape, Shape::Array(_)) => {
+            "`key = [\"header:authorization\"]`".to_owned()
+        }
         "listeners" => "a table [[listeners]] with `name` and `listen`".to_owned(),
         "name" => "`name = \"…\"`: what it is called in stats, logs and limits".to_owned(),
         "listen" => "`listen = \"127.0.0.1:8080\"`".to_owned(),

@@ -18,6 +18,8 @@ use crate::config::{
 };
 use crate::policy::Concurrency;
 use crate::policy::auth::Directory;
+use crate::policy::auth::forward_auth::Gatekeeper;
+use crate::policy::auth::introspection::Introspectors;
 use crate::policy::auth::jwt::Verifiers;
 use crate::policy::limit::Rule;
 use crate::policy::transform::{Edits, Forward as ForwardFields, Names, PathRewrite, Redirect};
@@ -40,11 +42,16 @@ pub struct Material<'a> {
     pub tls: InForce,
     /// Where products stand in the directory.
     pub slots: &'a Slots,
-    /// Who takes tokens.
-    pub verifiers: Arc<Verifiers>,
+    /// Who takes tokens, and who is asked about them.
+    pub takers: Takers,
+    /// Services that are asked whether requests may pass, by name.
+    pub gatekeepers: &'a BTreeMap<String, Arc<Gatekeeper>>,
     /// Client connections of the node.
     pub max_connections: usize,
 }
+
+/// Who takes tokens, and who is asked about them.
+pub type Takers = (Arc<Verifiers>, Arc<Introspectors>);
 
 /// The upstreams with their addresses: what ids are asked for.
 pub struct Plan<'a> {
@@ -91,7 +98,7 @@ impl<'a> Plan<'a> {
         let settings = self.settings;
         let table = Table::build(&settings.routes).map_err(|e| format!("routes: {e}"))?;
         let groups = self.groups(material.ids, &material.tls.targets)?;
-        let routes = Routes::new(settings, &table, material.slots).compile(material.ids)?;
+        let routes = Routes::new(settings, &table, &material).compile(material.ids)?;
         let listeners = (settings.listeners.iter())
             .zip(&material.ids.directory.listeners)
             .zip(material.sockets)
@@ -120,7 +127,8 @@ impl<'a> Plan<'a> {
             access_log: settings.access_log.format,
             acme_tokens: material.tls.acme_tokens,
             directory: Arc::new(Directory::empty([0; 32])),
-            verifiers: material.verifiers,
+            verifiers: material.takers.0,
+            introspectors: material.takers.1,
             ids: Some(material.ids.hold.clone()),
         })
     }
@@ -304,24 +312,30 @@ struct Routes<'a> {
     settings: &'a Settings,
     table: &'a Table,
     slots: &'a Slots,
+    gatekeepers: &'a BTreeMap<String, Arc<Gatekeeper>>,
     groups: HashMap<&'a str, usize>,
     forward: Arc<ForwardFields>,
 }
 
 impl<'a> Routes<'a> {
-    fn new(settings: &'a Settings, table: &'a Table, slots: &'a Slots) -> Self {
+    fn new(settings: &'a Settings, table: &'a Table, material: &Material<'a>) -> Self {
+        let Material { slots, gatekeepers, .. } = *material;
         let groups = settings.upstreams.keys().enumerate().map(|(i, n)| (n.as_str(), i)).collect();
         let name = &settings.server.name;
         let forward =
             Arc::new(ForwardFields::compile(&settings.forwarding, name, &Edits::default()));
-        Self { settings, table, slots, groups, forward, shared: HashMap::new() }
+        Self { settings, table, slots, gatekeepers, groups, forward, shared: HashMap::new() }
     }
 
-    /// Verifiers are in the order of their names, as the settings are.
+    /// Both are in the order of their names, as the settings are.
     fn tokens(&self, asked: &RouteAuthentication) -> Tokens {
-        let index = |name: &String| self.settings.jwt.keys().position(|one| one == name);
-        let verifiers = asked.jwt.iter().filter_map(index).collect();
-        Tokens { verifiers, optional: asked.optional }
+        let settings = self.settings;
+        let verifier = |name: &String| settings.jwt.keys().position(|one| one == name);
+        let introspector =
+            |name: &String| settings.introspection.keys().position(|one| one == name);
+        let verifiers = asked.jwt.iter().filter_map(verifier).collect();
+        let introspectors = asked.introspection.iter().filter_map(introspector).collect();
+        Tokens { verifiers, introspectors, all: asked.all, optional: asked.optional }
     }
 
     fn compile(mut self, ids: &Assignment) -> Result<Vec<Route>, String> {
@@ -365,6 +379,7 @@ impl<'a> Routes<'a> {
             max_concurrent: route.max_concurrent,
             max_concurrent_per_client: route.max_concurrent_per_client,
             response_edits: (!edits.is_empty()).then_some(edits),
+            gatekeeper: self.gatekeeper(route)?,
             tokens: route.authentication.as_ref().map(|asked| self.tokens(asked)),
         };
         Ok(Route {
@@ -374,6 +389,12 @@ impl<'a> Routes<'a> {
             rules: (!rules.is_empty()).then(|| Box::new(rules)),
             max_body: route.max_body.unwrap_or(u64::MAX),
         })
+    }
+
+    fn gatekeeper(&self, route: &config::Route) -> Result<Option<Arc<Gatekeeper>>, String> {
+        let Some(name) = &route.forward_auth else { return Ok(None) };
+        let keeper = self.gatekeepers.get(name);
+        keeper.cloned().map(Some).ok_or_else(|| format!("no service is named {name:?}"))
     }
 
     fn access(&self, route: &config::Route) -> Option<Access> {

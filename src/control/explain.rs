@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::compile::describe;
 use crate::config::units::{HumanDuration, Rate, Size};
-use crate::config::{Action, Limit, Rewrite, Route, Settings, Upstream};
+use crate::config::{Action, Limit, OnError, Rewrite, Route, Settings, Upstream};
 use crate::http::h1::{Scan, parse_request};
 use crate::http::{Framing, RequestHead};
 use crate::route::{Params, Request, Table};
@@ -113,6 +113,7 @@ fn matched(out: &mut String, settings: &Settings, route: &Route, parameters: &st
             let _ = writeln!(out, "  respond {status}");
         }
     }
+    asked(out, settings, route);
     for listener in &settings.listeners {
         limits(out, &format!("listener {}", listener.name), &listener.limits);
     }
@@ -126,6 +127,26 @@ fn matched(out: &mut String, settings: &Settings, route: &Route, parameters: &st
     }
     if let Some(max) = route.max_body {
         let _ = writeln!(out, "  max_body {}", Size(max));
+    }
+}
+
+/// The service that is asked about a request.
+fn asked(out: &mut String, settings: &Settings, route: &Route) {
+    let Some((name, rules)) =
+        route.forward_auth.as_ref().and_then(|name| settings.forward_auth.get_key_value(name))
+    else {
+        return;
+    };
+    let fails = match rules.on_error {
+        OnError::Refuse => "refuse",
+        OnError::Allow => "allow",
+    };
+    let _ = writeln!(out, "  forward_auth {name}: {}, on_error {fails}", rules.url);
+    if let Some(cache) = &rules.cache {
+        let key: Vec<_> = cache.key.iter().map(ToString::to_string).collect();
+        let (key, time) = (key.join(", "), HumanDuration(cache.allowed_for));
+        let denied = HumanDuration(cache.denied_for);
+        let _ = writeln!(out, "    cache by {key}, for {time}, denied_for {denied}");
     }
 }
 
@@ -199,6 +220,14 @@ mod tests {
         name = "old"
         path = "/old"
         redirect = { to = "/new" }
+        [forward_auth.gate]
+        url = "http://auth.internal/check"
+        cache = { key = ["header:authorization", "cookie:sid", "path"] }
+        [[routes]]
+        name = "asked"
+        path = "/asked"
+        forward_auth = "gate"
+        redirect = { to = "/new" }
         [[routes]]
         name = "own"
         path = "/own"
@@ -231,6 +260,17 @@ mod tests {
             assert!(shown.lines().any(|shown| shown == line), "{line}\n{shown}");
         }
         assert!(shown.contains("timeouts connect ") && shown.contains("total 90s"), "{shown}");
+    }
+
+    #[test]
+    fn the_service_that_is_asked_is_named() {
+        let shown = explained("/asked");
+        for line in [
+            "  forward_auth gate: http://auth.internal/check, on_error refuse",
+            "    cache by header:authorization, cookie:sid, path, for 10s, denied_for 1s",
+        ] {
+            assert!(shown.lines().any(|shown| shown == line), "{line}\n{shown}");
+        }
     }
 
     #[test]

@@ -12,9 +12,11 @@ use super::acme::{Acme, Wish};
 use super::admin::{self, AdminState, KindNames};
 use super::announce::{self, say};
 use super::catalog::{self, Catalog, Slots};
-use super::compile::{Material, Plan};
+use super::compile::{Material, Plan, Takers};
 use super::face::{Face, Told};
+use super::forward_auth::Gatekeepers;
 use super::identity::Identity;
+use super::introspection::Introspection;
 use super::jwks::{self, Jwks};
 use super::ledger::{Ledger, Rhythm};
 use super::log_writer::{LogDestination, LogWriter};
@@ -30,7 +32,6 @@ use crate::config::Settings;
 use crate::http::Bad;
 use crate::io::{Driver, Inbox};
 use crate::limits::DESCRIPTORS_RESERVED;
-use crate::policy::auth::jwt::Verifiers;
 use crate::policy::{auth, limit, quota};
 use crate::respond::failure::Failure;
 use crate::session::core::Shared;
@@ -86,6 +87,10 @@ pub struct Gateway {
     publisher: Arc<Publisher>,
     /// Keys of tokens.
     jwks: Jwks,
+    /// Servers that know tokens.
+    introspection: Introspection,
+    /// Services that are asked whether requests may pass.
+    gatekeepers: Gatekeepers,
     /// Tells the watcher which files the configuration names.
     named_files: watch::Sender<Vec<Seen>>,
     /// What is in force, without its routes.
@@ -150,7 +155,12 @@ impl Gateway {
             .map_err(|e| format!("nobody can be asked who calls: {e}"))?;
         let mut jwks = Jwks::new(start.keys_came);
         let keys = jwks.make(&settings, &start.source.jwt);
-        let material = (tls.clone(), catalog.slots(), keys.verifiers());
+        let mut introspection = Introspection::new(start.workers);
+        let servers = introspection.make(&settings, &start.source.introspection)?;
+        let takers = (keys.verifiers(), servers.introspectors());
+        let gatekeepers = Gatekeepers::default();
+        let gatekeepers = gatekeepers.make(&settings, &start.source.forward_auth, start.workers)?;
+        let material = (tls.clone(), catalog.slots(), takers, &gatekeepers);
         let (snapshot, directory) =
             publishable(&settings, &resolver, &mut bound, &mut registry, &workers, material)?;
         let snapshot = Snapshot { directory: declared.directory.clone(), ..snapshot };
@@ -198,6 +208,8 @@ impl Gateway {
         let state = AdminState::new(face.clone(), workers.clone(), kinds);
         acme.apply(names);
         jwks.apply(keys);
+        identity.serve(servers.services().chain(gatekeepers.services()));
+        introspection.apply(servers);
         Ok(Self {
             file: start.file,
             shared,
@@ -222,6 +234,8 @@ impl Gateway {
             catalog,
             publisher,
             jwks,
+            introspection,
+            gatekeepers,
             named_files: start.named_files,
             settings: lean(settings),
         })
@@ -274,11 +288,18 @@ impl Gateway {
         self.resolver.want(&wanted(&settings)).await;
         let settings = Arc::new(settings);
         let keys = self.jwks.make(&settings, &source.jwt);
+        let servers = self.introspection.make(&settings, &source.introspection);
+        let servers = servers.map_err(|e| vec![e])?;
+        let gatekeepers =
+            self.gatekeepers.make(&settings, &source.forward_auth, self.workers.len());
+        let gatekeepers = gatekeepers.map_err(|mistake| vec![mistake])?;
         let catalog = self.catalog.clone();
         let declared = catalog.declare(&settings, &mut self.store).await.map_err(|e| vec![e])?;
         open_ledger(&self.ledger, &self.catalog).map_err(|e| vec![e])?;
         let applications = Some(declared.directory.clone());
-        let result = self.publish(&settings, &tls, (applications, keys.verifiers())).await;
+        let takers = (keys.verifiers(), servers.introspectors());
+        let callers = (applications, takers, &gatekeepers);
+        let result = self.publish(&settings, &tls, callers).await;
         let result = result.map_err(|mistake| vec![mistake]);
         match &result {
             Ok(_) => {
@@ -301,6 +322,9 @@ impl Gateway {
                 self.loaded = source.tls;
                 self.acme.apply(names);
                 self.jwks.apply(keys);
+                self.identity.serve(servers.services().chain(gatekeepers.services()));
+                self.introspection.apply(servers);
+                self.gatekeepers = gatekeepers;
                 self.settings = lean(settings);
             }
             Err(_) => {
@@ -372,7 +396,9 @@ impl Gateway {
         // It fails where a reference to the environment no longer resolves, say.
         let source = Source::check(text, "the configuration in force", None);
         let settings = source.map_err(|mistakes| mistakes.join("; "))?.settings;
-        self.publish(&settings, tls, (None, self.jwks.verifiers())).await
+        let takers = (self.jwks.verifiers(), self.introspection.introspectors());
+        let gatekeepers = self.gatekeepers.clone();
+        self.publish(&settings, tls, (None, takers, &gatekeepers)).await
     }
 
     /// Declares the products that are in force, where others were declared for nothing.
@@ -389,7 +415,7 @@ impl Gateway {
         &mut self,
         settings: &Settings,
         tls: &InForce,
-        (applications, verifiers): (Option<Arc<auth::Directory>>, Arc<Verifiers>),
+        (applications, takers, gatekeepers): (Option<Arc<auth::Directory>>, Takers, &Gatekeepers),
     ) -> Result<u64, String> {
         let (snapshot, directory) = publishable(
             settings,
@@ -397,7 +423,7 @@ impl Gateway {
             &mut self.bound,
             &mut self.registry,
             &self.workers,
-            (tls.clone(), self.catalog.slots(), verifiers),
+            (tls.clone(), self.catalog.slots(), takers, gatekeepers),
         )?;
         self.face.told().directory = directory;
         let published = self.publisher.configuration(snapshot, applications).await;
@@ -448,15 +474,22 @@ fn publishable(
     bound: &mut Bound,
     registry: &mut Registry,
     workers: &[Arc<WorkerStats>],
-    (tls, slots, verifiers): (InForce, &Slots, Arc<Verifiers>),
+    (tls, slots, takers, gatekeepers): (InForce, &Slots, Takers, &Gatekeepers),
 ) -> Result<(Snapshot, Arc<Directory>), String> {
     let sockets = bound.sockets(&settings.listeners, workers.len())?;
     let plan = Plan::new(settings, &resolver.addresses());
     let ids = registry.assign(&plan.names(), workers).map_err(|full| full.to_string())?;
     let max_connections = max_connections(settings);
     let sockets_of = sockets.clone();
-    let material =
-        Material { ids: &ids, sockets: sockets_of, tls, slots, verifiers, max_connections };
+    let material = Material {
+        ids: &ids,
+        sockets: sockets_of,
+        tls,
+        slots,
+        takers,
+        gatekeepers: gatekeepers.by_name(),
+        max_connections,
+    };
     let snapshot = plan.compile(material)?;
     bound.keep(&settings.listeners, &sockets)?;
     Ok((snapshot, ids.directory.clone()))

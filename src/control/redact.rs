@@ -13,7 +13,7 @@ const SECRET_FIELDS: &[&str] =
 const BLOT: &str = "\"***\"";
 
 /// The text with `"***"` for the values of secret fields in `[[routes]]` and plans of products, for the
-/// key of `acme.external_account` and for secrets of `[jwt.NAME]`. What refers to the environment (`"Bearer ${TOKEN}"`) says nothing and
+/// key of `acme.external_account` and for secrets of `[jwt.NAME]` and `[introspection.NAME]`. What refers to the environment (`"Bearer ${TOKEN}"`) says nothing and
 /// stays. A text that is not TOML is blotted out whole; the gateway has loaded what it shows, so that
 /// is not expected.
 pub(super) fn redacted(text: &str) -> Cow<'_, str> {
@@ -31,10 +31,12 @@ pub(super) fn redacted(text: &str) -> Cow<'_, str> {
     if let Some(key) = acme.and_then(|account| account.get_ref().get("key")) {
         find(key, true, &mut spans);
     }
-    let jwt = table.get_ref().get("jwt").and_then(|jwt| jwt.get_ref().as_table());
-    for one in jwt.into_iter().flat_map(|jwt| jwt.values()) {
-        if let Some(secret) = one.get_ref().get("secret") {
-            find(secret, true, &mut spans);
+    for (kind, key) in [("jwt", "secret"), ("introspection", "client_secret")] {
+        let all = table.get_ref().get(kind).and_then(|all| all.get_ref().as_table());
+        for one in all.into_iter().flat_map(|all| all.values()) {
+            if let Some(secret) = one.get_ref().get(key) {
+                find(secret, true, &mut spans);
+            }
         }
     }
     spans.sort_by_key(|span: &Range<usize>| span.start);
@@ -123,6 +125,8 @@ targets = ["10.0.0.1:80"]
 
     #[test]
     fn the_secret_of_tokens_is_a_secret() {
+        let text = "[introspection.a]\nclient_id = \"id\"\nclient_secret = \"s3cret\"\n";
+        assert_eq!(redacted(text), text.replace("\"s3cret\"", BLOT));
         let text = "[jwt.a]\nsecret = \"s3cret\"\n[jwt.b]\nsecret = \"${JWT}\"\n";
         assert_eq!(redacted(text), text.replace("\"s3cret\"", BLOT));
     }

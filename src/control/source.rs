@@ -8,8 +8,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustls::ClientConfig;
 
-use super::jwks;
 use super::tls::{self, Files, Loaded, Targets};
+use super::{forward_auth, introspection, jwks};
 use crate::config::{self, Diagnostic, Settings};
 use crate::limits::CONFIG_FILE_MAX;
 
@@ -29,6 +29,10 @@ pub struct Source {
     pub acme_tls: Option<Arc<ClientConfig>>,
     /// What `[jwt.NAME]` name; empty where files were not read.
     pub jwt: BTreeMap<String, jwks::Loaded>,
+    /// How TLS is spoken to `[introspection.NAME]`.
+    pub introspection: BTreeMap<String, introspection::Loaded>,
+    /// What `[forward_auth.NAME]` name; empty where files were not read.
+    pub forward_auth: BTreeMap<String, forward_auth::Loaded>,
 }
 
 impl Source {
@@ -56,7 +60,8 @@ impl Source {
         mut files: Option<&mut Files>,
     ) -> Result<Self, Vec<String>> {
         let (mut tls, mut target_tls, mut acme_tls) = (Vec::new(), Targets::default(), None);
-        let mut jwt = BTreeMap::new();
+        let (mut jwt, mut introspection) = (BTreeMap::new(), BTreeMap::new());
+        let mut forward_auth = BTreeMap::new();
         let mut ask = |settings: &Settings| {
             let Some(files) = &mut files else { return Vec::new() };
             let (mut remarks, mut more);
@@ -67,13 +72,27 @@ impl Source {
             remarks.extend(more);
             (jwt, more) = jwks::load(settings, files);
             remarks.extend(more);
+            (introspection, more) = introspection::load(settings, files);
+            remarks.extend(more);
+            (forward_auth, more) = forward_auth::load(settings, files);
+            remarks.extend(more);
             remarks
         };
         let env = |name: &str| std::env::var(name).ok();
         match config::load_with(&text, origin, &env, &mut ask) {
             Ok((settings, warnings)) => {
                 let warnings = lines(&warnings);
-                Ok(Self { settings, warnings, text, tls, target_tls, acme_tls, jwt })
+                Ok(Self {
+                    settings,
+                    warnings,
+                    text,
+                    tls,
+                    target_tls,
+                    acme_tls,
+                    jwt,
+                    introspection,
+                    forward_auth,
+                })
             }
             Err(mistakes) => Err(lines(&mistakes)),
         }

@@ -23,3 +23,15 @@ pub const INQUIRIES_OPEN: usize = 4096;
 pub const INQUIRIES_QUEUED: usize = 16 * 1024;
 /// Answers on their way to a core: all that it can wait for.
 pub const INQUIRY_ANSWERS: usize = INQUIRIES_OPEN;
+/// Questions to one service outside that are under way at once: more would be a load of its own, and
+/// a service that takes 5 ms for each answers 10,000 a second that way.
+pub const SERVICE_AT_ONCE: usize = 64;
+/// Questions that wait for their turn to be asked, for each service. More get 503.
+pub const SERVICE_QUEUE: usize = 1024;
+/// Bytes of an answer's head: what most servers write at most, eight times.
+pub const OUTSIDE_HEAD_MAX: usize = 64 * 1024;
+/// How long a connection to a service is kept that nothing is asked on: less than what servers keep
+/// theirs for, by default a minute or more.
+pub const OUTSIDE_IDLE: Duration = Duration::from_secs(30);
+/// How often the log says that a service fails.
+pub const SERVICE_FAILURES_TOLD: Duration = Duration::from_secs(1);

@@ -35,3 +35,18 @@ pub const JWT_MAX_CACHE: u64 = 1 << 30;
 pub const JWKS_WAITERS: usize = 64;
 /// How soon an issuer that failed is asked again: first, and after many failures.
 pub const JWKS_RETRY: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(300);
+/// How long a question about a token may take by default: a request waits for it.
+pub const INTROSPECTION_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long an answer is believed by default that a token is active: so long may one that was revoked pass.
+pub const INTROSPECTION_CEILING: Duration = Duration::from_secs(60);
+/// Longer would be no introspection.
+pub const INTROSPECTION_MAX_CEILING: Duration = Duration::from_secs(86_400);
+/// How long an answer is believed by default that a token is not active: one that was just made may be
+/// known a moment later.
+pub const INTROSPECTION_NEGATIVE: Duration = Duration::from_secs(10);
+/// Longer would keep good clients out after a mistake of the server's.
+pub const INTROSPECTION_MAX_NEGATIVE: Duration = Duration::from_secs(3600);
+/// Bytes of an answer about a token. Those with hundreds of groups or roles have 10 KiB.
+pub const INTROSPECTION_MAX: usize = 64 * 1024;
+/// Connections to such a server that are kept open.
+pub const INTROSPECTION_KEPT: usize = 16;

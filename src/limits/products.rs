@@ -49,9 +49,6 @@ pub const IMPORT_MAX_SERVERS: usize = 8;
 /// Shards of the directory of credentials, at most. With a million of them a change copies some 250 entries,
 /// and a list of so many pointers.
 pub const DIRECTORY_SHARDS: usize = 4096;
-/// Credentials in one shard before there are sixteen times as many shards: at most some 70,000 are moved
-/// at once, in a few milliseconds. Above what chance makes of [`DIRECTORY_SHARD_BEST`].
-pub const DIRECTORY_SHARD_FILL: usize = 256;
-/// Credentials in one shard where all come at once: a table of 256 places takes 224, and chance makes some
-/// shards larger than others. (Of three million, that is; then the shards no longer become more.)
-pub const DIRECTORY_SHARD_BEST: usize = 188;
+/// Credentials in one shard before there are sixteen times as many shards: at most some 40,000 are moved
+/// at once, in a few milliseconds.
+pub const DIRECTORY_SHARD_FILL: usize = 128;

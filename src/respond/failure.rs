@@ -1,12 +1,13 @@
 //! Everything that can go wrong with a request, and the one total map from it to what the client
 //! gets, who is to blame, and what becomes of the connections.
 
+mod causes;
+
 use crate::http::Bad;
 use crate::http::grpc::Code;
-use crate::policy::Denied;
-use crate::policy::auth::Refusal;
 use crate::policy::auth::jwt::Refusal as TokenRefusal;
-use crate::upstream::ConnectError;
+
+pub use super::meaning::{Blame, Meaning};
 
 /// Why a request failed. One variant per row of the table in docs/ERRORS.md.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +38,10 @@ pub enum Failure {
     MethodNotAllowed,
     /// The client's address is not among those that may call the route.
     AddressDenied,
+    /// The service that is asked about the route's requests refused it, with this status.
+    ForwardAuthDenied(u16),
+    /// That service gave no answer that could be understood.
+    ForwardAuthFailed,
     /// The route needs a credential.
     NoCredential,
     /// The credential is not known, or no longer, or not for this product.
@@ -57,6 +62,8 @@ pub enum Failure {
     InsufficientToken(TokenRefusal),
     /// No keys have come by which the token could be told.
     NoTokenKeys,
+    /// The server that knows the token does not say whether it is good.
+    IntrospectionFailed,
     /// Too many questions about who calls are open.
     IdentityOverloaded,
     /// A rate limit refused it.
@@ -111,72 +118,6 @@ pub enum Failure {
     NoForward,
 }
 
-impl From<Denied> for Failure {
-    fn from(denied: Denied) -> Self {
-        match denied {
-            Denied::RateLimited => Self::RateLimited,
-            Denied::StateFull => Self::LimitState,
-            Denied::RouteFull => Self::RouteConcurrency,
-            Denied::ClientFull => Self::ClientConcurrency,
-        }
-    }
-}
-
-impl From<Refusal> for Failure {
-    fn from(refusal: Refusal) -> Self {
-        match refusal {
-            Refusal::NoCredential => Self::NoCredential,
-            Refusal::BadCredential => Self::BadCredential,
-            Refusal::Suspended => Self::ApplicationSuspended,
-            Refusal::Expired => Self::ApplicationExpired,
-            Refusal::NoMappingRule => Self::NoMappingRule,
-            Refusal::MethodOff => Self::MethodNotInPlan,
-        }
-    }
-}
-
-impl From<ConnectError> for Failure {
-    fn from(error: ConnectError) -> Self {
-        match error {
-            ConnectError::Failed => Self::ConnectFailed,
-            ConnectError::BadCertificate => Self::BadCertificate,
-            ConnectError::NoTls => Self::NoTls,
-            ConnectError::NoHttp2 => Self::NoHttp2,
-            ConnectError::TimedOut => Self::ConnectTimeout,
-            ConnectError::NoDescriptors => Self::NoDescriptors,
-        }
-    }
-}
-
-/// Who is to blame.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Blame {
-    /// The client.
-    Client,
-    /// This gateway or its operator's limits.
-    Gateway,
-    /// The upstream.
-    Upstream,
-}
-
-/// What a failure means for everybody.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Meaning {
-    /// Status code sent to the client; 499 is only logged (nobody is there to read it).
-    pub status: u16,
-    /// Short name in logs, stats and the problem type.
-    pub name: &'static str,
-    /// One sentence for the client, without details.
-    pub title: &'static str,
-    /// Error type in Proxy-Status (RFC 9209 section 2.3).
-    pub proxy_status: &'static str,
-    /// Who is to blame.
-    pub blame: Blame,
-    /// Whether the client's connection must be closed: its next bytes can't be trusted to begin a
-    /// request.
-    pub close: bool,
-}
-
 impl Failure {
     /// Names by [`Failure::kind`], for counters.
     pub const KINDS: &[&str] = &[
@@ -193,6 +134,8 @@ impl Failure {
         "no_route",
         "method_not_allowed",
         "address_denied",
+        "forward_auth_denied",
+        "forward_auth_failed",
         "no_credential",
         "bad_credential",
         "application_suspended",
@@ -203,6 +146,7 @@ impl Failure {
         "invalid_token",
         "insufficient_token",
         "no_token_keys",
+        "introspection_failed",
         "identity_overloaded",
         "rate_limited",
         "quota_exceeded",
@@ -349,11 +293,16 @@ impl Failure {
                 Client,
                 false,
             ),
-            Self::NoTokenKeys | Self::IdentityOverloaded | Self::LedgerUnavailable => {
+            Self::NoTokenKeys
+            | Self::IntrospectionFailed
+            | Self::IdentityOverloaded
+            | Self::LedgerUnavailable
+            | Self::ForwardAuthFailed => {
                 let (name, title) = self.of_control();
                 m(503, name, title, "proxy_internal_response", Gateway, false)
             }
             Self::AddressDenied
+            | Self::ForwardAuthDenied(_)
             | Self::NoCredential
             | Self::BadCredential
             | Self::ApplicationSuspended
@@ -552,6 +501,9 @@ impl Failure {
     fn of_access(self) -> (u16, &'static str, &'static str) {
         match self {
             Self::AddressDenied => (403, "address_denied", "Your address may not call this"),
+            Self::ForwardAuthDenied(status) => {
+                (status, "forward_auth_denied", "The request was refused")
+            }
             Self::NoCredential => (401, "no_credential", "A credential is needed"),
             Self::BadCredential => (401, "bad_credential", "The credential is not valid"),
             Self::ApplicationSuspended => {
@@ -570,16 +522,24 @@ impl Failure {
     /// Name and title of those that say that control has no answer.
     fn of_control(self) -> (&'static str, &'static str) {
         match self {
+            Self::ForwardAuthFailed => {
+                ("forward_auth_failed", "Requests can't be judged at the moment")
+            }
             Self::NoTokenKeys => ("no_token_keys", "Tokens can't be checked at the moment"),
+            Self::IntrospectionFailed => {
+                ("introspection_failed", "The token can't be checked at the moment")
+            }
             Self::LedgerUnavailable => ("ledger_unavailable", "The request can't be accounted for"),
             _ => ("identity_overloaded", "Too many callers are being checked"),
         }
     }
 
-    /// The code that a gRPC call gets: its status's, but for the one that says that its time is over.
+    /// The code that a gRPC call gets: its status's, unless that says less than the failure.
     pub fn grpc(self) -> Code {
         match self {
             Self::TotalTimeout => Code::DeadlineExceeded,
+            // Who is sent elsewhere is to sign in there.
+            Self::ForwardAuthDenied(300..=399) => Code::Unauthenticated,
             other => Code::of_http(other.meaning().status),
         }
     }

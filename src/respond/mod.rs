@@ -6,4 +6,5 @@ pub mod access_log;
 pub mod date;
 pub mod failure;
 pub mod head;
+mod meaning;
 pub mod own;

@@ -3,6 +3,7 @@
 use crate::http::grpc::Code;
 use crate::http::{Framing, Method, Version};
 use crate::io::{Buffer, Expiry, clock};
+use crate::policy::auth::forward_auth::{Refused, Verdict};
 use crate::policy::transform::Redirect;
 use crate::respond::failure::Failure;
 use crate::respond::own::{self, Asker, Manner, Own, TrailersOnly};
@@ -99,6 +100,17 @@ pub(super) async fn failure(r: &mut Request<'_>, s: &mut Scratch, failure: Failu
     if failure == Failure::ClientGone {
         return Fate::Reset;
     }
+    if let Some(answer) = r.judged.take()
+        && let Verdict::Refuses(refused) = &answer.verdict
+    {
+        if r.grpc.is_none() {
+            return self::refused(r, s, refused).await;
+        }
+        refused.append(
+            |name| matches!(name, "WWW-Authenticate" | "Retry-After"),
+            &mut r.answer_fields,
+        );
+    }
     let fate = fate_after(r, s, meaning.close);
     let limited_by = r.limited_by.take();
     let asker = Asker {
@@ -112,6 +124,17 @@ pub(super) async fn failure(r: &mut Request<'_>, s: &mut Scratch, failure: Failu
     let out = compose(r, s, fate, |manner, out| {
         own::failure(failure, &asker, manner, &fields, out);
     });
+    send(r, out, fate).await
+}
+
+/// What a service says to a client that it refuses, in its own words.
+async fn refused(r: &mut Request<'_>, s: &mut Scratch, refused: &Refused) -> Fate {
+    let mut fields = std::mem::take(&mut r.answer_fields);
+    refused.append(|_| true, &mut fields);
+    let fate = fate_after(r, s, false);
+    let Refused { status, content_type, content, .. } = refused;
+    let own = Own { status: *status, content_type, body: content, fields: &fields };
+    let out = compose(r, s, fate, |manner, out| own.encode(manner, out));
     send(r, out, fate).await
 }
 

@@ -11,7 +11,7 @@ use arc_swap::cache::Cache;
 use crate::accept::Admission;
 use crate::io::Watch;
 use crate::limits::{FAILURES_TOLD, SCRATCH_POOLED};
-use crate::policy::auth::jwt;
+use crate::policy::auth::{introspection, jwt};
 use crate::policy::{limit, quota};
 use crate::respond::access_log::Clock;
 use crate::respond::date::Date;
@@ -20,6 +20,7 @@ use crate::stats;
 use crate::upstream::Upstreams;
 
 use super::inquiry::Inquiries;
+use super::judgements::Judgements;
 use super::records::Journal;
 use super::scratch::Scratch;
 use super::usage::Usage;
@@ -55,6 +56,8 @@ pub struct Core {
     pub limits: RefCell<limit::Local>,
     /// Tokens that were verified.
     pub tokens: RefCell<jwt::Cache>,
+    /// Tokens that a server was asked about.
+    pub introspected: RefCell<introspection::Cache>,
     /// Requests that wait for keys.
     pub(super) waiting_for_keys: Cell<usize>,
     /// Counters.
@@ -63,6 +66,8 @@ pub struct Core {
     pub usage: RefCell<Usage>,
     /// Questions about who calls.
     pub inquiries: RefCell<Inquiries>,
+    /// What services said of requests lately.
+    pub(super) judgements: RefCell<Judgements>,
     /// Access log records on their way out.
     pub journal: RefCell<Journal>,
     /// Wall time, and its forms in logs and fields.
@@ -129,10 +134,12 @@ impl Core {
             upstreams: Upstreams::new(watch),
             limits: RefCell::new(limit::Local::new(workers)),
             tokens: RefCell::default(),
+            introspected: RefCell::default(),
             waiting_for_keys: Cell::new(0),
             stats,
             usage: RefCell::new(usage),
             inquiries: RefCell::new(inquiries),
+            judgements: RefCell::default(),
             journal: RefCell::new(journal),
             wall: Wall::default(),
             random: RefCell::new(fastrand::Rng::new()),

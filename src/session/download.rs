@@ -10,6 +10,7 @@ use crate::io::{Buffer, Expiry, Stream, clock, splice};
 use crate::limits::{
     BUFFER_MEDIUM, BUFFER_SMALL, HEAD_ROOM, MAX_INTERIM, RESPONSE_CHUNK_EXTENSION, SPLICE_MIN,
 };
+use crate::policy::auth::Told;
 use crate::respond::failure::Failure;
 use crate::respond::head::{self, Content, Outgoing};
 use crate::upstream::h2::{Answer, Lost};
@@ -346,7 +347,7 @@ impl Download<'_, '_, '_> {
                 total_at_ns: self.way.total_at_ns,
                 expiry: downstream.expiry_of_writing(),
             },
-            withheld: None,
+            withheld: Told::default(),
             reader: match self.carrier {
                 Carrier::Connection(_) => {
                     BodyReader::new(response.framing, RESPONSE_CHUNK_EXTENSION)

@@ -181,7 +181,7 @@ async fn duplex(
             expiry: carrier.expiry(),
         },
         reader: body_reader(way, upload),
-        withheld: way.request.presented(),
+        withheld: way.request.told(),
         wire: match carrier {
             Carrier::Stream(_) => Wire::Streamed,
             Carrier::Connection(_) if way.head.framing == Framing::Chunked => Wire::Chunked,

@@ -306,7 +306,7 @@ impl<'a> Way<'a, '_> {
             host,
             edits: self.rules.request_edits.as_ref(),
             values: self.values,
-            caller: self.request.presented(),
+            told: self.request.told(),
             forward: &self.rules.forward,
             hop: self.hop,
         }

@@ -1,6 +1,7 @@
 //! Questions about who calls that take more than a look into memory: control answers them, and the
 //! request waits without keeping its core. What was answered lately is looked at first.
 
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,13 +10,29 @@ use crate::io::{self, Inbox, Questions};
 use crate::limits::{
     INQUIRIES_OPEN, PASSWORD_BAD_S, PASSWORD_GOOD_S, PASSWORD_WAIT, PASSWORDS_REMEMBERED,
 };
-use crate::policy::auth::{Digest, PasswordQuestion, Remembered};
+use crate::policy::auth::introspection::Said;
+use crate::policy::auth::{Digest, PasswordQuestion, Remembered, Service, forward_auth};
 
 /// What is asked.
 pub enum Question {
     /// Whether a password is a user's.
     Password(Box<PasswordQuestion>),
+    /// What a service outside knows.
+    Errand(Errand),
 }
+
+/// A question to a service outside.
+pub struct Errand {
+    /// What it is known by: those who ask the same at the same time get the same answer.
+    pub digest: Digest,
+    /// Who is asked.
+    pub service: Arc<Service>,
+    /// Asks, once it is polled, where waiting keeps nobody; or says, for the log, why there is no answer.
+    pub work: Work,
+}
+
+/// What an errand takes.
+pub type Work = Pin<Box<dyn Future<Output = Result<Answer, String>> + Send>>;
 
 /// A question on its way to control.
 pub struct Inquiry {
@@ -32,8 +49,14 @@ pub struct Inquiry {
 pub enum Answer {
     /// Whether the password is the user's.
     Password(bool),
+    /// What a server says of a token.
+    Token(Arc<Said>),
+    /// What a service says of a request.
+    Judged(Arc<forward_auth::Answer>),
     /// Others are asked about first, and they are too many.
     Overloaded,
+    /// The service did not answer, or not so that it could be understood.
+    Failed,
 }
 
 /// A question's number and its answer.
@@ -57,6 +80,8 @@ pub enum NoAnswer {
     Overloaded,
     /// None came in time.
     Late,
+    /// Who should know did not say.
+    Failed,
 }
 
 /// A core's questions, and what it remembers of answers.
@@ -73,6 +98,11 @@ impl Inquiries {
     pub fn new(worker: usize, asker: Asker) -> Self {
         let (right, wrong) = (Remembered::default(), Remembered::default());
         Self { worker, asker, questions: Rc::default(), right, wrong }
+    }
+
+    /// Which core asks.
+    pub(super) fn worker(&self) -> usize {
+        self.worker
     }
 
     /// The open questions, for who answers them.
@@ -114,6 +144,7 @@ impl Inquiries {
         async move {
             match io::timeout(within, asked.ok_or(NoAnswer::Overloaded)?).await {
                 Some(Answer::Overloaded) => Err(NoAnswer::Overloaded),
+                Some(Answer::Failed) => Err(NoAnswer::Failed),
                 Some(answer) => Ok(answer),
                 None => Err(NoAnswer::Late),
             }
@@ -129,9 +160,18 @@ impl Inquiries {
         async move {
             match answer.await? {
                 Answer::Password(is_right) => Ok(is_right),
-                Answer::Overloaded => Err(NoAnswer::Overloaded),
+                _ => Err(NoAnswer::Failed),
             }
         }
+    }
+
+    /// Has a service asked.
+    pub(super) fn ask_service(
+        &self,
+        errand: Errand,
+    ) -> impl Future<Output = Result<Answer, NoAnswer>> + use<> {
+        let patience = errand.service.patience();
+        self.ask(Question::Errand(errand), patience)
     }
 }
 

@@ -1,24 +1,25 @@
 //! A request's rules, in the order that docs/REQUEST.md promises: address rules, limits that ask
-//! nothing of who calls, authentication, plan and method, limits of the application, and last
-//! concurrency, whose places must be given back.
+//! nothing of who calls, the service that is asked, authentication, plan and method, limits of the
+//! application, and last concurrency, whose places must be given back.
 
 use std::sync::Arc;
 
 use crate::config::file::Lifecycle;
 use crate::policy::auth::jwt::Proved;
 use crate::policy::auth::{
-    Admitted, Asked, Carrier, Digest, Directory, PasswordQuestion, Product, Refusal, Stop, admit,
+    Admitted, Asked, Carrier, Digest, Directory, PasswordQuestion, Product, Refusal, Stop, Wanted,
+    admit,
 };
 use crate::policy::limit::{self, Charge, Judgement, KeySource, Rule};
 use crate::policy::quota::Charged;
 use crate::policy::{Denied, Passed, Permit, enter, judge_rates};
 use crate::respond::failure::Failure;
 
-use super::accounting;
 use super::inquiry::NoAnswer;
 use super::scratch::Scratch;
 use super::task::Request;
 use super::token;
+use super::{accounting, forward_auth};
 
 /// Judges a request that has its route.
 pub(super) async fn judge(r: &mut Request<'_>, s: &mut Scratch) -> Result<Permit, Failure> {
@@ -103,8 +104,12 @@ async fn ask<'a>(
     rates: &mut Rates<'a>,
 ) -> Result<Permit, Failure> {
     let passed = ask_rates(r, addressed(r).into_iter().flatten().map(Charge::one), keys, rates)?;
+    // Boxed: what waits is large, and rare.
+    if let Some(keeper) = forward_auth::gatekeeper(r) {
+        Box::pin(forward_auth::ask(r, s, keeper)).await?;
+    }
     let mut shown = Shown::default();
-    // Boxed: what waits for keys is large, and rare.
+    // Boxed too.
     if token::is_asked_for(r) {
         shown.tokens = Box::pin(token::prove(r, s)).await?;
     }
@@ -179,9 +184,18 @@ async fn authenticate<'a>(
     let Some((slot, product)) = r.product else { return Ok(None) };
     let whom = (&*r.snapshot.directory, slot, product);
     let mut verdict = self::verdict(r, s, whom, shown);
-    if let Err(Stop::Ask(question)) = verdict {
+    // Each way asks once at most.
+    while let Err(Stop::Ask(wanted)) = verdict {
         // Boxed: what waits is large, and rare.
-        shown.answered = Some(Box::pin(ask_password(r, question)).await?);
+        match wanted {
+            Wanted::Password(question) => {
+                shown.answered = Some(Box::pin(ask_password(r, question)).await?);
+            }
+            Wanted::Token(at) => {
+                let said = Box::pin(token::introspect(r, s, product, at)).await?;
+                shown.tokens[usize::from(at)] = said;
+            }
+        }
         verdict = self::verdict(r, s, whom, shown);
     }
     let admitted = verdict.map_err(|stop| refused(r, shown, stop))?;
@@ -193,7 +207,7 @@ async fn authenticate<'a>(
 /// its snapshot does not know.
 fn judge_again(r: &mut Request<'_>, s: &Scratch, shown: &Shown) -> Result<(), Failure> {
     let newest = r.connection.core.snapshot();
-    let Some((slot, _)) = r.product else { return Ok(()) };
+    let Some((slot, before)) = r.product else { return Ok(()) };
     if Arc::ptr_eq(&newest.directory, &r.snapshot.directory) {
         return Ok(());
     }
@@ -203,7 +217,11 @@ fn judge_again(r: &mut Request<'_>, s: &Scratch, shown: &Shown) -> Result<(), Fa
         Lifecycle::Retired => return Err(Failure::ProductRetired),
         Lifecycle::Published | Lifecycle::Deprecated => {}
     }
-    let verdict = verdict(r, s, (&*newest.directory, slot, &**product), shown).map(drop);
+    let verdict = match product.verifiers == before.verifiers {
+        true => verdict(r, s, (&*newest.directory, slot, &**product), shown).map(drop),
+        // What others said of the token is nothing to those who take tokens now.
+        false => Err(Refusal::BadCredential.into()),
+    };
     verdict.map_err(|stop| refused(r, shown, stop))
 }
 
@@ -218,6 +236,10 @@ fn refused(r: &mut Request<'_>, shown: &Shown, stop: Stop) -> Failure {
         && let Some(failure) = token::failure(r, &shown.tokens)
     {
         return failure;
+    }
+    let is_open = |one: &Proved| matches!(one, Proved::Open);
+    if refusal == Refusal::NoCredential && shown.tokens.iter().any(is_open) {
+        return Failure::IntrospectionFailed;
     }
     if let Some((_, product)) = r.product {
         r.answer_fields.extend_from_slice(match refusal {
@@ -265,7 +287,7 @@ async fn ask_password(
     let (digest, inquiries) = (question.digest, &r.connection.core.inquiries);
     let answer = inquiries.borrow().ask_password(question);
     let is_right = answer.await.map_err(|none| match none {
-        NoAnswer::Overloaded | NoAnswer::Late => Failure::IdentityOverloaded,
+        NoAnswer::Overloaded | NoAnswer::Late | NoAnswer::Failed => Failure::IdentityOverloaded,
     })?;
     inquiries.borrow_mut().remember(digest, is_right, now_s(r));
     Ok((digest, is_right))

@@ -16,7 +16,7 @@ use crate::io::multiplexed::{Inbound, Outbound};
 use crate::io::splice::Pipe;
 use crate::io::{Buffer, Expiry, Guard, Stream, buffer, clock};
 use crate::limits::{BUFFER_LARGE, BUFFER_MEDIUM, BUFFER_SMALL, BUFFERS_EASY};
-use crate::policy::auth::Presented;
+use crate::policy::auth::Told;
 use crate::upstream::Carrier;
 
 /// How the content is framed for the one who reads it.
@@ -170,7 +170,7 @@ pub(super) struct Pump<'a> {
     /// The two plain connections, where nothing else is pending on either and the length is known.
     pub(super) may_splice: Option<[&'a Stream; 2]>,
     /// Which trailers stay here: a client's own of names by which upstreams are told of callers.
-    pub(super) withheld: Option<Presented<'a>>,
+    pub(super) withheld: Told<'a>,
     /// Tells the content, trailers included, in another form.
     pub(super) translation: Option<Translation>,
     /// When content last moved in either direction, where silence counts in both together.
@@ -197,8 +197,8 @@ impl Pump<'_> {
         loop {
             let piece = self.reader.decode(input.data_mut()).map_err(Stop::SenderBad)?;
             self.passed += piece.data as u64;
-            if let Some(callers) = self.withheld.as_ref().filter(|_| piece.done) {
-                self.reader.withhold(|name| callers.withholds(name));
+            if piece.done {
+                self.reader.withhold(|name| self.withheld.withholds(name));
             }
             if self.passed > self.limit {
                 return Err(Stop::TooLarge);

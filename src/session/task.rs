@@ -2,12 +2,14 @@
 
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::http::RequestHead;
 use crate::http::grpc::{Call, Dialect};
 use crate::io::clock;
+use crate::policy::auth::forward_auth::{Answer, Judged, Verdict};
 use crate::policy::auth::jwt::Verified;
-use crate::policy::auth::{Admitted, Presented, Product};
+use crate::policy::auth::{Admitted, Presented, Product, Told};
 use crate::policy::client;
 use crate::policy::transform::{AddressText, Hop, Parameters, RequestId, Trust, Values};
 use crate::route::Params;
@@ -46,6 +48,8 @@ pub(super) struct Request<'a> {
     pub(super) upgrade: Option<&'a str>,
     /// The gRPC call that it is. One of gRPC-Web is none unless its route says so.
     pub(super) grpc: Option<Call>,
+    /// What the service said that is asked about its route's requests.
+    pub(super) judged: Option<Arc<Answer>>,
     /// The token that it showed, where its route takes one.
     pub(super) token: Option<Rc<Verified>>,
     pub(super) account: Account,
@@ -126,7 +130,22 @@ impl<'a> Request<'a> {
     }
 
     /// Who calls, as upstreams are told.
-    pub(super) fn presented(&self) -> Option<Presented<'_>> {
+    pub(super) fn told(&self) -> Told<'_> {
+        Told { caller: self.presented(), judged: self.judged() }
+    }
+
+    /// By the service that was asked; where it said nothing the client may say nothing in its place.
+    fn judged(&self) -> Option<Judged<'_>> {
+        let by = self.route().gatekeeper()?;
+        let fields = match self.judged.as_ref().map(|answer| &answer.verdict) {
+            Some(Verdict::Passes(fields)) => &fields[..],
+            _ => &[],
+        };
+        Some(Judged { by, fields })
+    }
+
+    /// By the product.
+    fn presented(&self) -> Option<Presented<'_>> {
         let &Admitted { product, application, plan, .. } = self.admitted.as_ref()?;
         Some(Presented { product, application, plan, directory: &self.snapshot.directory })
     }
@@ -220,6 +239,7 @@ pub(super) fn begin<'a>(
         route: None,
         upgrade: None,
         grpc: Call::of(&s.head, buf).filter(|call| call.asked == Dialect::Plain),
+        judged: None,
         token: None,
         account: Account { began_ns, head_in, ..Account::default() },
         product: None,

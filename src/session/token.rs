@@ -9,11 +9,13 @@ use crate::limits::JWKS_WAITERS;
 use crate::policy::auth::jwt::{
     Asking, Challenge, Proved, Refusal, Verified, Verifier, Verifiers, bearer, write_challenge,
 };
+use crate::policy::auth::product::Way;
 use crate::policy::auth::{Carrier, Digest, Product};
 use crate::respond::failure::Failure;
-use crate::snapshot::Tokens;
+use crate::snapshot::{Snapshot, Tokens};
 
 use super::core::Core;
+use super::introspection::{Doubt, introspect as introspect_one};
 use super::scratch::Scratch;
 use super::task::Request;
 
@@ -46,39 +48,107 @@ pub(super) async fn prove(r: &mut Request<'_>, s: &Scratch) -> Result<Vec<Proved
 }
 
 /// What a product's verifiers say. The one that takes the token has it to itself; where none does, the
-/// first says why.
+/// first says why, unless servers are still to be asked that may know the token.
 async fn of_product(r: &mut Request<'_>, s: &Scratch, product: &Product) -> Vec<Proved> {
-    let (snapshot, buf) = (r.snapshot, s.input.data());
+    let snapshot = r.snapshot;
     let mut said = vec![Proved::Absent; product.verifiers.len()];
-    let query = s.head.query.map(|query| query.of(buf));
-    let carrier = Carrier { fields: &s.head.fields, buf, query };
-    let Some(text) = carrier.find(&product.places.token) else { return said };
-    let indices: Vec<_> =
-        product.verifiers.iter().filter_map(|name| snapshot.verifiers.index(name)).collect();
+    let Some(text) = carrier(s).find(&product.places.token) else { return said };
+    let names = |way: &Way| match way {
+        Way::Jwt(at) => product.verifiers.get(usize::from(*at)).zip(Some(usize::from(*at))),
+        _ => None,
+    };
+    let (mut places, mut indices) = (Vec::new(), Vec::new());
+    for (name, place) in product.ways.iter().filter_map(names) {
+        places.push(place);
+        indices.extend(snapshot.verifiers.index(name));
+    }
     let shown = Shown::of(r, &text);
-    match believed(&r.connection.core, &snapshot.verifiers, &indices, &shown).await {
-        Ok((index, token)) => {
-            let name = snapshot.verifiers.at(index).map(|verifier| &*verifier.name);
-            let taker = product.verifiers.iter().position(|one| Some(&**one) == name);
-            if let Some(one) = taker.and_then(|at| said.get_mut(at)) {
-                *one = Proved::Token(token.clone());
+    let mut is_known = false;
+    if let Some(&first) = places.first() {
+        let verdict = believed(&r.connection.core, &snapshot.verifiers, &indices, &shown).await;
+        is_known = verdict.as_ref().err().is_none_or(|refusal| refusal.is_authentic());
+        match verdict {
+            Ok((index, token)) => {
+                let name = snapshot.verifiers.at(index).map(|verifier| &*verifier.name);
+                let is = |place: &&usize| product.verifiers.get(**place).map(|one| &**one) == name;
+                if let Some(one) = places.iter().find(is).and_then(|at| said.get_mut(*at)) {
+                    *one = Proved::Token(token.clone());
+                }
+                r.token = Some(token);
             }
-            r.token = Some(token);
+            Err(refusal) if is_known || product.all_ways || places.len() == said.len() => {
+                said[first] = Proved::Refused(refusal);
+            }
+            Err(_) => {}
         }
-        Err(refusal) => {
-            if let Some(first) = said.first_mut() {
-                *first = Proved::Refused(refusal);
-            }
+    }
+    for way in &product.ways {
+        if let Way::Introspection(at) = way
+            && (product.all_ways || !is_known)
+            && let Some(one) = said.get_mut(usize::from(*at))
+        {
+            *one = Proved::Unasked;
         }
     }
     said
+}
+
+/// Where a request has its credentials.
+fn carrier(s: &Scratch) -> Carrier<'_> {
+    let buf = s.input.data();
+    Carrier { fields: &s.head.fields, buf, query: s.head.query.map(|query| query.of(buf)) }
+}
+
+/// Asks the server that one of a product's ways names about the token.
+pub(super) async fn introspect(
+    r: &mut Request<'_>,
+    s: &Scratch,
+    product: &Product,
+    at: u16,
+) -> Result<Proved, Failure> {
+    let all = &r.snapshot.introspectors;
+    let name = product.verifiers.get(usize::from(at));
+    let name = name.and_then(|name| name.strip_prefix("introspection:"));
+    let index = name.and_then(|name| all.index(name));
+    let text = carrier(s).find(&product.places.token);
+    let (Some(index), Some(text)) = (index, text) else {
+        // The product is the store's, and the configuration has no such server.
+        return Ok(Proved::Refused(Refusal::NoKeys));
+    };
+    let shown = Shown::of(r, &text);
+    match known(r, &[index], &shown).await {
+        Ok(token) => {
+            r.token.get_or_insert_with(|| token.clone());
+            Ok(Proved::Token(token))
+        }
+        Err(Doubt::Refused(refusal)) => Ok(Proved::Refused(refusal)),
+        Err(Doubt::Open) => Ok(Proved::Open),
+        Err(Doubt::Unknown(failure)) => Err(failure),
+    }
+}
+
+/// The token, where one of these servers knows it. Of several the first that does; else what is doubtful
+/// counts more than what is wrong, since it could be right.
+async fn known(r: &Request<'_>, asked: &[usize], shown: &Shown<'_>) -> Result<Rc<Verified>, Doubt> {
+    let (mut furthest, mut doubt) = (Refusal::TooLong, None);
+    for &index in asked {
+        let Some(introspector) = r.snapshot.introspectors.at(index) else { continue };
+        let one = introspect_one(&r.connection.core, (index, introspector), shown.text).await;
+        match one.and_then(|token| fitting(token, shown).map_err(Doubt::Refused)) {
+            Ok(token) => return Ok(token),
+            Err(Doubt::Refused(refusal)) => furthest = furthest.max(refusal),
+            Err(Doubt::Open) => doubt = doubt.or(Some(Doubt::Open)),
+            Err(unknown) => doubt = doubt.filter(|doubt| *doubt != Doubt::Open).or(Some(unknown)),
+        }
+    }
+    Err(doubt.unwrap_or(Doubt::Refused(furthest)))
 }
 
 /// How a request fails whose token was refused.
 pub(super) fn failure(r: &mut Request<'_>, said: &[Proved]) -> Option<Failure> {
     let refusal = said.iter().find_map(|one| match one {
         Proved::Refused(refusal) => Some(*refusal),
-        Proved::Absent | Proved::Token(_) => None,
+        Proved::Absent | Proved::Unasked | Proved::Open | Proved::Token(_) => None,
     })?;
     Some(refused(r, &[], refusal))
 }
@@ -92,17 +162,81 @@ async fn check(r: &mut Request<'_>, s: &Scratch, asked: &Tokens) -> Result<(), F
             write_challenge(Challenge::Missing, &[], &mut r.answer_fields);
             return Err(Failure::NoCredential);
         }
-        Err(refusal) => return Err(refused(r, &asked.verifiers, refusal)),
+        Err(refusal) => return Err(refused(r, scopes(r.snapshot, asked), refusal)),
     };
     let shown = Shown::of(r, text);
-    let all = &r.snapshot.verifiers;
-    match believed(&r.connection.core, all, &asked.verifiers, &shown).await {
-        Ok((_, token)) => {
+    match taken(r, asked, &shown).await {
+        Ok(token) => {
             r.token = Some(token);
             Ok(())
         }
-        Err(refusal) => Err(refused(r, &asked.verifiers, refusal)),
+        Err(Doubt::Open) => Ok(()),
+        Err(Doubt::Unknown(failure)) => Err(failure),
+        Err(Doubt::Refused(refusal)) => Err(refused(r, scopes(r.snapshot, asked), refusal)),
     }
+}
+
+/// The token, where its route takes it. Only one that no verifier knows as its issuer's is asked about:
+/// what such a token may not do here, no other answer allows.
+async fn taken(r: &Request<'_>, asked: &Tokens, shown: &Shown<'_>) -> Result<Rc<Verified>, Doubt> {
+    if asked.all {
+        return taken_by_all(r, asked, shown).await;
+    }
+    let all = &r.snapshot.verifiers;
+    let mut furthest = None;
+    if !asked.verifiers.is_empty() || asked.introspectors.is_empty() {
+        match believed(&r.connection.core, all, &asked.verifiers, shown).await {
+            Ok((_, token)) => return Ok(token),
+            Err(refusal) => furthest = Some(refusal),
+        }
+    }
+    let is_final = |refusal: &Refusal| refusal.is_authentic() || asked.introspectors.is_empty();
+    if let Some(refusal) = furthest.filter(is_final) {
+        return Err(Doubt::Refused(refusal));
+    }
+    let known = known(r, &asked.introspectors, shown).await;
+    known.map_err(|doubt| match (doubt, furthest) {
+        (Doubt::Refused(refusal), Some(other)) => Doubt::Refused(refusal.max(other)),
+        (doubt, _) => doubt,
+    })
+}
+
+/// The token, where all that are asked take it, as the first of them says it.
+async fn taken_by_all(
+    r: &Request<'_>,
+    asked: &Tokens,
+    shown: &Shown<'_>,
+) -> Result<Rc<Verified>, Doubt> {
+    let (core, all) = (&r.connection.core, &r.snapshot.verifiers);
+    let mut first = None;
+    for index in &asked.verifiers {
+        let verdict = believed(core, all, std::slice::from_ref(index), shown).await;
+        let (_, token) = verdict.map_err(Doubt::Refused)?;
+        first.get_or_insert(token);
+    }
+    for index in &asked.introspectors {
+        match known(r, std::slice::from_ref(index), shown).await {
+            Ok(token) => drop(first.get_or_insert(token)),
+            // The others must take it all the same.
+            Err(Doubt::Open) => {}
+            Err(doubt) => return Err(doubt),
+        }
+    }
+    first.ok_or(Doubt::Open)
+}
+
+/// The scopes that a route asks for: those of the first who takes its tokens.
+fn scopes<'a>(snapshot: &'a Snapshot, asked: &Tokens) -> &'a [String] {
+    let verifier = asked.verifiers.first().and_then(|&index| snapshot.verifiers.at(index));
+    let introspector =
+        asked.introspectors.first().and_then(|&index| snapshot.introspectors.at(index));
+    let rules = verifier.map(|one| &one.rules.says);
+    rules.or(introspector.map(|one| &one.rules.says)).map_or(&[], |says| &says.scopes)
+}
+
+/// The token, where it is for the client that shows it.
+fn fitting(token: Rc<Verified>, shown: &Shown<'_>) -> Result<Rc<Verified>, Refusal> {
+    if token.is_for(shown.certificate) { Ok(token) } else { Err(Refusal::NotBound) }
 }
 
 impl<'a> Shown<'a> {
@@ -175,7 +309,7 @@ fn one(
             token
         }
     };
-    if token.is_for(shown.certificate) { Ok(token) } else { Err(Refusal::NotBound) }
+    fitting(token, shown)
 }
 
 /// Has the issuers asked whose keys the token wants, and waits for them; whether they were asked.
@@ -209,7 +343,7 @@ async fn answered(core: &Core, asking: &Asking, patience_ns: u64) {
     }
 }
 
-fn refused(r: &mut Request<'_>, asked: &[usize], refusal: Refusal) -> Failure {
+fn refused(r: &mut Request<'_>, scopes: &[String], refusal: Refusal) -> Failure {
     if refusal == Refusal::NoKeys {
         return Failure::NoTokenKeys;
     }
@@ -217,8 +351,6 @@ fn refused(r: &mut Request<'_>, asked: &[usize], refusal: Refusal) -> Failure {
         true => (Challenge::Insufficient, Failure::InsufficientToken(refusal)),
         false => (Challenge::Invalid, Failure::InvalidToken(refusal)),
     };
-    let one = asked.first().and_then(|&index| r.snapshot.verifiers.at(index));
-    let scopes = one.map(|verifier| &verifier.rules.scopes[..]).unwrap_or_default();
     write_challenge(challenge, scopes, &mut r.answer_fields);
     failure
 }

@@ -18,6 +18,8 @@ use crate::config::{
 };
 use crate::policy::Concurrency;
 use crate::policy::auth::Directory;
+use crate::policy::auth::forward_auth::Gatekeeper;
+use crate::policy::auth::introspection::Introspectors;
 use crate::policy::auth::jwt::Verifiers;
 use crate::policy::limit::Rule;
 use crate::policy::transform::{Edits, Forward as ForwardFields, PathRewrite, Redirect};
@@ -61,11 +63,12 @@ pub struct Snapshot {
     pub access_log: crate::config::AccessLogFormat,
     /// What an ACME server is answered, by its tokens (RFC 8555 section 8.3); empty while none asks.
     pub acme_tokens: Arc<HashMap<Box<str>, Box<str>>>,
-    /// Products, and who may call them.
     /// Products, and applications by their credentials.
     pub directory: Arc<Directory>,
     /// Who takes tokens, by the index that routes have.
     pub verifiers: Arc<Verifiers>,
+    /// Who is asked about tokens, likewise.
+    pub introspectors: Arc<Introspectors>,
     /// Keeps the stable ids used here from being given to other names.
     pub ids: Option<Arc<Hold>>,
 }
@@ -157,6 +160,8 @@ pub struct RouteRules {
     pub max_concurrent_per_client: Option<u32>,
     /// Edits of response fields.
     pub response_edits: Option<Edits>,
+    /// The service that is asked first.
+    pub gatekeeper: Option<Arc<Gatekeeper>>,
     /// Whose tokens are taken.
     pub tokens: Option<Tokens>,
 }
@@ -165,6 +170,10 @@ pub struct RouteRules {
 pub struct Tokens {
     /// Indices into [`Snapshot::verifiers`] of which one must take the token.
     pub verifiers: Box<[usize]>,
+    /// Indices into [`Snapshot::introspectors`] that are asked in turn where none of these does.
+    pub introspectors: Box<[usize]>,
+    /// Whether all of them must take it.
+    pub all: bool,
     /// Whether requests without a token pass.
     pub optional: bool,
 }
@@ -247,6 +256,7 @@ impl RouteRules {
             && self.max_concurrent.is_none()
             && self.max_concurrent_per_client.is_none()
             && self.response_edits.is_none()
+            && self.gatekeeper.is_none()
             && self.tokens.is_none()
     }
 }
@@ -275,6 +285,12 @@ impl Route {
             max: rules.and_then(|r| r.max_concurrent),
             max_per_client: rules.and_then(|r| r.max_concurrent_per_client),
         }
+    }
+
+    /// The service that is asked whether a request may pass.
+    #[inline]
+    pub fn gatekeeper(&self) -> Option<&Arc<Gatekeeper>> {
+        self.rules.as_ref()?.gatekeeper.as_ref()
     }
 
     /// Whose tokens are taken; `None`: nobody is asked for one.

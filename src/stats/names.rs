@@ -88,7 +88,7 @@ metrics! {
     ACME_CERTIFICATES Counter "acme_certificates_total" ["name" "result"] "Tries to get a certificate (obtained, failed)."
     ACME_FAILING Gauge "acme_consecutive_failures" ["name" "error"] "Failures in a row to get a certificate, by the last error (none, network, server, rate_limited, refused, challenge, certificate, store)."
     ACME_RENEWAL Gauge "acme_renewal_timestamp_seconds" ["name"] "When the next certificate is asked for, in seconds since unix epoch."
-    IDENTITY_QUESTIONS Counter "identity_questions_total" ["about" "result"] "Questions about who calls that took more than a lookup (asked, answered; overloaded: refused, since too many were open; remembered: not asked again)."
+    IDENTITY_QUESTIONS Counter "identity_questions_total" ["about" "result"] "Questions about who calls that took more than a lookup (asked, answered, failed; overloaded: refused, since too many were open; joined: waited for a question that was asked already; remembered: not asked again)."
     JWT_FETCHES Counter "jwt_key_fetches_total" ["jwt" "result"] "Questions to issuers for their keys (answered, failed)."
     JWT_KEYS Gauge "jwt_keys" ["jwt"] "Keys of an issuer in force."
     CERTIFICATE_EXPIRY Gauge "certificate_expiry_timestamp_seconds" ["listener" "name"] "When a certificate ends, in seconds since unix epoch; by the first of its names, the soonest hundred of a listener."

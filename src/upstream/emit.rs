@@ -3,7 +3,7 @@
 use crate::http::grpc::{Call, Dialect, write_timeout};
 use crate::http::h1::encode;
 use crate::http::{Field, Framing, Known, RequestHead, max_forwards};
-use crate::policy::auth::Presented;
+use crate::policy::auth::Told;
 use crate::policy::auth::present::is_ours;
 use crate::policy::transform::{Edits, Forward, Hop, Values};
 
@@ -29,8 +29,8 @@ pub struct Outgoing<'a, 'v> {
     pub edits: Option<&'a Edits>,
     /// What edits may name.
     pub values: &'a Values<'v>,
-    /// Who calls, of a request to a product.
-    pub caller: Option<Presented<'a>>,
+    /// Who calls.
+    pub told: Told<'a>,
     /// Forwarding fields.
     pub forward: &'a Forward,
     /// Where the request came from.
@@ -69,8 +69,7 @@ impl Outgoing<'_, '_> {
     /// What tells who calls is the gateway's to say, on every route; credentials are nobody else's.
     fn withholds(&self, field: &Field) -> bool {
         let name = field.name.of(self.buf);
-        field.known == Known::Other && is_ours(name)
-            || self.caller.is_some_and(|caller| caller.withholds(name))
+        field.known == Known::Other && is_ours(name) || self.told.withholds(name)
     }
 
     /// What is left of a call's time, unless an edit has the say on it.
@@ -130,9 +129,7 @@ impl Outgoing<'_, '_> {
         }
         self.encode_timeout(out);
         self.forward.append(self.head, self.buf, self.hop, out);
-        if let Some(caller) = &self.caller {
-            caller.append(out);
-        }
+        self.told.append(self.edits, out);
         if let Some(edits) = self.edits {
             edits.append(self.values, out);
         }

@@ -78,6 +78,11 @@ fn localise(config: &mut Table, upstream: &Upstream, http2: &Origin) {
     }
     let path = Table::from_iter([("path".to_owned(), "store.db".into())]);
     config.insert("store".into(), path.into());
+    let services = config.get_mut("forward_auth").and_then(Value::as_table_mut);
+    for (_, service) in services.into_iter().flatten() {
+        let service = service.as_table_mut().expect("a table");
+        service.insert("url".into(), format!("http://{}/check", upstream.address).into());
+    }
     let upstreams = config.get_mut("upstreams").and_then(Value::as_table_mut);
     for (_, keys) in upstreams.into_iter().flatten() {
         let speaks_http2 = keys.get("protocol").and_then(Value::as_str) == Some("h2");
@@ -225,6 +230,10 @@ fn serves(driver: Driver, file: &Path) {
     let builder = upstreams.values().filter_map(tls_of).fold(builder, with_target_certificates);
     let acme = config.get("acme").and_then(Value::as_table);
     let builder = acme.into_iter().fold(builder, with_target_certificates);
+    let services =
+        config.get("forward_auth").and_then(Value::as_table).cloned().unwrap_or_default();
+    let services = services.values().filter_map(Value::as_table);
+    let builder = services.fold(builder, with_target_certificates);
     let verifiers = config.get("jwt").and_then(Value::as_table).cloned().unwrap_or_default();
     let verifiers = verifiers.values().filter_map(Value::as_table);
     let gateway = verifiers.fold(builder, with_keys).start();

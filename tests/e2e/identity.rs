@@ -49,7 +49,7 @@ fn hash(argon2: &Argon2<'_>, password: &str) -> String {
 }
 
 /// Gives the only application of the store another credential.
-fn add(folder: &Path, kind: CredentialKind, parts: &[&[u8]], password: Option<String>) -> u64 {
+pub fn add(folder: &Path, kind: CredentialKind, parts: &[&[u8]], password: Option<String>) -> u64 {
     let store = Store::open(&folder.join("store.db")).expect("the store");
     let digest = digest(store.secret(), kind, parts);
     let (hint, label, ends_at) = (String::new(), String::new(), None);
@@ -62,7 +62,7 @@ fn add(folder: &Path, kind: CredentialKind, parts: &[&[u8]], password: Option<St
     added.expect("the store takes it")
 }
 
-fn revoke(folder: &Path, credential: u64) {
+pub fn revoke(folder: &Path, credential: u64) {
     let store = Store::open(&folder.join("store.db")).expect("the store");
     let revoked = store.write(|records| {
         records.revoke_credential(credential, 1)?;

@@ -8,7 +8,8 @@ use super::{timeout, words};
 use crate::config::diagnostic::Report;
 use crate::config::document::Place;
 use crate::config::file;
-use crate::config::jwt::{Jwt, JwtAlgorithm, JwtKeys, JwtUrl};
+use crate::config::introspection::Introspection;
+use crate::config::jwt::{Jwt, JwtAlgorithm, JwtKeys, JwtUrl, TokenRules};
 use crate::config::units::{HumanDuration, Size};
 use crate::limits::{JWKS_REFRESH_RANGE, JWT_MAX_CACHE, JWT_MAX_LEEWAY};
 
@@ -29,23 +30,50 @@ pub(super) fn all(
 fn jwt(written: file::Jwt, place: &Place<'_>, report: &mut Report<'_>) -> Jwt {
     let algorithms = algorithms(&written, place, report);
     let leeway = leeway(written.leeway, &place.key("leeway"), report);
-    let cache = written.cache.0;
-    if cache > JWT_MAX_CACHE {
-        let message = format!("{} are too many for each worker", written.cache);
-        let help = format!("write at most {}", Size(JWT_MAX_CACHE));
-        report.error(&place.key("cache").trail, message, help);
-    }
+    let says = Says {
+        issuer: written.issuer.as_ref(),
+        audience: written.audience.as_ref(),
+        scopes: &written.scopes,
+        claims: &written.claims,
+        application_claim: written.application_claim.as_deref(),
+    };
     Jwt {
-        issuers: texts(written.issuer.as_ref(), &place.key("issuer"), report),
-        audiences: texts(written.audience.as_ref(), &place.key("audience"), report),
+        says: says.rules(place, report),
         token_type: token_type(written.token_type.as_deref(), &place.key("token_type"), report),
-        scopes: scopes(written.scopes.clone(), &place.key("scopes"), report),
-        claims: claims(&written.claims, &place.key("claims"), report),
-        application_claim: claim_name(&written, place, report),
+        cache: cache(written.cache, &place.key("cache"), report),
         keys: keys(written, &algorithms, place, report),
-        cache: usize::try_from(cache).unwrap_or(usize::MAX),
         algorithms,
         leeway,
+    }
+}
+
+/// Bytes that each worker remembers.
+pub(super) fn cache(written: Size, place: &Place<'_>, report: &mut Report<'_>) -> usize {
+    if written.0 > JWT_MAX_CACHE {
+        let message = format!("{written} are too many for each worker");
+        report.error(&place.trail, message, format!("write at most {}", Size(JWT_MAX_CACHE)));
+    }
+    usize::try_from(written.0).unwrap_or(usize::MAX)
+}
+
+/// What tokens must say, as written.
+pub(super) struct Says<'w> {
+    pub(super) issuer: Option<&'w file::OneOrMore>,
+    pub(super) audience: Option<&'w file::OneOrMore>,
+    pub(super) scopes: &'w [String],
+    pub(super) claims: &'w BTreeMap<String, file::OneOrMore>,
+    pub(super) application_claim: Option<&'w str>,
+}
+
+impl Says<'_> {
+    pub(super) fn rules(&self, place: &Place<'_>, report: &mut Report<'_>) -> TokenRules {
+        TokenRules {
+            issuers: texts(self.issuer, &place.key("issuer"), report),
+            audiences: texts(self.audience, &place.key("audience"), report),
+            scopes: scopes(self.scopes.to_vec(), &place.key("scopes"), report),
+            claims: claims(self.claims, &place.key("claims"), report),
+            application_claim: claim_name(self.application_claim, place, report),
+        }
     }
 }
 
@@ -78,7 +106,12 @@ fn keys(
     let mut time = |key: &'static str, written| timeout(written, &place.key(key), report);
     let (refetch, timeout) = (time("refetch", written.refetch), time("timeout", written.timeout));
     JwtKeys::Url(JwtUrl {
-        url: url(written.jwks_url.unwrap_or_default(), &place.key("jwks_url"), report),
+        url: words::url(
+            written.jwks_url.unwrap_or_default(),
+            "https://id.example.com/.well-known/jwks.json",
+            &place.key("jwks_url"),
+            report,
+        ),
         roots: written
             .jwks_roots
             .map(|name| path(Some(name), &place.key("jwks_roots"), "file", report)),
@@ -95,22 +128,6 @@ fn only_with_url(place: &Place<'_>, has_url: bool, report: &mut Report<'_>) {
             report.error(&place.key(key).trail, message, "remove it");
         }
     }
-}
-
-/// Absolute, with a host, and without what goes nowhere (a fragment) or into logs (a password).
-fn url(text: String, place: &Place<'_>, report: &mut Report<'_>) -> String {
-    if text.is_empty() && !place.given() {
-        return text;
-    }
-    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
-    let host = rest.map(|rest| rest.split(['/', '?']).next().unwrap_or_default());
-    let good = host.is_some_and(|host| !host.is_empty() && !host.contains('@'))
-        && text.bytes().all(|b| b.is_ascii_graphic() && !b"\"<>\\^`{|}#".contains(&b));
-    if !good {
-        let help = "write one like \"https://id.example.com/.well-known/jwks.json\"";
-        report.error(&place.trail, "this is not a URL of http or https", help);
-    }
-    text
 }
 
 /// The secret is not repeated in messages.
@@ -240,35 +257,59 @@ fn claims(
     .collect()
 }
 
-fn claim_name(written: &file::Jwt, place: &Place<'_>, report: &mut Report<'_>) -> Option<String> {
-    let name = written.application_claim.clone();
-    if name.as_deref() == Some("") {
+fn claim_name(name: Option<&str>, place: &Place<'_>, report: &mut Report<'_>) -> Option<String> {
+    if name == Some("") {
         let help = "write its name, or leave `application_claim` out";
         report.error(&place.key("application_claim").trail, "a claim has a name", help);
     }
-    name
+    name.map(str::to_owned)
 }
 
-/// Whether the verifier of a way `jwt:NAME` is there.
-pub(super) fn known(
-    way: &str,
-    jwt: &BTreeMap<String, Jwt>,
+/// The tables that tokens of ways are taken by.
+#[derive(Clone, Copy)]
+pub(super) struct Takers<'t> {
+    pub(super) jwt: &'t BTreeMap<String, Jwt>,
+    pub(super) introspection: &'t BTreeMap<String, Introspection>,
+}
+
+impl Takers<'_> {
+    /// The names of those that a way of this kind may name; `None`: it is of another kind.
+    pub(super) fn of(&self, kind: &str) -> Option<Vec<&str>> {
+        match kind {
+            "jwt" => Some(self.jwt.keys().map(String::as_str).collect()),
+            "introspection" => Some(self.introspection.keys().map(String::as_str).collect()),
+            _ => None,
+        }
+    }
+}
+
+/// Whether who takes tokens of a way `jwt:NAME` or `introspection:NAME` is there: kind and name.
+pub(super) fn known<'w>(
+    way: &'w str,
+    takers: Takers<'_>,
     place: &Place<'_>,
     report: &mut Report<'_>,
-) -> Option<String> {
+) -> Option<(&'w str, &'w str)> {
     let (kind, Some(name)) = words::selector(way) else {
         let message = format!("{way:?} is no way to prove who calls a route without a product");
-        report.error(&place.trail, message, "write \"jwt:NAME\"");
+        let help = "write \"jwt:NAME\" or \"introspection:NAME\"";
+        report.error(&place.trail, message, help);
         return None;
     };
-    if kind != "jwt" || !jwt.contains_key(name) {
-        let names: Vec<_> = jwt.keys().map(|name| format!("\"jwt:{name}\"")).collect();
-        let help = match names.is_empty() {
-            true => format!("write a table [jwt.{name}]"),
-            false => format!("write {}", names.join(" or ")),
-        };
-        report.error(&place.trail, format!("nothing is known of {way:?}"), help);
-        return None;
+    if takers.of(kind).is_some_and(|names| names.contains(&name)) {
+        return Some((kind, name));
     }
-    Some(name.to_owned())
+    let kinds = ["jwt", "introspection"].into_iter();
+    let all = kinds.flat_map(|kind| {
+        let names = takers.of(kind).unwrap_or_default().into_iter();
+        names.map(move |name| format!("\"{kind}:{name}\""))
+    });
+    let all: Vec<_> = all.collect();
+    let help = match (all.is_empty(), takers.of(kind).is_some()) {
+        (true, true) => format!("write a table [{kind}.{name}]"),
+        (true, false) => format!("write a table [jwt.{name}], and \"jwt:{name}\""),
+        (false, _) => format!("write {}", all.join(" or ")),
+    };
+    report.error(&place.trail, format!("nothing is known of {way:?}"), help);
+    None
 }

@@ -9,7 +9,9 @@ mod action;
 mod address;
 mod client;
 mod forward;
+mod forward_auth;
 mod grpc;
+mod introspection;
 mod jwt;
 mod limit;
 mod listener;
@@ -57,14 +59,18 @@ pub(super) fn settings(file: File, top: &Place<'_>, report: &mut Report<'_>) -> 
     acme::wishes(&listeners, acme.as_ref(), top, report);
     upstream::loops(&upstreams, &listeners, top, report);
     let jwt = jwt::all(file.jwt, &top.key("jwt"), report);
+    let introspection = introspection::all(file.introspection, &top.key("introspection"), report);
+    let forward_auth = forward_auth::all(file.forward_auth, &top.key("forward_auth"), report);
     let products = product::products(file.products, &top.key("products"), report);
-    product::verified(&products, &jwt, &top.key("products"), report);
-    let routes = route::routes(file.routes, (&upstreams, &jwt), &top.key("routes"), report);
+    let takers = jwt::Takers { jwt: &jwt, introspection: &introspection };
+    product::verified(&products, takers, &top.key("products"), report);
+    let routes = route::routes(file.routes, (&upstreams, takers), &top.key("routes"), report);
     listener::routed(&listeners, &routes, top, report);
     reach::unreachable(&routes, &top.key("routes"), report);
     listener::unseen_fields(&listeners, &routes, &top.key("routes"), report);
     upstream::unused(&upstreams, &listeners, &routes, top, report);
     product::routed(&products, &routes, top, report);
+    forward_auth::routed(&forward_auth, &routes, top, report);
     let routes = routes.into_iter().map(|(_, route)| route).collect();
     let rate_limit_fields = file.rate_limit_fields;
     Settings {
@@ -80,6 +86,8 @@ pub(super) fn settings(file: File, top: &Place<'_>, report: &mut Report<'_>) -> 
         listeners,
         upstreams,
         jwt,
+        introspection,
+        forward_auth,
         products,
         routes,
     }

@@ -2,22 +2,21 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use super::jwt::Takers;
 use super::limit::{self, Scope};
 use super::{Names, action, address, client, grpc, jwt, matcher, product, timeout, upgrade, words};
 use crate::config::diagnostic::Report;
 use crate::config::document::Place;
 use crate::config::file;
-use crate::config::jwt::Jwt;
-use crate::config::settings::{
-    HostMatch, HostPolicy, Route, RouteAuthentication, Timeouts, Upstream,
-};
+use crate::config::jwt::RouteAuthentication;
+use crate::config::settings::{HostMatch, HostPolicy, Route, Timeouts, Upstream};
 use crate::config::units::HumanDuration;
 use crate::limits::MAX_CUSTOM_METHODS;
 
 /// Routes, each with its position in the tree (others may have been left out).
 pub(super) fn routes(
     written: Vec<file::Route>,
-    (upstreams, jwt): (&BTreeMap<String, Upstream>, &BTreeMap<String, Jwt>),
+    (upstreams, takers): (&BTreeMap<String, Upstream>, Takers<'_>),
     place: &Place<'_>,
     report: &mut Report<'_>,
 ) -> Vec<(usize, Route)> {
@@ -30,7 +29,7 @@ pub(super) fn routes(
             names.add(name, &place.key("name").trail, report);
         }
         let asked = written.authentication.take();
-        let authentication = authentication(asked, jwt, &place.key("authentication"), report);
+        let authentication = authentication(asked, takers, &place.key("authentication"), report);
         let route = route(written, authentication, upstreams, &place, report);
         routes.extend(route.map(|route| (position, route)));
     }
@@ -86,6 +85,7 @@ fn route(
         client_certificate,
         action: action?,
         authentication,
+        forward_auth: written.forward_auth,
         product,
         allow,
         deny,
@@ -106,20 +106,35 @@ fn route(
 
 fn authentication(
     written: Option<file::RouteAuthentication>,
-    known: &BTreeMap<String, Jwt>,
+    takers: Takers<'_>,
     place: &Place<'_>,
     report: &mut Report<'_>,
 ) -> Option<RouteAuthentication> {
     let written = written?;
-    let ways = place.key("any_of");
-    let any_of = written.any_of.unwrap_or_default();
-    if any_of.is_empty() && ways.given() {
-        let help = "write `any_of = [\"jwt:NAME\"]`, or remove `authentication`";
-        report.error(&ways.trail, "there is no way to prove who calls", help);
+    let all = written.all_of.is_some();
+    let (key, listed) = match written.all_of {
+        Some(all_of) => ("all_of", all_of),
+        None => ("any_of", written.any_of.clone().unwrap_or_default()),
+    };
+    let ways = place.key(key);
+    if all && written.any_of.is_some() {
+        report.error(&ways.trail, "`any_of` stands there too", "keep one of them");
     }
-    let each = any_of.iter().enumerate();
-    let jwt = each.filter_map(|(at, way)| jwt::known(way, known, &ways.item(at), report)).collect();
-    Some(RouteAuthentication { jwt, optional: written.optional })
+    if listed.is_empty() && !place.damaged() {
+        let help = "write `any_of = [\"jwt:NAME\"]` or `any_of = [\"introspection:NAME\"]`, or remove \
+                    `authentication`";
+        let at = if ways.given() { &ways } else { place };
+        report.error(&at.trail, "there is no way to prove who calls", help);
+    }
+    let (mut jwt, mut introspection) = (Vec::new(), Vec::new());
+    for (at, way) in listed.iter().enumerate() {
+        match jwt::known(way, takers, &ways.item(at), report) {
+            Some(("introspection", name)) => introspection.push(name.to_owned()),
+            Some((_, name)) => jwt.push(name.to_owned()),
+            None => {}
+        }
+    }
+    Some(RouteAuthentication { jwt, introspection, all, optional: written.optional })
 }
 
 /// What a product counts is what its upstream is asked.

@@ -1,6 +1,7 @@
 //! The small grammars of names, tokens, hosts and values.
 
 use crate::config::diagnostic::Report;
+use crate::config::document::Place;
 use crate::config::trail::Trail;
 use crate::limits::CONFIG_MAX_NAME;
 
@@ -94,6 +95,23 @@ pub(super) fn is_dns_name(text: &str) -> bool {
 pub(super) fn is_identifier(text: &str) -> bool {
     let part = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
     text.bytes().all(part) && !text.starts_with(|c: char| c.is_ascii_digit()) && !text.is_empty()
+}
+
+/// A URL of http or https: absolute, with a host, and without what goes nowhere (a fragment) or into
+/// logs (a password).
+pub(super) fn url(text: String, like: &str, place: &Place<'_>, report: &mut Report<'_>) -> String {
+    if text.is_empty() && !place.given() {
+        return text;
+    }
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    let host = rest.map(|rest| rest.split(['/', '?']).next().unwrap_or_default());
+    let good = host.is_some_and(|host| !host.is_empty() && !host.contains('@'))
+        && text.bytes().all(|b| b.is_ascii_graphic() && !b"\"<>\\^`{|}#".contains(&b));
+    if !good {
+        let help = format!("write one like {like:?}");
+        report.error(&place.trail, "this is not a URL of http or https", help);
+    }
+    text
 }
 
 /// `header:NAME` and the like, split.

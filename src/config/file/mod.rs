@@ -6,6 +6,8 @@
 
 mod acme;
 mod forward;
+mod forward_auth;
+mod introspection;
 mod jwt;
 mod limit;
 mod listener;
@@ -25,6 +27,8 @@ use serde::{Deserialize, Serialize};
 
 pub use acme::{Acme, ExternalAccount};
 pub use forward::Forward;
+pub use forward_auth::{ForwardAuth, ForwardAuthCache};
+pub use introspection::{Introspection, OnError};
 pub use jwt::Jwt;
 pub use limit::Limit;
 pub use listener::{Http, Listener};
@@ -86,6 +90,12 @@ pub struct File {
     /// JSON web tokens that are taken, by name.
     #[schemars(extend("x-default" = "none"))]
     pub jwt: BTreeMap<String, Jwt>,
+    /// Servers that are asked about tokens, by name.
+    #[schemars(extend("x-default" = "none"))]
+    pub introspection: BTreeMap<String, Introspection>,
+    /// Services that are asked whether a request may pass, by name.
+    #[schemars(extend("x-default" = "none"))]
+    pub forward_auth: BTreeMap<String, ForwardAuth>,
     /// Products by name: what routes with a `product` offer to applications. A name has lower-case
     /// letters, digits, `-` and `_`. Those that stand here can only be read by way of the admin API.
     #[schemars(extend("x-default" = "none"))]
@@ -111,6 +121,8 @@ impl Default for File {
             listeners: Vec::new(),
             upstreams: BTreeMap::new(),
             jwt: BTreeMap::new(),
+            introspection: BTreeMap::new(),
+            forward_auth: BTreeMap::new(),
             products: BTreeMap::new(),
             routes: Vec::new(),
         }

@@ -72,7 +72,8 @@ pub enum Lifecycle {
 
 /// Who may call. Ways to prove who one is: `user_key` (a single key), `app_key` (an app_id with one
 /// of its keys), `basic` (RFC 7617), `certificate` (a verified client certificate), `jwt:NAME` (a
-/// token that `[jwt.NAME]` takes).
+/// token that `[jwt.NAME]` takes), `introspection:NAME` (a token that the server of
+/// `[introspection.NAME]` knows).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Authentication {

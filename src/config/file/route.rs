@@ -55,6 +55,10 @@ pub struct Route {
     /// Whose tokens are taken: without one the answer is 401.
     #[schemars(extend("x-default" = "none is asked for"))]
     pub authentication: Option<RouteAuthentication>,
+    /// Name of the service that is asked whether a request may pass (`[forward_auth.NAME]`), before
+    /// `authentication` and what the `product` asks for, which hold beside it.
+    #[schemars(extend("x-default" = "—"))]
+    pub forward_auth: Option<String>,
     /// Name of the product that the route is part of: calls need a credential of one of its
     /// applications, are held to a plan and are counted. Declared in `[products.NAME]` or made by the
     /// admin API; while there is none of that name, or only a draft, the route answers 404. Only with
@@ -116,9 +120,14 @@ pub struct Route {
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RouteAuthentication {
-    /// Ways of which one must succeed: `jwt:NAME`, a token that `[jwt.NAME]` takes.
-    #[schemars(required, extend("x-required" = true))]
+    /// Ways of which one must succeed: `jwt:NAME`, a token that `[jwt.NAME]` takes, and
+    /// `introspection:NAME`, one that the server of `[introspection.NAME]` knows. Servers are asked in
+    /// turn, about tokens that no `jwt:NAME` knows as its issuer's.
+    #[schemars(extend("x-default" = "—"))]
     pub any_of: Option<Vec<String>>,
+    /// Such ways that must all take the token, in place of `any_of`.
+    #[schemars(extend("x-default" = "—"))]
+    pub all_of: Option<Vec<String>>,
     /// Whether requests without a token pass too. A wrong one never does.
     pub optional: bool,
 }

@@ -303,7 +303,9 @@ fn inquiries(shown: &Shown<'_>) -> Vec<Value> {
             "about": about,
             "asked": counts.asked,
             "answered": counts.answered,
+            "failed": counts.failed,
             "overloaded": counts.overloaded,
+            "joined": counts.joined,
             "remembered": counts.remembered,
         })
     });

@@ -244,7 +244,9 @@ fn inquiries(text: &mut Text, shown: &Shown<'_>) {
         let each = [
             ("asked", counts.asked),
             ("answered", counts.answered),
+            ("failed", counts.failed),
             ("overloaded", counts.overloaded),
+            ("joined", counts.joined),
             ("remembered", counts.remembered),
         ];
         for (what, count) in each {

@@ -94,7 +94,14 @@ impl Control for Fake {
     fn inquiries(&self) -> Vec<(String, identity::Counts)> {
         vec![(
             "password".into(),
-            identity::Counts { asked: 4, answered: 3, overloaded: 2, remembered: 9 },
+            identity::Counts {
+                asked: 4,
+                answered: 3,
+                failed: 1,
+                overloaded: 2,
+                joined: 5,
+                remembered: 9,
+            },
         )]
     }
 

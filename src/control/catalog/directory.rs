@@ -116,12 +116,13 @@ pub(super) fn whole(store: &Store, slots: &Slots, now: i64) -> Result<Directory,
             products.insert(row.id, slot);
             directory.set_product(slot, compile(&row, now));
         }
-        let mut all = Vec::new();
-        records.live(Whose::All, now, &mut |application, credentials| {
-            all.extend(entries(application, credentials, &products));
-            Ok(())
+        directory.fill(|take| {
+            records.live(Whose::All, now, &mut |application, credentials| {
+                let entries = entries(application, credentials, &products);
+                entries.into_iter().for_each(|(digest, credential)| take(digest, credential));
+                Ok(())
+            })
         })?;
-        directory.fill(all);
         withhold(&mut directory, records)?;
         Ok(directory)
     })

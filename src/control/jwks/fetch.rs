@@ -1,26 +1,20 @@
 //! One question to an issuer, with bounds on time and size.
 
-use std::error::Error as StdError;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Bytes;
-use hyper::header::{ACCEPT, AGE, CACHE_CONTROL, USER_AGENT};
+use hyper::header::{ACCEPT, AGE, CACHE_CONTROL};
 use hyper::{HeaderMap, Request, StatusCode};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
 use rustls::ClientConfig;
 
+use crate::control::outside::{Bounds, Client};
 use crate::limits::JWKS_MAX;
 
 /// A client of one issuer.
 pub(super) struct Http {
-    sends: Client<HttpsConnector<HttpConnector>, Empty<Bytes>>,
+    client: Client,
     url: String,
-    timeout: Duration,
 }
 
 /// What an issuer answered.
@@ -32,50 +26,24 @@ pub(super) struct Answer {
 
 impl Http {
     pub(super) fn new(url: &str, timeout: Duration, tls: &Arc<ClientConfig>) -> Self {
-        let mut tls = ClientConfig::clone(tls);
-        // The connector says itself what it speaks.
-        tls.alpn_protocols.clear();
-        let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
-        let connector = connector.enable_http1().build();
         // Questions are an hour apart: a connection that is kept is dead by then.
-        let sends =
-            Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector);
-        Self { sends, url: url.to_owned(), timeout }
+        let bounds = Bounds { timeout, content: JWKS_MAX, kept: 0 };
+        Self { client: Client::new(tls, bounds), url: url.to_owned() }
     }
 
-    /// Asks once. Redirections are not followed: whose keys count stands in the configuration.
+    /// Asks once.
     pub(super) async fn ask(&self) -> Result<Answer, String> {
-        let answer = tokio::time::timeout(self.timeout, self.answer()).await;
-        answer.map_err(|_| format!("no answer within {} ms", self.timeout.as_millis()))?
-    }
-
-    async fn answer(&self) -> Result<Answer, String> {
-        let request = Request::get(&self.url)
+        let question = Request::get(&self.url)
             .header(ACCEPT, "application/jwk-set+json, application/json")
-            .header(USER_AGENT, "tollgate")
-            .body(Empty::new())
+            .body(Bytes::new())
             .map_err(|error| error.to_string())?;
-        let answer = self.sends.request(request).await.map_err(|error| causes(&error))?;
+        let answer = self.client.ask(question).await?;
         if answer.status() != StatusCode::OK {
             return Err(format!("the issuer answered {}", answer.status()));
         }
-        let (parts, body) = answer.into_parts();
-        let body = Limited::new(body, JWKS_MAX).collect().await;
-        let text = body.map_err(|error| error.to_string())?.to_bytes();
-        Ok(Answer { text, fresh: fresh(&parts.headers) })
+        let fresh = fresh(answer.headers());
+        Ok(Answer { text: answer.into_body(), fresh })
     }
-}
-
-/// An error with those that caused it: the first only says that there was one.
-fn causes(error: &dyn StdError) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 /// How long an answer is fresh: `max-age` (RFC 9111 section 5.2.2.1) less the time it lay in caches.

@@ -90,7 +90,15 @@ pub enum Stop {
     /// It may not call.
     Refused(Refusal),
     /// This must be found out first.
-    Ask(Box<PasswordQuestion>),
+    Ask(Wanted),
+}
+
+/// What must be found out.
+pub enum Wanted {
+    /// Whether a password is right.
+    Password(Box<PasswordQuestion>),
+    /// What a server says of the token, by its index among what is said of tokens.
+    Token(u16),
 }
 
 impl From<Refusal> for Stop {
@@ -105,8 +113,10 @@ enum Proof<'d> {
     Absent,
     Bad,
     Of(&'d Credential),
+    /// Whatever is there, it keeps nobody out.
+    Open,
     /// It takes an answer to say.
-    Ask(Box<PasswordQuestion>),
+    Ask(Wanted),
 }
 
 /// Who calls, and whether they may.
@@ -154,12 +164,13 @@ fn authenticate<'d>(
     asked: &Asked<'_>,
 ) -> Result<Option<&'d Credential>, Stop> {
     let mut first: Option<&Credential> = None;
-    let mut absent = 0;
+    let (mut absent, mut open) = (0, 0);
     for way in &product.ways {
         match prove(directory, product, *way, asked) {
             Proof::Absent => absent += 1,
+            Proof::Open => open += 1,
             Proof::Bad => return Err(Refusal::BadCredential.into()),
-            Proof::Ask(question) => return Err(Stop::Ask(question)),
+            Proof::Ask(wanted) => return Err(Stop::Ask(wanted)),
             Proof::Of(credential) => {
                 let fits = credential.application.product == slot
                     && credential.ends_at > asked.now_s
@@ -175,7 +186,7 @@ fn authenticate<'d>(
         }
     }
     match first {
-        _ if absent == product.ways.len() && product.anonymous_plan.is_some() => Ok(None),
+        _ if absent + open == product.ways.len() && product.anonymous_plan.is_some() => Ok(None),
         Some(credential) if absent == 0 => Ok(Some(credential)),
         _ => Err(Refusal::NoCredential.into()),
     }
@@ -209,12 +220,14 @@ fn prove<'d>(
                 match password::whose(directory, (&user, &password), asked.passwords) {
                     Said::Known(credential) => Proof::Of(credential),
                     Said::Wrong => Proof::Bad,
-                    Said::Unknown(question) => Proof::Ask(question),
+                    Said::Unknown(question) => Proof::Ask(Wanted::Password(question)),
                 }
             }
         },
-        Way::Jwt(index) => match asked.tokens.get(usize::from(index)) {
+        Way::Jwt(index) | Way::Introspection(index) => match asked.tokens.get(usize::from(index)) {
             None | Some(Proved::Absent) => Proof::Absent,
+            Some(Proved::Open) => Proof::Open,
+            Some(Proved::Unasked) => Proof::Ask(Wanted::Token(index)),
             Some(Proved::Refused(_)) => Proof::Bad,
             Some(Proved::Token(token)) => {
                 let verifier = product.verifiers.get(usize::from(index));

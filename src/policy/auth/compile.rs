@@ -221,6 +221,11 @@ impl<'a> Compiler<'a> {
                 verifiers.push(name.into());
                 continue;
             }
+            if word.strip_prefix("introspection:").is_some_and(|name| !name.is_empty()) {
+                ways.push(Way::Introspection(verifiers.len() as u16));
+                verifiers.push(word.as_str().into());
+                continue;
+            }
             match word.as_str() {
                 "user_key" => ways.push(Way::UserKey),
                 "app_key" => ways.push(Way::AppKey),
@@ -239,7 +244,7 @@ impl<'a> Compiler<'a> {
     fn places(&mut self, ways: &[Way]) -> Places {
         let written = &self.definition.product.credentials;
         let (user_key, app_key) = (ways.contains(&Way::UserKey), ways.contains(&Way::AppKey));
-        let token = ways.iter().any(|way| matches!(way, Way::Jwt(_)));
+        let token = ways.iter().any(|way| matches!(way, Way::Jwt(_) | Way::Introspection(_)));
         Places {
             user_key: self.place_list("user_key", &written.user_key, user_key),
             app_id: self.place_list("app_id", &written.app_id, app_key),

@@ -7,7 +7,8 @@ pub type Digest = [u8; 32];
 
 /// The digest of what a credential of this kind is known by: of a `user_key` the key, of an
 /// `app_key` app_id and key, of `basic` the user, of a `certificate` its fingerprint or subject, of a
-/// `jwt` the verifier's name and the claim's value. Of several parts each is told from the next.
+/// `jwt` the verifier's name (or `introspection:NAME`) and the claim's value. Of several parts each is
+/// told from the next.
 pub fn digest(secret: &Digest, kind: CredentialKind, parts: &[&[u8]]) -> Digest {
     let length = 1 + parts.iter().map(|part| LENGTH + part.len()).sum::<usize>();
     let mut short = [0; SHORT];

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::digest::Digest;
 use super::product::Product;
-use super::sharded::Sharded;
+use super::sharded::{Filling, Sharded};
 use crate::policy::transform::FieldNames;
 
 /// An application that may call: it, its account and its product are live.
@@ -95,13 +95,6 @@ impl Directory {
         self.products = products.into();
     }
 
-    /// Takes these credentials in place of all there were.
-    pub fn fill(&mut self, all: Vec<(Digest, Credential)>) {
-        let lines = all.iter().map(|(_, credential)| &credential.application.lines);
-        lines.for_each(|lines| learn(&mut self.attributes, lines));
-        self.credentials = Sharded::of(all);
-    }
-
     /// Notes names of fields that upstreams get of attributes.
     pub fn withhold<'n>(&mut self, names: impl IntoIterator<Item = &'n str>) {
         for name in names {
@@ -109,6 +102,24 @@ impl Directory {
                 Arc::make_mut(&mut self.attributes).add(name.as_bytes());
             }
         }
+    }
+
+    /// Takes the credentials that are handed over in place of all there were.
+    ///
+    /// # Errors
+    /// Those of `all`; nothing has changed then.
+    pub fn fill<E>(
+        &mut self,
+        all: impl FnOnce(&mut dyn FnMut(Digest, Credential)) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut filling = Filling::new();
+        let mut attributes = self.attributes.clone();
+        all(&mut |digest, credential| {
+            learn(&mut attributes, &credential.application.lines);
+            filling.add(digest, credential);
+        })?;
+        (self.credentials, self.attributes) = (filling.settle(), attributes);
+        Ok(())
     }
 
     /// Sets credentials, or removes them.

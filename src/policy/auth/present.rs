@@ -1,7 +1,9 @@
 //! What upstreams are told of who calls, and what they are not.
 
 use super::directory::{Application, Directory};
+use super::forward_auth::Judged;
 use super::product::{Plan, Product};
+use crate::policy::transform::Edits;
 
 /// What the fields begin with by which the gateway tells upstreams who calls.
 const OURS: &[u8] = b"x-tollgate-";
@@ -11,6 +13,35 @@ const OURS: &[u8] = b"x-tollgate-";
 pub fn is_ours(name: &[u8]) -> bool {
     let same = |(a, b): (&u8, &u8)| a.eq_ignore_ascii_case(b) || (*a, *b) == (b'_', b'-');
     name.len() > OURS.len() && name.iter().zip(OURS).all(same)
+}
+
+/// What upstreams are told of who calls, by whom.
+#[derive(Clone, Copy, Default)]
+pub struct Told<'a> {
+    /// By the product.
+    pub caller: Option<Presented<'a>>,
+    /// By the service that was asked.
+    pub judged: Option<Judged<'a>>,
+}
+
+impl Told<'_> {
+    /// Whether a client's field of this name stays here.
+    #[inline]
+    pub fn withholds(&self, name: &[u8]) -> bool {
+        self.caller.is_some_and(|caller| caller.withholds(name))
+            || self.judged.is_some_and(|judged| judged.withholds(name))
+    }
+
+    /// Appends all lines, each with its line end, but for those of the service's that `edits` have the
+    /// say on.
+    pub fn append(&self, edits: Option<&Edits>, out: &mut Vec<u8>) {
+        if let Some(judged) = &self.judged {
+            judged.append(edits, out);
+        }
+        if let Some(caller) = &self.caller {
+            caller.append(out);
+        }
+    }
 }
 
 /// A request's caller as upstreams are told.

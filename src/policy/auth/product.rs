@@ -28,7 +28,8 @@ pub struct Product {
     pub ways: Vec<Way>,
     /// Whether all of these must succeed, or the first whose credential is there.
     pub all_ways: bool,
-    /// Names of those who take tokens.
+    /// Those who take tokens, as credentials name them: of `[jwt.NAME]` the name, else
+    /// `introspection:NAME`.
     pub verifiers: Vec<Box<str>>,
     /// Where credentials are looked for.
     pub places: Places,
@@ -85,6 +86,8 @@ pub enum Way {
     Certificate,
     /// A token that this verifier takes, an index into [`Product::verifiers`].
     Jwt(u16),
+    /// A token that this server knows, an index there as well.
+    Introspection(u16),
 }
 
 /// Where credentials are looked for.

@@ -19,7 +19,7 @@ pub struct Remembered<V> {
 
 struct Entry<V> {
     value: V,
-    /// From when on it counts no more, seconds since 1970.
+    /// From when on it counts no more, by the clock that the caller asks with.
     ends_at: u64,
     weight: usize,
 }
@@ -31,15 +31,16 @@ impl<V> Default for Remembered<V> {
 }
 
 impl<V: Clone> Remembered<V> {
-    /// What is remembered at `now_s`, seconds since 1970. It stays young within the bound.
-    pub fn get(&mut self, digest: &Digest, now_s: u64, bound: usize) -> Option<V> {
+    /// What is remembered at `now`, by the clock of [`Self::put`]'s `ends_at`. It stays young within the
+    /// bound.
+    pub fn get(&mut self, digest: &Digest, now: u64, bound: usize) -> Option<V> {
         if let Some(entry) = self.old.remove(digest)
-            && entry.ends_at > now_s
+            && entry.ends_at > now
         {
             self.add(*digest, entry, bound);
         }
         let entry = self.young.get(digest)?;
-        if entry.ends_at > now_s {
+        if entry.ends_at > now {
             return Some(entry.value.clone());
         }
         self.forget(digest);
@@ -48,12 +49,13 @@ impl<V: Clone> Remembered<V> {
 
     /// Remembers a value of this weight until then, where the bound on all weights has room for it.
     pub fn put(&mut self, digest: Digest, (value, weight): (V, usize), ends_at: u64, bound: usize) {
-        self.old.remove(&digest);
         self.forget(&digest);
         self.add(digest, Entry { value, ends_at, weight }, bound);
     }
 
-    fn forget(&mut self, digest: &Digest) {
+    /// Forgets a value.
+    pub fn forget(&mut self, digest: &Digest) {
+        self.old.remove(digest);
         if let Some(gone) = self.young.remove(digest) {
             self.young_weight -= gone.weight;
         }

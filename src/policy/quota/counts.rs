@@ -83,7 +83,7 @@ enum Refusal<'q> {
 }
 
 /// What was charged, to be undone.
-struct Taken<'q, 't> {
+struct Taken<'t, 'q> {
     place: Place<'t>,
     end: u64,
     amount: u64,
@@ -229,7 +229,7 @@ impl Counts {
         holder: u64,
         charge: Charge<'q>,
         now_s: u64,
-    ) -> Result<(Standing<'q>, Taken<'q, '_>), Refusal<'q>> {
+    ) -> Result<(Standing<'q>, Taken<'_, 'q>), Refusal<'q>> {
         let Charge { quota, amount } = charge;
         let end = minutes(quota.calendar.at(now_s).1);
         let place = self.place(quota.key(holder));
@@ -251,8 +251,7 @@ impl Counts {
     }
 
     /// Undoes a [`Counts::take`]; where its period has ended since, there is nothing to undo.
-    fn give_back(&self, Taken { place, end, amount, .. }: &Taken<'_, '_>, now_s: u64) {
-        let (end, amount) = (*end, *amount);
+    fn give_back(&self, &Taken { place, end, amount, .. }: &Taken<'_, '_>, now_s: u64) {
         if amount > 0 && place.find().is_some() {
             place.change(minutes(now_s), |tally| {
                 let count = tally.count.saturating_sub(amount);
@@ -499,12 +498,12 @@ mod tests {
         let stranger =
             |n: u32| super::super::address_holder(1, std::net::IpAddr::from(n.to_be_bytes()), 64);
         let full = (0..100_000).find(|n| {
-            matches!(counts.charge(stranger(*n), one(), NOON, &mut |_| ()), Charged::TableFull(_))
+            matches!(counts.charge(stranger(*n), one(), NOON, &mut |_| {}), Charged::TableFull(_))
         });
         assert!(full.is_some() && counts.used(NOON) > 0.5);
         for application in 0..50 {
             assert!(matches!(
-                counts.charge(application, one(), NOON, &mut |_| ()),
+                counts.charge(application, one(), NOON, &mut |_| {}),
                 Charged::Taken(_)
             ));
         }

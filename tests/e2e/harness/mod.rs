@@ -15,6 +15,7 @@ mod gateway;
 pub mod grpc;
 pub mod handmade;
 pub mod http2;
+pub mod introspector;
 pub mod issuer;
 mod origin;
 mod process;
@@ -37,7 +38,7 @@ pub use origin::Origin;
 pub use process::{BINARY, run, run_with_files};
 pub use talk::{Keys, Piece, Version, Versions};
 pub use tls::{BOTH, Made, Signer};
-pub use upstream::{Hanging, Peer, Refusing, Upstream, ok, unix_address};
+pub use upstream::{Hanging, Peer, Received, Refusing, Upstream, ok, unix_address};
 pub use wire::{Broken, Ends, Head};
 
 use std::time::Duration;

@@ -1,6 +1,7 @@
 //! Configurations: any text gives settings or mistakes, and settings compile or are refused.
 #![no_main]
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use libfuzzer_sys::fuzz_target;
@@ -25,7 +26,8 @@ fn compile(settings: &Settings) {
         sockets,
         tls,
         slots: &Slots::default(),
-        verifiers: Arc::default(),
+        takers: Default::default(),
+        gatekeepers: &BTreeMap::new(),
         max_connections: 1,
     };
     if let Ok(snapshot) = plan.compile(material) {

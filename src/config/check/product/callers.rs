@@ -43,12 +43,13 @@ fn ways(key: &'static str, ways: &[String], notes: &mut Notes) {
 }
 
 fn way_refusal(way: &str) -> Option<words::Refusal> {
-    let help = "write \"user_key\", \"app_key\", \"basic\", \"certificate\" or \"jwt:NAME\"";
+    let help = "write \"user_key\", \"app_key\", \"basic\", \"certificate\", \"jwt:NAME\" or \
+                \"introspection:NAME\"";
     match words::selector(way) {
         ("user_key" | "app_key" | "basic" | "certificate", None) => None,
-        ("jwt", Some(name)) => match words::name_refusal(name) {
-            None if way == format!("jwt:{name}") => None,
-            None => Some((format!("{way:?} holds spaces"), format!("write \"jwt:{name}\""))),
+        (kind @ ("jwt" | "introspection"), Some(name)) => match words::name_refusal(name) {
+            None if way == format!("{kind}:{name}") => None,
+            None => Some((format!("{way:?} holds spaces"), format!("write \"{kind}:{name}\""))),
             refusal => refusal,
         },
         (kind, _) => {
@@ -75,7 +76,7 @@ fn credentials(product: &Product, notes: &mut Notes) {
         ("user_key", &places.user_key, used("user_key")),
         ("app_id", &places.app_id, used("app_key")),
         ("app_key", &places.app_key, used("app_key")),
-        ("token", &places.token, used("jwt")),
+        ("token", &places.token, used("jwt") || used("introspection")),
     ] {
         notes.at_most(key, listed.len(), PRODUCT_PLACES_MAX, "places");
         if used && listed.is_empty() {

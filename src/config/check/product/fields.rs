@@ -70,7 +70,7 @@ pub(super) fn response_refusal(name: &str) -> Option<Refusal> {
 }
 
 /// What is wrong with the name of a field that upstreams get, or anybody.
-pub(super) fn free_refusal(name: &str) -> Option<Refusal> {
+pub(in crate::config::check) fn free_refusal(name: &str) -> Option<Refusal> {
     if let Some(refusal) = words::field_name_refusal(name) {
         return Some(refusal);
     }

@@ -9,11 +9,11 @@ mod pricing;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use super::jwt::Takers;
 use super::words::{self, Refusal};
 use crate::config::diagnostic::{Report, Severity};
 use crate::config::document::Place;
 use crate::config::file::{Lifecycle, Product};
-use crate::config::jwt::Jwt;
 use crate::config::remark::{Remark, Step};
 use crate::config::settings::Route;
 use crate::config::suggest;
@@ -21,6 +21,7 @@ use crate::limits::{
     PRODUCT_DESCRIPTION_MAX, PRODUCT_METRICS_MAX, PRODUCT_NAME_MAX, PRODUCT_PLANS_MAX,
     PRODUCT_TITLE_MAX,
 };
+pub(super) use fields::free_refusal as field_refusal;
 use notes::Notes;
 
 /// The metric that every product has.
@@ -50,10 +51,10 @@ pub(super) fn products(
     written
 }
 
-/// Ways to prove who one is whose `[jwt.NAME]` is not there.
+/// Ways to prove who one is whose `[jwt.NAME]` or `[introspection.NAME]` is not there.
 pub(super) fn verified(
     products: &BTreeMap<String, Product>,
-    jwt: &BTreeMap<String, Jwt>,
+    takers: Takers<'_>,
     place: &Place<'_>,
     report: &mut Report<'_>,
 ) {
@@ -64,16 +65,13 @@ pub(super) fn verified(
         for (key, ways) in [("any_of", &authentication.any_of), ("all_of", &authentication.all_of)]
         {
             for (position, way) in ways.iter().enumerate() {
-                let Some(verifier) = way.strip_prefix("jwt:").filter(|name| !name.is_empty())
-                else {
-                    continue;
-                };
-                if !jwt.contains_key(verifier) {
-                    let message = format!("there is no [jwt.{verifier}]");
-                    let near = suggest::nearest(verifier, jwt.keys().map(String::as_str));
-                    let help = match near {
-                        Some(near) => format!("write \"jwt:{near}\""),
-                        None => format!("write a table [jwt.{verifier}]"),
+                let Some((kind, name)) = way.split_once(':') else { continue };
+                let Some(known) = takers.of(kind).filter(|_| !name.is_empty()) else { continue };
+                if !known.contains(&name) {
+                    let message = format!("there is no [{kind}.{name}]");
+                    let help = match suggest::nearest(name, known.into_iter()) {
+                        Some(near) => format!("write \"{kind}:{near}\""),
+                        None => format!("write a table [{kind}.{name}]"),
                     };
                     report.error(&place.key(key).item(position).trail, message, help);
                 }

@@ -12,6 +12,7 @@ use serde_path_to_error::{Segment, Track};
 use tokio::time::timeout;
 
 use super::problem::{Flaw, Problem, rules};
+use super::strict::Strict;
 use crate::limits::{ADMIN_BODY_MAX, ADMIN_BODY_TIMEOUT};
 
 /// Names and ids of the path.
@@ -90,12 +91,14 @@ pub(super) fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     let value = pointed(&mut json, |why: &serde_json::Error| why.to_string())?;
     let no_end = |why: serde_json::Error| Problem::invalid("", why.to_string());
     json.end().map_err(no_end)?;
+    // The text knows of names that come twice, the value of lists in an object's place.
+    self::value::<T>(serde_json::from_slice(body).map_err(no_end)?)?;
     Ok(value)
 }
 
 /// The same of a value that was read already.
 pub(super) fn value<T: DeserializeOwned>(value: serde_json::Value) -> Result<T, Problem> {
-    pointed(value, |why: &serde_json::Error| why.to_string())
+    pointed(Strict(value), |why: &serde_json::Error| why.to_string())
 }
 
 fn pointed<'de, T, D>(from: D, text: impl FnOnce(&D::Error) -> String) -> Result<T, Problem>
@@ -146,6 +149,12 @@ mod tests {
         assert_eq!(flaw(r#"{"titel":"x"}"#).0, "/titel");
         assert_eq!(flaw(r#"{"state":"gone"}"#).0, "/state");
         assert_eq!(flaw(r#"{"plans":{"a":{"strict":1}}}"#).0, "/plans/a/strict");
+        assert_eq!(flaw(r#"{"plans":{"a":{"strict":true,"strict":true}}}"#).0, "/plans/a");
+        assert_eq!(flaw(r#"{"plans":{"a":[null,null]}}"#).0, "/plans/a");
+        assert_eq!(
+            flaw(r#"[]"#),
+            (String::new(), "invalid type: sequence, expected an object".into())
+        );
         assert_eq!(flaw("{").0, "");
         assert_eq!(flaw("{} {}").0, "");
     }

@@ -94,7 +94,8 @@ pub(super) struct NewKey {
     fingerprint: Option<String>,
     /// Of `certificate`: its subject (RFC 4514).
     subject: Option<String>,
-    /// Of `jwt`: the verifier's name in the configuration.
+    /// Of `jwt`: the verifier's name in the configuration; of a server that knows tokens,
+    /// `introspection:NAME`.
     verifier: Option<String>,
     /// Of `jwt`: the value of the claim that says which application calls.
     claim: Option<String>,

@@ -31,6 +31,7 @@ mod products;
 mod seal;
 mod secret;
 mod signups;
+mod strict;
 mod tokens;
 mod usage;
 

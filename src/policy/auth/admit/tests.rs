@@ -270,7 +270,10 @@ fn a_password_is_asked_about_and_another_hash_is_another_question() {
         };
         match admit(directory, SLOT, &product, &asked) {
             Ok(admitted) => Ok(admitted.credential),
-            Err(Stop::Ask(question)) => Err(Some((question.digest, question.hash.is_some()))),
+            Err(Stop::Ask(Wanted::Token(_))) => panic!("no token is to be asked about"),
+            Err(Stop::Ask(Wanted::Password(question))) => {
+                Err(Some((question.digest, question.hash.is_some())))
+            }
             Err(Stop::Refused(refusal)) => {
                 assert_eq!(refusal, Refusal::BadCredential);
                 Err(None)

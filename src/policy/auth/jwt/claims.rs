@@ -1,8 +1,10 @@
 //! What a token must say (RFC 7519 section 4.1, RFC 8725 section 3).
 
+use std::time::Duration;
+
 use super::json::Json;
 use super::refusal::Refusal;
-use crate::config::Jwt;
+use crate::config::{Jwt, TokenRules};
 
 /// Checks the header's `typ` (RFC 8725 section 3.11). Unless one is asked for it is absent, `JWT`, or
 /// an access token's (RFC 9068): a logout or ID token of another kind is no pass.
@@ -20,7 +22,7 @@ pub(super) fn check_type(rules: &Jwt, header: &Json) -> Result<(), Refusal> {
 }
 
 /// Checks who says it, and to whom.
-pub(super) fn check_parties(rules: &Jwt, claims: &Json) -> Result<(), Refusal> {
+pub(super) fn check_parties(rules: &TokenRules, claims: &Json) -> Result<(), Refusal> {
     let is = |accepted: &[String], text: &Json| {
         text.text().is_some_and(|text| accepted.iter().any(|one| one == text))
     };
@@ -34,27 +36,30 @@ pub(super) fn check_parties(rules: &Jwt, claims: &Json) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Checks the times; when it ends, leeway included, seconds since 1970.
-pub(super) fn check_times(rules: &Jwt, claims: &Json, now: u64) -> Result<u64, Refusal> {
+/// Checks the times; `exp`, where it says one, seconds since 1970.
+pub(super) fn check_times(
+    leeway: Duration,
+    claims: &Json,
+    now: u64,
+) -> Result<Option<f64>, Refusal> {
     let date = |name: &str| match claims.member(name) {
         None => Ok(None),
         Some(date) => date.date().map(Some).ok_or(Refusal::Malformed),
     };
-    let (now, leeway) = (now as f64, rules.leeway.as_secs() as f64);
-    let ends = date("exp")?.ok_or(Refusal::NoExpiry)? + leeway;
-    if now >= ends {
+    let (now, leeway) = (now as f64, leeway.as_secs() as f64);
+    let ends = date("exp")?;
+    if ends.is_some_and(|ends| now >= ends + leeway) {
         return Err(Refusal::Expired);
     }
     let later = |from: Option<f64>| from.is_some_and(|from| from > now + leeway);
     if later(date("nbf")?) || later(date("iat")?) {
         return Err(Refusal::NotYet);
     }
-    // Past the end of a second it lives on to its end at most; `as` keeps it in range.
-    Ok(ends as u64)
+    Ok(ends)
 }
 
 /// Checks what it is good for.
-pub(super) fn check_rights(rules: &Jwt, claims: &Json) -> Result<(), Refusal> {
+pub(super) fn check_rights(rules: &TokenRules, claims: &Json) -> Result<(), Refusal> {
     if !rules.scopes.iter().all(|scope| has_scope(claims, scope)) {
         return Err(Refusal::Scope);
     }
@@ -73,7 +78,7 @@ pub(super) fn has_scope(claims: &Json, scope: &str) -> bool {
 }
 
 /// The claim that names the application.
-pub(super) fn application(rules: &Jwt, claims: &Json) -> Option<Box<str>> {
+pub(super) fn application(rules: &TokenRules, claims: &Json) -> Option<Box<str>> {
     let named = match &rules.application_claim {
         Some(name) => claims.at(name),
         None => claims.member("client_id").or_else(|| claims.member("azp")),

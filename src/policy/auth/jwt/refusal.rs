@@ -16,6 +16,8 @@ pub enum Refusal {
     AmbiguousKey,
     /// No key of the set is named so, or fits.
     UnknownKey,
+    /// Who knows it says that it is not active, or no longer.
+    Inactive,
     /// No keys have come from the issuer yet.
     NoKeys,
     /// The signature is not that key's.
@@ -48,6 +50,7 @@ impl Refusal {
             Self::Malformed => "this is no signed JSON web token",
             Self::Critical => "the token's header demands what is not understood",
             Self::Algorithm => "the token's algorithm is not taken",
+            Self::Inactive => "the token is not active",
             Self::UnknownKey => "no known key fits the token",
             Self::AmbiguousKey => "several keys fit, and the token names none",
             Self::Signature => "the token's signature is wrong",
@@ -62,6 +65,11 @@ impl Refusal {
             Self::Claim => "the token lacks a claim",
             Self::NoKeys => "no keys have come from the issuer yet",
         }
+    }
+
+    /// Whether it is a token of the issuer's all the same: what is said of it holds.
+    pub fn is_authentic(self) -> bool {
+        self > Self::Signature
     }
 
     /// Whether newer keys could change it.

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -12,7 +13,7 @@ use super::json::Json;
 use super::key_set::KeySet;
 use super::refusal::Refusal;
 use super::token::Token;
-use crate::config::{Jwt, JwtKeys};
+use crate::config::{Jwt, JwtKeys, TokenRules};
 
 /// Takes the tokens of `[jwt.NAME]`.
 pub struct Verifier {
@@ -46,6 +47,10 @@ pub struct Verified {
 pub enum Proved {
     /// There is no token, or it is another verifier's.
     Absent,
+    /// Who knows it was not asked yet.
+    Unasked,
+    /// Who knows it does not say, and that is not to keep anybody out.
+    Open,
     /// It is not to be believed.
     Refused(Refusal),
     /// It is.
@@ -71,14 +76,10 @@ impl Verifier {
         let token = self.authentic(text)?;
         claims::check_type(&self.rules, &token.header)?;
         let claims = token.claims()?;
-        claims::check_parties(&self.rules, &claims)?;
-        let ends_at = claims::check_times(&self.rules, &claims, now)?;
-        claims::check_rights(&self.rules, &claims)?;
-        Ok(Verified {
-            application: claims::application(&self.rules, &claims),
-            bound: bound(&claims)?,
-            ends_at,
-            claims,
+        let leeway = self.rules.leeway;
+        Verified::of(&self.rules.says, claims, leeway, now, |ends| {
+            // Past the end of a second it lives on to its end at most; `as` keeps it in range.
+            ends.map(|ends| (ends + leeway.as_secs() as f64) as u64).ok_or(Refusal::NoExpiry)
         })
     }
 
@@ -128,6 +129,25 @@ fn hex(base64: &str) -> Option<Box<str>> {
 }
 
 impl Verified {
+    /// A token that says this, and is known to be who says it; `ends_at` makes of its `exp` when it is
+    /// not believed any more.
+    ///
+    /// # Errors
+    /// It is not to be believed.
+    pub fn of(
+        rules: &TokenRules,
+        claims: Json,
+        leeway: Duration,
+        now: u64,
+        ends_at: impl FnOnce(Option<f64>) -> Result<u64, Refusal>,
+    ) -> Result<Self, Refusal> {
+        claims::check_parties(rules, &claims)?;
+        let ends_at = ends_at(claims::check_times(leeway, &claims, now)?)?;
+        claims::check_rights(rules, &claims)?;
+        let (application, bound) = (claims::application(rules, &claims), bound(&claims)?);
+        Ok(Self { application, bound, ends_at, claims })
+    }
+
     /// Whether a client may use it that showed a certificate with this SHA-256, hex, or none.
     pub fn is_for(&self, certificate: Option<&str>) -> bool {
         match &self.bound {

@@ -20,8 +20,10 @@ fn texts(all: &[&str]) -> Vec<String> {
 
 #[test]
 fn the_issuer_is_one_of_those_that_are_trusted() {
-    let rules =
-        Jwt { issuers: texts(&["https://a.example", "https://b.example"]), ..plain_rules() };
+    let rules = saying(TokenRules {
+        issuers: texts(&["https://a.example", "https://b.example"]),
+        ..TokenRules::default()
+    });
     let of = |issuer: Value| told(rules.clone(), json!({ "exp": NOW + 1, "iss": issuer }));
     assert!(of("https://b.example".into()).is_ok());
     for wrong in [
@@ -37,7 +39,10 @@ fn the_issuer_is_one_of_those_that_are_trusted() {
 
 #[test]
 fn the_audience_is_a_string_or_an_array() {
-    let rules = Jwt { audiences: texts(&["orders", "https://api.example"]), ..plain_rules() };
+    let rules = saying(TokenRules {
+        audiences: texts(&["orders", "https://api.example"]),
+        ..TokenRules::default()
+    });
     let of = |audience: Value| told(rules.clone(), json!({ "exp": NOW + 1, "aud": audience }));
     assert!(of("orders".into()).is_ok());
     assert!(of(json!(["else", "https://api.example"])).is_ok());
@@ -88,7 +93,7 @@ fn a_token_of_another_type_is_refused() {
 
 #[test]
 fn all_scopes_must_be_there() {
-    let rules = Jwt { scopes: texts(&["read", "write"]), ..plain_rules() };
+    let rules = saying(TokenRules { scopes: texts(&["read", "write"]), ..TokenRules::default() });
     let of = |claims: Value| {
         let mut all = good_claims();
         all.as_object_mut().unwrap().extend(claims.as_object().unwrap().clone());
@@ -116,9 +121,9 @@ fn all_scopes_must_be_there() {
 
 #[test]
 fn claims_must_say_what_is_asked() {
-    let asked = |name: &str, values: &[&str]| Jwt {
-        claims: vec![(name.into(), texts(values))],
-        ..plain_rules()
+    let asked = |name: &str, values: &[&str]| {
+        let claims = vec![(name.into(), texts(values))];
+        saying(TokenRules { claims, ..TokenRules::default() })
     };
     let claims = || {
         let mut claims = good_claims();
@@ -157,7 +162,7 @@ fn the_application_is_client_id_or_azp_or_what_is_asked_for() {
     assert_eq!(application(plain_rules(), both).as_deref(), Some("a"));
     assert_eq!(application(plain_rules(), json!({ "sub": "c" })), None);
     assert_eq!(application(plain_rules(), json!({ "client_id": "" })), None);
-    let sub = Jwt { application_claim: Some("sub".into()), ..plain_rules() };
+    let sub = saying(TokenRules { application_claim: Some("sub".into()), ..TokenRules::default() });
     assert_eq!(application(sub, json!({ "sub": "c", "azp": "b" })).as_deref(), Some("c"));
 }
 

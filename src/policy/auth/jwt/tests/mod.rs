@@ -18,7 +18,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
 use super::{KeySet, Refusal, Verified, Verifier};
-use crate::config::{Jwt, JwtAlgorithm as Algorithm, JwtKeys};
+use crate::config::{Jwt, JwtAlgorithm as Algorithm, JwtKeys, TokenRules};
 
 const NOW: u64 = 1_800_000_000;
 
@@ -29,14 +29,10 @@ fn coded(bytes: impl AsRef<[u8]>) -> String {
 pub(super) fn plain_rules() -> Jwt {
     Jwt {
         keys: JwtKeys::File("jwks.json".into()),
-        issuers: Vec::new(),
-        audiences: Vec::new(),
+        says: TokenRules::default(),
         algorithms: Algorithm::WITH_PUBLIC_KEY.to_vec(),
         leeway: Duration::from_secs(60),
         token_type: None,
-        scopes: Vec::new(),
-        claims: Vec::new(),
-        application_claim: None,
         cache: 0,
     }
 }
@@ -44,6 +40,11 @@ pub(super) fn plain_rules() -> Jwt {
 /// Rules of a secret.
 fn secret_rules(algorithms: &[Algorithm]) -> Jwt {
     Jwt { keys: JwtKeys::Secret(Vec::new()), algorithms: algorithms.to_vec(), ..plain_rules() }
+}
+
+/// Rules of which only this is asked.
+fn saying(says: TokenRules) -> Jwt {
+    Jwt { says, ..plain_rules() }
 }
 
 pub(super) fn verifier(rules: Jwt, keys: KeySet) -> Verifier {

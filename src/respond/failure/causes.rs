@@ -1,0 +1,43 @@
+//! What other rooms say of a failure, as it is told here.
+
+use super::Failure;
+use crate::policy::Denied;
+use crate::policy::auth::Refusal;
+use crate::upstream::ConnectError;
+
+impl From<Denied> for Failure {
+    fn from(denied: Denied) -> Self {
+        match denied {
+            Denied::RateLimited => Self::RateLimited,
+            Denied::StateFull => Self::LimitState,
+            Denied::RouteFull => Self::RouteConcurrency,
+            Denied::ClientFull => Self::ClientConcurrency,
+        }
+    }
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::NoCredential => Self::NoCredential,
+            Refusal::BadCredential => Self::BadCredential,
+            Refusal::Suspended => Self::ApplicationSuspended,
+            Refusal::Expired => Self::ApplicationExpired,
+            Refusal::NoMappingRule => Self::NoMappingRule,
+            Refusal::MethodOff => Self::MethodNotInPlan,
+        }
+    }
+}
+
+impl From<ConnectError> for Failure {
+    fn from(error: ConnectError) -> Self {
+        match error {
+            ConnectError::Failed => Self::ConnectFailed,
+            ConnectError::BadCertificate => Self::BadCertificate,
+            ConnectError::NoTls => Self::NoTls,
+            ConnectError::NoHttp2 => Self::NoHttp2,
+            ConnectError::TimedOut => Self::ConnectTimeout,
+            ConnectError::NoDescriptors => Self::NoDescriptors,
+        }
+    }
+}
