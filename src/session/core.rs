@@ -156,7 +156,7 @@ impl Core {
         core
     }
 
-    /// The snapshot in force. A request takes it once and keeps it; the count behind it is this
+    /// The snapshot in force: from here on no request of this core begins under an older one. A request takes it once and keeps it; the count behind it is this
     /// core's own, so that cores do not contend for the shared one.
     pub fn snapshot(&self) -> OwnCount<Snapshot> {
         let mut newest = self.newest.borrow_mut();
@@ -164,8 +164,6 @@ impl Core {
         let mut current = self.current.borrow_mut();
         if !Arc::ptr_eq(newest, &current) {
             *current = Rc::new(Arc::clone(newest));
-            // From here on no request of this core begins under another: control waits for that.
-            self.stats.generation.set(newest.generation);
             // Ids that it no longer has may come to stand for something else.
             self.upstreams.retain(|target| newest.targets.contains(&target));
         }

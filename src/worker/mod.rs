@@ -5,6 +5,7 @@ pub mod cores;
 mod introduction;
 mod listeners;
 
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -81,11 +82,12 @@ async fn work(plan: Plan, pinned: Option<usize>) {
     let questions = (usage.questions(), inquiries.questions());
     let control = (usage, inquiries);
     let core = Rc::new(Core::new(plan.shared, writer, journal, control, plan.workers));
-    hear(plan.answers, questions.0, &core);
-    hear(plan.inquiries.replies, questions.1, &core);
     core.upstreams.begin_at(plan.index);
-    let mut listeners = Listeners::new(plan.index, plan.driver == Driver::Epoll);
-    listeners.follow(&core);
+    let listeners = Listeners::new(plan.index, plan.driver == Driver::Epoll);
+    let listeners = Rc::new(RefCell::new(listeners));
+    follow(&core, &listeners);
+    hear(plan.answers, questions.0, (&core, &listeners));
+    hear(plan.inquiries.replies, questions.1, (&core, &listeners));
     plan.stats.enter(WorkerState::Running);
     let mut ticks = 0u64;
     loop {
@@ -96,7 +98,7 @@ async fn work(plan: Plan, pinned: Option<usize>) {
             break;
         }
         if core.draining.get() {
-            if listeners.open() == 0 {
+            if listeners.borrow().open() == 0 {
                 break;
             }
             if ticks.is_multiple_of(DRAIN_POLL_TICKS) {
@@ -105,20 +107,32 @@ async fn work(plan: Plan, pinned: Option<usize>) {
         } else if plan.drain.load(Ordering::Acquire) {
             plan.stats.enter(WorkerState::Draining);
             core.draining.set(true);
-            listeners.close(&core);
+            listeners.borrow_mut().close(&core);
             core.watch.shut_idle();
-        } else {
-            listeners.follow(&core);
         }
+        follow(&core, &listeners);
     }
     core.limits.borrow_mut().surrender(&core.shared.limits, clock::now_ns());
     core.journal.borrow_mut().flush();
     hand_up_all(&core).await;
 }
 
+/// Follows what was published, listeners included, and only then says so: control waits for that.
+fn follow(core: &Rc<Core>, listeners: &RefCell<Listeners>) {
+    let generation = core.snapshot().generation;
+    if !core.draining.get() {
+        listeners.borrow_mut().follow(core);
+    }
+    core.stats.generation.set(generation);
+}
+
 /// Wakes those who wait for answers of control's, and follows what it published meanwhile.
-fn hear<A: 'static>(answers: Inbox<(u64, A)>, questions: Rc<Questions<A>>, core: &Rc<Core>) {
-    let core = Rc::downgrade(core);
+fn hear<A: 'static>(
+    answers: Inbox<(u64, A)>,
+    questions: Rc<Questions<A>>,
+    (core, listeners): (&Rc<Core>, &Rc<RefCell<Listeners>>),
+) {
+    let (core, listeners) = (Rc::downgrade(core), Rc::downgrade(listeners));
     let mut answers = match answers.on_worker() {
         Ok(answers) => answers,
         Err(error) => return tracing::error!(%error, "answers of control can't be heard"),
@@ -128,7 +142,9 @@ fn hear<A: 'static>(answers: Inbox<(u64, A)>, questions: Rc<Questions<A>>, core:
             while let Some((number, answer)) = answers.take() {
                 questions.answer(number, answer);
             }
-            drop(core.upgrade().map(|core| core.snapshot()));
+            if let (Some(core), Some(listeners)) = (core.upgrade(), listeners.upgrade()) {
+                follow(&core, &listeners);
+            }
         }
     });
 }
@@ -151,8 +167,6 @@ fn keep_house(core: &Core, ticks: u64) {
     core.watch.tick(now);
     core.wall.tick(now);
     core.stats.turns.up();
-    // Follows what was published, also where no request comes.
-    drop(core.snapshot());
     core.stats.buffer_bytes.set(buffer::held() as u64);
     core.stats.pool_idle.set(core.upstreams.pool.borrow().len() as u64);
     let mut limits = core.limits.borrow_mut();
