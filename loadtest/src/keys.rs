@@ -2,6 +2,10 @@
 
 use std::process::Command;
 
+use aws_lc_rs::hmac;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
 use crate::engine::Engine;
 use crate::peer::{CONFIG, Kind, Peer};
 use crate::probe;
@@ -24,6 +28,22 @@ pub fn map(kind: Kind) -> String {
         _ => format!("{} app-{n}\n", key(n)),
     };
     (0..KEYS).map(line).collect()
+}
+
+/// What `tollgate-keys.conf` has tokens signed with.
+const TOKEN_SECRET: &[u8] = b"a secret that only this test knows";
+
+/// A token (RFC 7519) that Tollgate takes until 2100.
+pub fn token(n: usize) -> String {
+    let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
+    let header = part(r#"{"alg":"HS256","typ":"JWT"}"#);
+    let claims = format!(
+        r#"{{"iss":"https://id.example.com","sub":"client-{n}","exp":4102444800,"scope":"orders"}}"#
+    );
+    let signed = format!("{header}.{}", part(&claims));
+    let key = hmac::Key::new(hmac::HMAC_SHA256, TOKEN_SECRET);
+    let signature = hmac::sign(&key, signed.as_bytes());
+    format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
 }
 
 /// Keys of applications that are signed up at a running Tollgate.
