@@ -13,7 +13,7 @@ use crate::limits::RELOAD_DEADLINE_MS;
 use crate::policy::auth::Directory;
 use crate::policy::auth::jwt::Verifiers;
 use crate::snapshot::Snapshot;
-use crate::stats::WorkerStats;
+use crate::stats::{WorkerState, WorkerStats};
 
 /// Who puts snapshots in force.
 pub struct Publisher {
@@ -95,7 +95,11 @@ impl Publisher {
 
     async fn until_all_follow(&self, generation: u64) -> bool {
         for _ in 0..RELOAD_DEADLINE_MS {
-            if self.workers.iter().all(|w| w.generation.value() >= generation) {
+            // One that has ended, as they do one by one while the gateway drains, serves nobody.
+            let follows = |worker: &Arc<WorkerStats>| {
+                worker.generation.value() >= generation || worker.state() == WorkerState::Stopped
+            };
+            if self.workers.iter().all(follows) {
                 return true;
             }
             tokio::time::sleep(Duration::from_millis(1)).await;

@@ -47,7 +47,8 @@ pub(super) async fn ask(
             r.judged = Some(answer);
             verdict
         }
-        Err(_) if keeper.is_open() => Ok(()),
+        // That it was too much to ask here is no fault of the service's, and opens no doors.
+        Err(NoAnswer::Failed) if keeper.is_open() => Ok(()),
         Err(NoAnswer::Failed) => Err(Failure::ForwardAuthFailed),
         Err(NoAnswer::Overloaded | NoAnswer::Late) => Err(Failure::IdentityOverloaded),
     }

@@ -56,7 +56,15 @@ pub(super) fn is_asked_for(r: &Request<'_>) -> bool {
 /// a product its route takes the token, or refuses it here.
 pub(super) async fn prove(r: &mut Request<'_>, s: &Scratch) -> Result<Vec<Proved>, Failure> {
     if let Some((_, product)) = r.product {
-        return Ok(of_product(r, s, product).await);
+        let said = of_product(r, s, product).await;
+        let route = u32::try_from(r.route.unwrap_or_default()).unwrap_or(u32::MAX);
+        // What chose the route must hold, whatever else is shown.
+        if r.snapshot.table.source(route).is_some()
+            && let Some(failure) = failure(r, &said)
+        {
+            return Err(failure);
+        }
+        return Ok(said);
     }
     let route = &r.snapshot.routes[r.route.unwrap_or_default()];
     match route.tokens() {
@@ -66,7 +74,7 @@ pub(super) async fn prove(r: &mut Request<'_>, s: &Scratch) -> Result<Vec<Proved
 }
 
 /// The token that a request shows to a route that it has not taken yet. `None`: there is none that the
-/// route would take.
+/// route would take. Servers are not asked: no limit has been by now.
 pub(super) async fn looked_at(
     r: &Request<'_>,
     s: &Scratch,
@@ -79,16 +87,16 @@ pub(super) async fn looked_at(
             let Some(product) = product.filter(|product| product.is_served()) else {
                 return Ok(None);
             };
-            let asked = takers(r.snapshot, product);
+            let Some(asked) = signed(takers(r.snapshot, product)) else { return Ok(None) };
             let found = carrier(s).token(&product.places.token, offered(r.snapshot, &asked));
             let Some((scheme, text)) = found else { return Ok(None) };
             taken(r, &asked, &Shown::of(r, s, scheme, &text)).await
         }
         None => {
-            let Some(asked) = route.tokens() else { return Ok(None) };
-            let found = shown(&s.head.fields, s.input.data(), offered(r.snapshot, asked));
+            let Some(asked) = route.tokens().cloned().and_then(signed) else { return Ok(None) };
+            let found = shown(&s.head.fields, s.input.data(), offered(r.snapshot, &asked));
             let Ok(Some((scheme, text))) = found else { return Ok(None) };
-            taken(r, asked, &Shown::of(r, s, scheme, text)).await
+            taken(r, &asked, &Shown::of(r, s, scheme, text)).await
         }
     };
     match verdict {
@@ -220,6 +228,12 @@ fn takers(snapshot: &Snapshot, product: &Product) -> Tokens {
         all: product.all_ways,
         optional: false,
     }
+}
+
+/// Those of them who tell a token by its signature, if any.
+fn signed(asked: Tokens) -> Option<Tokens> {
+    let signed = Tokens { introspectors: Box::default(), ..asked };
+    Some(signed).filter(|asked| !asked.verifiers.is_empty())
 }
 
 /// How a request to a product fails whose token was refused.
@@ -375,6 +389,10 @@ impl<'a> Shown<'a> {
 /// A token whose proof, if it has one, is used here and nowhere again.
 fn used_up(core: &Core, believed: Believed) -> Result<(Option<usize>, Rc<Verified>), Refusal> {
     let Believed { index, token, proof } = believed;
+    // It may have waited for what others say of the token; the table forgets what holds no longer.
+    if proof.as_ref().is_some_and(|proof| proof.ends_at <= now_s(core)) {
+        return Err(Refusal::Unproved(Fault::Time));
+    }
     match proof.map(|proof| core.shared.proofs.take(&proof, now_s(core))) {
         None | Some(Use::First) => Ok((index, token)),
         Some(Use::Again) => Err(Refusal::Unproved(Fault::Used)),

@@ -167,6 +167,7 @@ pub struct RouteRules {
 }
 
 /// Whose tokens a route takes.
+#[derive(Clone)]
 pub struct Tokens {
     /// Indices into [`Snapshot::verifiers`] of which one must take the token.
     pub verifiers: Box<[usize]>,

@@ -57,8 +57,11 @@ fn a_trickle_does_not_stretch_the_time_for_a_head(driver: Driver) {
             head => Some(head),
         }
     });
-    let head = answer.expect("an end of patience").expect("an answer");
-    assert!(head.start.starts_with("HTTP/1.1 408 "), "{}", head.start);
+    // A byte that is under way when the connection ends may cost the answer.
+    match answer.expect("an end of patience") {
+        Ok(head) => assert!(head.start.starts_with("HTTP/1.1 408 "), "{}", head.start),
+        Err(broken) => assert!(matches!(broken, Broken::Closed | Broken::Reset), "{broken:?}"),
+    }
 }
 
 fn the_second_head_must_come_in_time_too(driver: Driver) {

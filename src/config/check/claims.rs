@@ -18,13 +18,16 @@ pub(super) fn known(
     let mut sources = HashSet::new();
     for (position, route) in routes {
         let item = place.item(*position);
-        if !shows_tokens(route, products) {
-            for key in uses(route) {
-                let message = "no token is asked for here that could have claims";
-                let help = "write `authentication = { any_of = [\"jwt:NAME\"] }`, or a product that takes tokens";
-                report.error(&item.key(key).trail, message, help);
-            }
-        } else if !route.claims.is_empty() {
+        // A server is asked after limits, so routes are chosen by what issuers have signed.
+        let signed = shows_tokens(route, products, "jwt");
+        let any = signed || shows_tokens(route, products, "introspection");
+        let lacks = |key: &&str| if *key == "claims" { !signed } else { !any };
+        for key in uses(route).filter(lacks) {
+            let message = "no token is asked for here that could have claims";
+            let help = "write `authentication = { any_of = [\"jwt:NAME\"] }`, or a product that takes tokens";
+            report.error(&item.key(key).trail, message, help);
+        }
+        if signed && !route.claims.is_empty() {
             sources.insert(route.token_source());
             if sources.len() == MAX_CLAIM_SOURCES + 1 {
                 let message = format!(
@@ -37,17 +40,18 @@ pub(super) fn known(
     }
 }
 
-/// A product that is not in the file may be in the store, and take tokens.
-fn shows_tokens(route: &Route, products: &BTreeMap<String, Product>) -> bool {
-    match &route.product {
-        Some(name) => products.get(name).is_none_or(|product| {
+/// Whether tokens of this kind are asked for. A product that is not in the file may be in the
+/// store, and take tokens.
+fn shows_tokens(route: &Route, products: &BTreeMap<String, Product>, kind: &str) -> bool {
+    match (&route.product, &route.authentication) {
+        (Some(name), _) => products.get(name).is_none_or(|product| {
             let ways = &product.authentication;
-            ways.any_of
-                .iter()
-                .chain(&ways.all_of)
-                .any(|way| way.starts_with("jwt:") || way.starts_with("introspection:"))
+            let mut ways = ways.any_of.iter().chain(&ways.all_of);
+            ways.any(|way| way.split_once(':').is_some_and(|(of, _)| of == kind))
         }),
-        None => route.authentication.is_some(),
+        (None, Some(asked)) if kind == "jwt" => !asked.jwt.is_empty(),
+        (None, Some(asked)) => !asked.introspection.is_empty(),
+        (None, None) => false,
     }
 }
 

@@ -61,6 +61,9 @@ fn names(written: &[String], place: &Place<'_>, report: &mut Report<'_>) -> Vec<
         let lower = name.to_ascii_lowercase();
         if let Some((message, help)) = field_refusal(name) {
             report.error(&item.trail, message, help);
+        } else if lower.starts_with("x-forwarded-") {
+            let message = format!("{name:?} is what the gateway says itself");
+            report.error(&item.trail, message, "remove it");
         } else if !seen.insert(lower.clone()) {
             report.error(&item.trail, format!("{name:?} is named twice"), "remove one");
         }

@@ -21,6 +21,10 @@ pub(super) fn all(
     let each = written.into_iter();
     each.map(|(name, written)| {
         words::name(&name, &place.name(&name), report);
+        if name.starts_with("introspection:") {
+            let message = "that is how servers are named that know tokens";
+            report.error(&place.name(&name), message, "write another name");
+        }
         let checked = jwt(written, &place.key(&name), report);
         (name, checked)
     })

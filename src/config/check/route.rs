@@ -62,6 +62,10 @@ fn route(
     let action = action::action(&written, upstreams, &parameters, place, report);
     grpc::upstream(&written, action.as_ref(), upstreams, place, report);
     let product = product(written.product.take(), place, report);
+    if product.is_some() && authentication.is_some() {
+        let message = "the product says who may call";
+        report.error(&place.key("authentication").trail, message, "remove it, or `product`");
+    }
     let (allow, deny) = address::rules(&written, place, report);
     let rewrite = action::rewrite(&written, path.as_ref(), &parameters, place, report);
     let edits = place.key("request_headers");

@@ -21,8 +21,12 @@ pub(super) fn gatekeeper(
 ) -> Result<Gatekeeper, String> {
     let service = service(&format!("forward_auth:{name}"), rules.timeout, workers)?;
     let rules = Arc::new(rules.clone());
-    let bounds =
-        Bounds { timeout: rules.timeout, content: FORWARD_AUTH_CONTENT, kept: SERVICE_AT_ONCE };
+    let bounds = Bounds {
+        timeout: rules.timeout,
+        content: FORWARD_AUTH_CONTENT,
+        kept: SERVICE_AT_ONCE,
+        cut_refusals: true,
+    };
     let client = Arc::new(Client::new(&loaded.tls, bounds));
     Ok(Gatekeeper::new(service, &rules, ask(client, rules.clone())))
 }

@@ -116,8 +116,12 @@ fn introspector(
 ) -> Result<Introspector, String> {
     let rules = Arc::new(rules.clone());
     let service = outside::service(&format!("introspection:{name}"), rules.timeout, workers)?;
-    let bounds =
-        Bounds { timeout: rules.timeout, content: INTROSPECTION_MAX, kept: INTROSPECTION_KEPT };
+    let bounds = Bounds {
+        timeout: rules.timeout,
+        content: INTROSPECTION_MAX,
+        kept: INTROSPECTION_KEPT,
+        cut_refusals: false,
+    };
     let asks = asks(Arc::new(Client::new(tls, bounds)), rules.clone());
     Ok(Introspector { name: name.into(), rules, service, asks })
 }

@@ -27,7 +27,7 @@ pub(super) struct Answer {
 impl Http {
     pub(super) fn new(url: &str, timeout: Duration, tls: &Arc<ClientConfig>) -> Self {
         // Questions are an hour apart: a connection that is kept is dead by then.
-        let bounds = Bounds { timeout, content: JWKS_MAX, kept: 0 };
+        let bounds = Bounds { timeout, content: JWKS_MAX, kept: 0, cut_refusals: false };
         Self { client: Client::new(tls, bounds), url: url.to_owned() }
     }
 

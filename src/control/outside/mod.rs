@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::rand;
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Bytes;
 use hyper::header::{HeaderValue, USER_AGENT};
 use hyper::{Request, Response};
@@ -43,6 +43,8 @@ pub struct Bounds {
     pub content: usize,
     /// Connections that are kept open while there is nothing to ask.
     pub kept: usize,
+    /// Whether an answer 3xx or 4xx counts also where its content is too long, which is left out then.
+    pub cut_refusals: bool,
 }
 
 /// Asks one service.
@@ -87,8 +89,13 @@ impl Client {
         question.headers_mut().entry(USER_AGENT).or_insert(us);
         let answer = self.sends.request(question).await.map_err(|error| causes(&error))?;
         let (head, content) = answer.into_parts();
-        let content = Limited::new(content, self.bounds.content).collect().await;
-        Ok(Response::from_parts(head, content.map_err(|error| causes(&*error))?.to_bytes()))
+        let cut = self.bounds.cut_refusals && (300..500).contains(&head.status.as_u16());
+        let content = match Limited::new(content, self.bounds.content).collect().await {
+            Ok(content) => content.to_bytes(),
+            Err(error) if cut && error.is::<LengthLimitError>() => Bytes::new(),
+            Err(error) => return Err(causes(&*error)),
+        };
+        Ok(Response::from_parts(head, content))
     }
 }
 

@@ -4,7 +4,8 @@ use tokio::net::TcpListener;
 use super::*;
 use crate::control::tls::{Files, issuer};
 
-const BOUNDS: Bounds = Bounds { timeout: Duration::from_millis(300), content: 16, kept: 4 };
+const BOUNDS: Bounds =
+    Bounds { timeout: Duration::from_millis(300), content: 16, kept: 4, cut_refusals: false };
 
 fn client(bounds: Bounds) -> Client {
     let (tls, _) = issuer(None, false, &mut Files::memory([])).expect("a client");

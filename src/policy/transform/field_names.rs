@@ -3,7 +3,7 @@
 /// Names of fields that must not pass.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct FieldNames {
-    /// Lower-case.
+    /// Lower-case, with `-` for `_`.
     names: Vec<Box<[u8]>>,
     /// A bit for the mark of each: most other names are told by this alone.
     marks: u64,
@@ -12,7 +12,7 @@ pub struct FieldNames {
 impl FieldNames {
     /// Adds a name, in any case; `false`: it was there.
     pub fn add(&mut self, name: &[u8]) -> bool {
-        let name = name.to_ascii_lowercase().into_boxed_slice();
+        let name: Box<[u8]> = name.iter().map(plain).collect();
         let new = !self.names.contains(&name);
         if new {
             self.marks |= mark(&name);
@@ -34,17 +34,22 @@ impl FieldNames {
     }
 }
 
-/// Whether a name is this one (lower case), in any case, or poses as it: CGI and its like show a
-/// service `X_Tier` under the name of `X-Tier`.
+/// Whether a name is this one, in any case, or poses as it: CGI and its like show a service `X_Tier` and
+/// `X-Tier` under one name.
 fn passes_for(name: &[u8], known: &[u8]) -> bool {
-    let same = |(a, b): (&u8, &u8)| a.eq_ignore_ascii_case(b) || (*a, *b) == (b'_', b'-');
-    name.len() == known.len() && name.iter().zip(known).all(same)
+    name.len() == known.len() && name.iter().zip(known).all(|(a, b)| plain(a) == *b)
+}
+
+/// A letter as names are compared by it.
+#[inline]
+fn plain(letter: &u8) -> u8 {
+    if *letter == b'_' { b'-' } else { letter.to_ascii_lowercase() }
 }
 
 /// One of 64 bits by a name's length and first letter.
 #[inline]
 fn mark(name: &[u8]) -> u64 {
-    let first = name.first().map_or(0, |byte| usize::from(byte | 0x20));
+    let first = name.first().map_or(0, |byte| usize::from(plain(byte)));
     1 << ((name.len() * 7 + first) & 63)
 }
 

@@ -18,6 +18,15 @@ fn authentication(product: &Product, notes: &mut Notes) {
     if !all_of.is_empty() && *any_of != Authentication::default().any_of {
         notes.error("any_of", "`all_of` stands in its place", "keep one of them");
     }
+    let count = |ways: &[String], kind| ways.iter().filter(|way| way.starts_with(kind)).count();
+    if count(any_of, "introspection:") > 1 {
+        let help = "name one, which knows the tokens of all";
+        notes.error("any_of", "a token is one server's to know", help);
+    }
+    if count(all_of, "jwt:") > 1 {
+        let help = "keep one of them; others go into its `claims`";
+        notes.error("all_of", "a token has one issuer", help);
+    }
     if any_of.is_empty() && all_of.is_empty() && anonymous_plan.is_none() {
         let help = "write any_of = [\"user_key\"], or an `anonymous_plan` for everybody";
         notes.error("any_of", "nobody can call without a way to prove who they are", help);

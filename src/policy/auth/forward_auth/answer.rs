@@ -101,7 +101,14 @@ impl Answer {
     ) -> Result<Self, Unusable> {
         let verdict = match status {
             200..=299 => Verdict::Passes(passed(rules, fields)?),
-            300..=303 | 305..=499 => Verdict::Refuses(refused(status, fields, content)?),
+            300..=303 | 305..=499 => match refused(status, fields, content) {
+                Ok(refused) => Verdict::Refuses(refused),
+                // Whatever else is wrong with it, it is a refusal.
+                Err(_) => {
+                    let verdict = Verdict::Refuses(bare(status));
+                    return Ok(Self { number, verdict, holds: None });
+                }
+            },
             _ => return Err(Unusable::Status(status)),
         };
         let holds = match &rules.cache {
@@ -158,6 +165,13 @@ fn refused(status: u16, fields: &[(&str, &[u8])], content: &[u8]) -> Result<Refu
         passed.push((CACHE_CONTROL, (*b"no-store").into()));
     }
     Ok(Refused { status, content_type, fields: passed, content: content.to_vec() })
+}
+
+/// A refusal of which nothing can be told but that it is one.
+fn bare(status: u16) -> Refused {
+    let status = if status < 400 { 403 } else { status };
+    let fields = vec![(CACHE_CONTROL, (*b"no-store").into())];
+    Refused { status, content_type: String::new(), fields, content: Vec::new() }
 }
 
 /// Bytes of fields that are kept so far.
