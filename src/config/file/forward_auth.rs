@@ -34,7 +34,7 @@ pub struct ForwardAuth {
     /// Remember answers for a while; without it each request asks.
     pub cache: Option<ForwardAuthCache>,
     /// What becomes of a request while the service gives no answer in time, one that is no HTTP or too
-    /// large, or 5xx: `"refuse"` it with 503, or `"allow"` it, unasked.
+    /// large (a refusal stays one), or 5xx: `"refuse"` it with 503, or `"allow"` it, unasked.
     pub on_error: OnError,
 }
 

@@ -66,6 +66,9 @@ mod tests {
         for name in ["x-tier", "X-TIER", "X_Tier"] {
             assert!(names.has(name.as_bytes()), "{name}");
         }
+        // The twin by which CGI knows both.
+        names.add(b"X_Region");
+        assert!(names.has(b"X-Region") && names.has(b"x_region") && !names.add(b"X-Region"));
         for name in ["x-tie", "x-tiers", "y-tier", ""] {
             assert!(!names.has(name.as_bytes()), "{name}");
         }
