@@ -15,6 +15,7 @@ mod actions;
 mod admin;
 mod admin_api;
 mod applications;
+mod bills;
 mod bodies;
 mod bounds;
 mod certificates;
