@@ -527,7 +527,8 @@ fn a_signup_makes_all_or_nothing() {
 
 #[test]
 fn keys_are_rotated_with_an_overlap_and_there_are_few() {
-    let api = Api::start();
+    let jwt = "[jwt.main]\nsecret = \"a-secret-of-32-bytes-for-this-test\"\n";
+    let api = Api::with(Driver::Epoll, &format!("{CONFIG}{jwt}"));
     api.product();
     let (_, app, _) = api.signed_up("acme", "bronze");
     let keys = format!("/applications/{app}/keys");
@@ -563,6 +564,10 @@ fn keys_are_rotated_with_an_overlap_and_there_are_few() {
     assert_eq!(api.make(&keys, &certificate).get("key"), None);
     api.make(&keys, &json!({ "kind": "jwt", "verifier": "main", "claim": "client-7" }));
     refused(api.ask("POST", &keys, &json!({ "kind": "jwt", "verifier": "main" })), 400, "invalid");
+    let typo = json!({ "kind": "jwt", "verifier": "mian", "claim": "client-7" });
+    let problem = refused(api.ask("POST", &keys, &typo), 400, "invalid");
+    assert_eq!(problem["errors"][0]["pointer"], "/verifier");
+    assert_eq!(problem["detail"], "the configuration has no verifier mian: there is main");
 }
 
 #[test]

@@ -21,6 +21,8 @@ mod bounds;
 mod certificates;
 mod claims;
 mod client_identity;
+mod customers;
+mod declared;
 mod descriptors;
 mod disks;
 mod dpop;

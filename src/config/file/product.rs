@@ -119,6 +119,14 @@ pub struct CredentialPlaces {
     pub forward: bool,
 }
 
+impl CredentialPlaces {
+    /// Names of fields among them.
+    pub fn fields(&self) -> impl Iterator<Item = &str> {
+        let all = [&self.user_key, &self.app_id, &self.app_key, &self.token];
+        all.into_iter().flatten().filter_map(|place| place.strip_prefix("header:"))
+    }
+}
+
 impl Default for CredentialPlaces {
     fn default() -> Self {
         let one = |place: &str| vec![place.to_owned()];
@@ -142,7 +150,7 @@ pub struct Metric {
     /// Title for people.
     pub title: String,
     /// Unit for people and bills.
-    #[schemars(extend("x-default" = "`hit`"))]
+    #[schemars(extend("x-default" = "none"))]
     pub unit: String,
     /// Response field by whose number (a whole one, at least 0) the metric grows too, so that costly
     /// calls cost more. The field does not go on to the client.

@@ -36,6 +36,12 @@ pub(super) fn hint(secret: &str) -> String {
     format!("{shown}…")
 }
 
+/// The same of one that somebody chose, of which no more than a quarter is shown.
+pub(super) fn hint_of_chosen(secret: &str) -> String {
+    let shown: String = secret.chars().take(SHOWN.min(secret.len() / 4)).collect();
+    format!("{shown}…")
+}
+
 /// The digest of a token. No kind of credential has the number 0, so that a key is never a token.
 pub(super) fn token_digest(secret: &Digest, token: &str) -> Digest {
     let mut hasher = blake3::Hasher::new_keyed(secret);
@@ -71,6 +77,8 @@ mod tests {
         assert_eq!(hint("tg_abcdefgh"), "tg_abc…");
         assert_eq!(hint("tgt_abcdefgh"), "tgt_abc…");
         assert_eq!(hint("alice"), "ali…");
+        assert_eq!(hint_of_chosen("12345678"), "12…");
+        assert_eq!(hint_of_chosen("tg_1234567890123"), "tg_…");
     }
 
     #[test]
