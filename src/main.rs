@@ -21,7 +21,7 @@ use tollgate::control::run::{Options, run};
 use tollgate::control::source::Source;
 use tollgate::control::tls::Files;
 use tollgate::control::watch::Seen;
-use tollgate::control::{demo, explain};
+use tollgate::control::{conflicts, demo, explain};
 use tollgate::limits::LOG_LINES;
 
 /// An API gateway and edge proxy: one thread and one io_uring per core.
@@ -149,8 +149,8 @@ fn main() -> ExitCode {
             }
             Err(code) => code,
         },
-        Command::Check { config } => match read(&config) {
-            Ok(_) => {
+        Command::Check { config } => match checked(&config) {
+            Ok(()) => {
                 say(&format!("{}: no mistakes\n", config.config.display()));
                 ExitCode::SUCCESS
             }
@@ -193,6 +193,13 @@ fn read(file: &ConfigFile) -> Result<(Source, Vec<Seen>), ExitCode> {
     let mut files = Files::beside(&file.config);
     let source = told(Source::read(&file.config, Some(&mut files)))?;
     Ok((source, files.into_seen()))
+}
+
+/// The same, and whether the store that is there lets it be taken up.
+fn checked(file: &ConfigFile) -> Result<(), ExitCode> {
+    let (source, _) = read(file)?;
+    let conflicts = conflicts(&file.config, &source.settings);
+    if conflicts.is_empty() { Ok(()) } else { told(Err(conflicts)).map(drop) }
 }
 
 /// Tells warnings and mistakes.

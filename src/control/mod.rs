@@ -33,3 +33,5 @@ pub mod source;
 mod store_file;
 pub mod tls;
 pub mod watch;
+
+pub use store_file::conflicts;

@@ -30,7 +30,7 @@ pub use audit::{Audit, AuditFilter};
 pub use credentials::{CredentialFilter, Credentials};
 pub use live::{Each, Live, LiveApplication, LiveCredential, Whose};
 pub use pages::{Page, Paged};
-pub use products::Products;
+pub use products::{MissingPlan, Products};
 pub use records::{Counts, Records};
 pub use rows::{
     AccountRow, ApplicationRow, Attributes, AuditRow, CredentialRow, IdempotencyRow, NewAccount,
