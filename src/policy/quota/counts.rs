@@ -20,6 +20,11 @@ pub struct Counts {
     addresses: Table<Tallies>,
 }
 
+/// The bits of a hash that name a set. What is left of the tag still tells keys in one place apart.
+const SETS: u64 = (1 << 20) - 1;
+
+const _: () = assert!(QUOTA_SLOTS as u64 / 8 <= SETS + 1, "a table has no more sets");
+
 /// Where a count is kept.
 #[derive(Clone, Copy)]
 struct Place<'t> {
@@ -260,8 +265,21 @@ impl Counts {
         }
     }
 
-    fn place(&self, key: Key) -> Place<'_> {
+    /// Ids of applications follow each other, and so do their counts: in the upper bits a hash, in those
+    /// that name a set the id, from a random place on for each metric and period. So a thousand counts
+    /// lie in 32 pages and not in a thousand, and the table fills evenly. Nobody can aim at a set: ids are
+    /// not chosen, and addresses, which are, lie where the hash says.
+    fn hash(&self, key: Key) -> u64 {
         let hash = self.hasher.hash_one((key.holder, key.metric, key.period as u8));
+        if is_address(key.holder) {
+            return hash;
+        }
+        let from = self.hasher.hash_one((key.metric, key.period as u8));
+        hash & !SETS | from.wrapping_add(key.holder) & SETS
+    }
+
+    fn place(&self, key: Key) -> Place<'_> {
+        let hash = self.hash(key);
         let table = if is_address(key.holder) { &self.addresses } else { &self.table };
         Place { table, hash }
     }
@@ -390,6 +408,20 @@ mod tests {
         assert_eq!((standing.quota.metric, standing.remaining), (2, 2));
         let count = |at: usize| counts.count(quotas[at].key(7)).unwrap().1;
         assert_eq!((count(0), count(1), count(2)), (8, 8, 8));
+    }
+
+    #[test]
+    fn applications_fill_the_table_evenly() {
+        let counts = Counts::with_slots(1 << 12);
+        let keys = |id| [1, 2, 3].map(|metric| Key { holder: id, metric, period: Period::Day });
+        let (_, ends_at) = quota(1, Period::Day, 1).calendar.at(NOON);
+        // Six of a set's seven.
+        for (id, key) in (1..=1024).flat_map(|id| keys(id).map(|key| (id, key))) {
+            assert!(counts.restore(key, ends_at, id, NOON), "{key:?}");
+        }
+        for (id, key) in (1..=1024).flat_map(|id| keys(id).map(|key| (id, key))) {
+            assert_eq!(counts.count(key), Some((ends_at, id)), "{key:?}");
+        }
     }
 
     #[test]
