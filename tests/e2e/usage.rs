@@ -7,6 +7,7 @@ use tollgate::store::Store;
 use tollgate::store::usage::{Group, UsageQuery, UsageRow};
 
 use crate::applications::{BRONZE, seed};
+use crate::harness::websocket::{opening, switching_then};
 use crate::harness::{Driver, Gate, Gateway, Refusing, Response, Upstream, ok};
 
 /// A gateway in front of the product `shop`, with its store in a folder that outlives it.
@@ -75,6 +76,7 @@ both_drivers!(
     what_an_answer_says_it_cost_counts,
     an_absurd_cost_does_not_stop_the_ledger,
     usage_is_committed_before_the_gateway_ends,
+    what_a_stop_cuts_off_was_used,
     what_was_committed_counts_after_a_kill,
     a_strict_plan_forgets_nothing,
     a_store_that_is_held_refuses_strict_plans_only,
@@ -224,6 +226,28 @@ fn usage_is_committed_before_the_gateway_ends(driver: Driver) {
     stop(gateway);
     let rows = usage(folder.path(), vec![Group::Application, Group::Class]);
     assert_eq!(rows.iter().map(|row| (row.class, row.count)).collect::<Vec<_>>(), [(Some(2), 7)]);
+}
+
+fn what_a_stop_cuts_off_was_used(driver: Driver) {
+    let silent = Upstream::new(|peer| drop(peer.next_request().map(|_| peer.wait_closed())));
+    let talking = switching_then(|peer| drop(peer.wait_closed()));
+    let get = "GET /a HTTP/1.1\r\nHost: test.example\r\nX-API-Key: tg_bronze\r\n\r\n";
+    let tunnel = opening("/a", "X-API-Key: tg_bronze\r\n");
+    for (upstream, request, class) in [(silent, get.to_owned(), 5), (talking, tunnel, 1)] {
+        let folder = folder("[plans.bronze]");
+        let soon = "[server]\nworkers = 2\nwatch = false\ndrain_timeout = \"200ms\"";
+        let gateway = start_with(driver, &upstream, folder.path(), "1m", soon);
+        let mut client = gateway.connect();
+        client.send(request);
+        match class {
+            1 => drop(client.switched()),
+            _ => drop(upstream.wait_for_request(1)),
+        }
+        stop(gateway);
+        let rows = usage(folder.path(), vec![Group::Class]);
+        let rows: Vec<_> = rows.iter().map(|row| (row.class, row.count)).collect();
+        assert_eq!(rows, [(Some(class), 1)]);
+    }
 }
 
 fn what_was_committed_counts_after_a_kill(driver: Driver) {
