@@ -113,23 +113,19 @@ pub(super) async fn looked_at(
 async fn of_product(r: &mut Request<'_>, s: &Scratch, product: &Product) -> Vec<Proved> {
     let snapshot = r.snapshot;
     let mut said = vec![Proved::Absent; product.verifiers.len()];
-    let offered = offered(snapshot, &takers(snapshot, product));
-    let found = carrier(s).token(&product.places.token, offered);
+    let asked = takers(snapshot, product);
+    let found = carrier(s).token(&product.places.token, offered(snapshot, &asked));
     let Some((scheme, text)) = found else { return said };
-    let names = |way: &Way| match way {
-        Way::Jwt(at) => product.verifiers.get(usize::from(*at)).zip(Some(usize::from(*at))),
+    let place = |way: &Way| match way {
+        Way::Jwt(at) => Some(usize::from(*at)),
         _ => None,
     };
-    let (mut places, mut indices) = (Vec::new(), Vec::new());
-    for (name, place) in product.ways.iter().filter_map(names) {
-        places.push(place);
-        indices.extend(snapshot.verifiers.index(name));
-    }
+    let places: Vec<usize> = product.ways.iter().filter_map(place).collect();
     let core = &r.connection.core;
     let shown = Shown::of(r, s, scheme, &text);
     let mut is_known = false;
     if let Some(&first) = places.first() {
-        let verdict = believed(core, &snapshot.verifiers, &indices, &shown).await;
+        let verdict = believed(core, &snapshot.verifiers, &asked.verifiers, &shown).await;
         let verdict = verdict.and_then(|it| used_up(core, it));
         is_known = verdict.as_ref().err().is_none_or(|refusal| refusal.is_authentic());
         match verdict {
