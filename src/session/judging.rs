@@ -79,15 +79,10 @@ struct Shown {
 fn take_product(r: &mut Request<'_>, s: &mut Scratch) -> Result<(), Failure> {
     let route = &r.snapshot.routes[r.route.unwrap_or_default()];
     let Some(slot) = route.access().and_then(|access| access.product) else { return Ok(()) };
-    // Before anything can fail that is told in a log. Where nobody knows which parameters are keys,
-    // none is told.
-    s.words.query.clear();
-    let Some(product) = r.snapshot.directory.product(slot) else {
-        r.query_cleaned = true;
-        return Err(Failure::NoRoute);
-    };
-    if let Some(query) = s.head.query.filter(|_| product.secrets.in_query()) {
-        product.secrets.without(query.of(s.input.data()), &mut s.words.query);
+    let product = r.snapshot.directory.product(slot).ok_or(Failure::NoRoute)?;
+    let parameters = &product.secrets.parameters;
+    if let Some(query) = s.head.query.filter(|_| !product.forward && !parameters.is_empty()) {
+        parameters.without(query.of(s.input.data()), &mut s.words.query);
         r.query_cleaned = true;
     }
     if product.state == Lifecycle::Draft {
@@ -300,7 +295,7 @@ async fn ask_password(
     question: Box<PasswordQuestion>,
 ) -> Result<(Digest, bool), Failure> {
     let (digest, inquiries) = (question.digest, &r.connection.core.inquiries);
-    let answer = inquiries.borrow().ask_password(question);
+    let answer = inquiries.borrow_mut().ask_password(question);
     let is_right = answer.await.map_err(|none| match none {
         NoAnswer::Overloaded | NoAnswer::Late | NoAnswer::Failed => Failure::IdentityOverloaded,
     })?;

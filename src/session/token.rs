@@ -3,6 +3,7 @@
 use std::future::pending;
 use std::rc::Rc;
 
+use crate::config::file::Lifecycle;
 use crate::config::{ClientAttribute, Dpop, EncodedSlash};
 use crate::http::RequestHead;
 use crate::io::{Expiry, clock};
@@ -84,7 +85,7 @@ pub(super) async fn looked_at(
     let verdict = match route.access().and_then(|access| access.product) {
         Some(slot) => {
             let product = r.snapshot.directory.product(slot);
-            let Some(product) = product.filter(|product| product.is_served()) else {
+            let Some(product) = product.filter(|product| product.state != Lifecycle::Draft) else {
                 return Ok(None);
             };
             let Some(asked) = signed(takers(r.snapshot, product)) else { return Ok(None) };

@@ -60,11 +60,6 @@ pub struct Product {
 }
 
 impl Product {
-    /// Whether its routes are there.
-    pub fn is_served(&self) -> bool {
-        matches!(self.state, Lifecycle::Published | Lifecycle::Deprecated)
-    }
-
     /// Reads by how much metrics grow, from a response's fields; what is no whole number says nothing.
     pub fn read_amounts(&self, fields: &[Field], buf: &[u8], grown: &mut Vec<(u16, u64)>) {
         for (name, metric) in &self.counted_fields {
