@@ -255,7 +255,7 @@ fn refused(r: &mut Request<'_>, s: &Scratch, shown: &Shown, stop: Stop) -> Failu
         // Another password was set while the old one was asked about.
         Stop::Ask(_) => Refusal::BadCredential,
     };
-    if refusal == Refusal::BadCredential
+    if refusal == Refusal::BadToken
         && let Some(failure) = token::failure(r, s, &shown.tokens)
     {
         return failure;
@@ -264,7 +264,7 @@ fn refused(r: &mut Request<'_>, s: &Scratch, shown: &Shown, stop: Stop) -> Failu
     if refusal == Refusal::NoCredential && shown.tokens.iter().any(is_open) {
         return Failure::IntrospectionFailed;
     }
-    let is_bad = refusal == Refusal::BadCredential;
+    let is_bad = matches!(refusal, Refusal::BadCredential | Refusal::BadToken);
     if let Some((_, product)) = r.product
         && (is_bad || refusal == Refusal::NoCredential)
     {

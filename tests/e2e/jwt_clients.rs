@@ -26,6 +26,7 @@ both_drivers!(
     a_proof_stays_with_its_token,
     where_proofs_are_required_no_bearer_is_asked_for,
     an_error_is_told_of_the_way_that_was_gone,
+    the_way_that_decides_says_why,
 );
 
 const PLANS: &str = r#"
@@ -378,4 +379,13 @@ fn an_error_is_told_of_the_way_that_was_gone(driver: Driver) {
         assert!(lines.len() == 2 && lines[0] == told[0], "{fields}: {lines:?}");
         assert!(lines[1].starts_with(told[1]), "{fields}: {lines:?}");
     }
+}
+
+fn the_way_that_decides_says_why(driver: Driver) {
+    let ways = "authentication.any_of = [\"user_key\", \"jwt:main\"]";
+    let shop = Shop::with(driver, ways, "scopes = [\"orders\"]", "");
+    let token = bearer(&shop.token("client-bronze"));
+    let refused = shop.ask("GET /orders", &format!("X-API-Key: tg_wrong\r\n{token}"));
+    assert_eq!(kind(&refused.expect_failure(401)), "bad_credential");
+    assert_eq!(kind(&shop.ask("GET /orders", &token).expect_failure(403)), "insufficient_token");
 }
