@@ -6,6 +6,8 @@
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 
+use crate::route::hash::fold;
+
 /// Makes hashers with the same two random factors.
 #[derive(Debug, Clone)]
 pub struct Keyed {
@@ -39,7 +41,7 @@ pub struct KeyedHasher {
 impl Hasher for KeyedHasher {
     #[inline]
     fn write_u64(&mut self, number: u64) {
-        self.state = folded(self.state ^ number, self.factor);
+        self.state = fold(self.state ^ number, self.factor);
     }
 
     #[inline]
@@ -67,14 +69,8 @@ impl Hasher for KeyedHasher {
 
     #[inline]
     fn finish(&self) -> u64 {
-        folded(self.state, self.factor.rotate_left(32))
+        fold(self.state, self.factor.rotate_left(32))
     }
-}
-
-#[inline]
-fn folded(a: u64, b: u64) -> u64 {
-    let product = u128::from(a) * u128::from(b);
-    product as u64 ^ (product >> 64) as u64
 }
 
 #[cfg(test)]

@@ -53,7 +53,9 @@ fn word(bytes: &[u8]) -> u64 {
     bytes.first_chunk::<8>().map_or(0, |b| u64::from_le_bytes(*b))
 }
 
-fn fold(a: u64, b: u64) -> u64 {
+/// Both halves of the product, made one: each bit of either number counts in most of the result's.
+#[inline]
+pub(crate) fn fold(a: u64, b: u64) -> u64 {
     let product = u128::from(a) * u128::from(b);
     product as u64 ^ (product >> 64) as u64
 }

@@ -56,7 +56,7 @@ mod build;
 mod error;
 mod explain;
 mod expression;
-mod hash;
+pub(crate) mod hash;
 mod hosts;
 mod leaf;
 mod matchers;

@@ -62,7 +62,7 @@ pub(super) async fn looked_at(
                 return Ok(None);
             };
             let Some(asked) = signed(takers(r.snapshot, product)) else { return Ok(None) };
-            let Some((scheme, text)) = shown_to(r, s, product) else { return Ok(None) };
+            let Some((scheme, text)) = shown_to(r, s, product, &asked) else { return Ok(None) };
             taken(r, &asked, Shown::of(r, s, scheme, &text)).await
         }
         None => {
@@ -87,8 +87,8 @@ pub(super) async fn looked_at(
 async fn of_product(r: &mut Request<'_>, s: &Scratch, product: &Product) -> Vec<Proved> {
     let snapshot = r.snapshot;
     let mut said = vec![Proved::Absent; product.verifiers.len()];
-    let Some((scheme, text)) = shown_to(r, s, product) else { return said };
     let asked = takers(snapshot, product);
+    let Some((scheme, text)) = shown_to(r, s, product, &asked) else { return said };
     let place = |way: &Way| match way {
         Way::Jwt(at) => Some(usize::from(*at)),
         _ => None,
@@ -142,9 +142,9 @@ fn shown_to<'s>(
     r: &Request<'_>,
     s: &'s Scratch,
     product: &Product,
+    asked: &Tokens,
 ) -> Option<(Scheme, Cow<'s, [u8]>)> {
-    let offered = offered(r.snapshot, &takers(r.snapshot, product));
-    carrier(s).token(&product.places.token, offered)
+    carrier(s).token(&product.places.token, offered(r.snapshot, asked))
 }
 
 /// Asks the server that one of a product's ways names about the token.
@@ -158,7 +158,8 @@ pub(super) async fn introspect(
     let name = product.verifiers.get(usize::from(at));
     let name = name.and_then(|name| name.strip_prefix("introspection:"));
     let index = name.and_then(|name| all.index(name));
-    let (Some(index), Some((scheme, text))) = (index, shown_to(r, s, product)) else {
+    let found = shown_to(r, s, product, &takers(r.snapshot, product));
+    let (Some(index), Some((scheme, text))) = (index, found) else {
         // The product is the store's, and the configuration has no such server.
         return Ok(Proved::Refused(Refusal::NoKeys));
     };
@@ -206,8 +207,9 @@ pub(super) fn failure(r: &mut Request<'_>, s: &Scratch, said: &[Proved]) -> Opti
         Proved::Absent | Proved::Unasked | Proved::Open | Proved::Token(_) => None,
     })?;
     let (_, product) = r.product?;
-    let (went, _) = shown_to(r, s, product)?;
-    Some(refused(r, &takers(r.snapshot, product), went, refusal))
+    let asked = takers(r.snapshot, product);
+    let (went, _) = shown_to(r, s, product, &asked)?;
+    Some(refused(r, &asked, went, refusal))
 }
 
 /// Tells clients of a product how to show tokens, if they may; and that the one that was shown is bad, if
@@ -217,11 +219,12 @@ pub(super) fn challenge(r: &mut Request<'_>, s: &Scratch, product: &Product, is_
     if !places.token.contains(&Place::Bearer) {
         return;
     }
-    let Offered { bearer, dpop } = offered(r.snapshot, &takers(r.snapshot, product));
+    let asked = takers(r.snapshot, product);
+    let Offered { bearer, dpop } = offered(r.snapshot, &asked);
     // Keys that are shown in the same words have been asked for. Where nobody is left who takes tokens,
     // there is still a way to show them.
     let offered = Offered { bearer: (bearer || !dpop) && !places.has_bearer_keys(), dpop };
-    let went = shown_to(r, s, product).map(|(scheme, _)| scheme);
+    let went = shown_to(r, s, product, &asked).map(|(scheme, _)| scheme);
     let challenge = if is_bad && went.is_some() { Challenge::Invalid } else { Challenge::Missing };
     let (went, out) = (went.unwrap_or(Scheme::Bearer), &mut r.answer_fields);
     write_challenges(challenge, went, offered, (&product.realm(), &[]), out);

@@ -100,7 +100,8 @@ async fn serve(listener: TcpListener, given_up: Arc<Notify>) {
         });
         async move { Ok::<_, Infallible>(tonic::server::Grpc::new(Raw).streaming(call, request).await) }
     });
-    let incoming = TcpIncoming::from(listener);
+    // An answer is several writes; with Nagle's algorithm each call would wait 40 ms for an ACK.
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     Server::builder().serve_with_incoming(service, incoming).await.expect("a server");
 }
 

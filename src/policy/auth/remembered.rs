@@ -3,8 +3,7 @@
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
 
-use super::digest::Digest;
-use super::sharded::FirstBytes;
+use super::digest::{Digest, FirstBytes};
 
 type Entries<V> = HashMap<Digest, Entry<V>, BuildHasherDefault<FirstBytes>>;
 

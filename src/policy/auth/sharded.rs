@@ -1,29 +1,9 @@
 //! An immutable map of which a changed copy shares nearly everything.
 
-use std::hash::Hasher;
 use std::sync::Arc;
 
 use super::digest::Digest;
 use crate::limits::{DIRECTORY_SHARD_FILL, DIRECTORY_SHARDS};
-
-/// Digests are evenly spread already: their first bytes are hash enough.
-#[derive(Default)]
-pub(super) struct FirstBytes(u64);
-
-impl Hasher for FirstBytes {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        // The length that is written before an array's bytes says nothing.
-        if let Some(first) = bytes.first_chunk() {
-            self.0 = u64::from_le_bytes(*first);
-        }
-    }
-
-    fn write_usize(&mut self, _: usize) {}
-}
 
 /// Values by digest, in shards that copies share. There are the more shards the more values, up to a
 /// bound: few values lie close together, where a processor has them at hand, and of many a change

@@ -181,8 +181,16 @@ impl Made {
 
     /// SHA-256 of its certificate, hex.
     pub fn fingerprint(&self) -> String {
-        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &self.der);
-        digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+        self.digest().as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// The same as tokens name it (`x5t#S256`, RFC 8705 section 3.1).
+    pub fn thumbprint(&self) -> String {
+        super::issuer::coded(self.digest())
+    }
+
+    fn digest(&self) -> aws_lc_rs::digest::Digest {
+        aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &self.der)
     }
 
     /// Writes `NAME.pem` and `NAME.key`.

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use super::verifier::{Verified, Verifier};
 use crate::policy::auth::Digest;
-use crate::policy::auth::sharded::FirstBytes;
+use crate::policy::auth::digest::FirstBytes;
 
 type Tokens = HashMap<Digest, Rc<Verified>, BuildHasherDefault<FirstBytes>>;
 
