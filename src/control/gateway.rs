@@ -196,6 +196,7 @@ impl Gateway {
             snapshot: shared.snapshot.clone(),
             limits,
             quotas,
+            proofs: shared.proofs.clone(),
             ledger: Box::new(ledger.facts()),
             log_counts: Box::new(log.counter()),
             resolutions: Box::new(resolver.resolutions()),

@@ -106,8 +106,9 @@ impl<'a> Request<'a> {
         self.client.addr
     }
 
-    /// Its query as it is for logs: without credentials. `cleaned` is what the words hold.
-    pub(super) fn query_for_logs<'v>(
+    /// Its query as it is for upstreams: without credentials, unless its product lets them see these.
+    /// `cleaned` is what the words hold.
+    pub(super) fn query_for_upstreams<'v>(
         &self,
         head: &RequestHead,
         buf: &'v [u8],
@@ -116,19 +117,6 @@ impl<'a> Request<'a> {
         match self.query_cleaned {
             true => Some(cleaned).filter(|query| !query.is_empty()),
             false => head.query.map(|q| q.of(buf)),
-        }
-    }
-
-    /// And for upstreams, which a product may let see credentials.
-    pub(super) fn query_for_upstreams<'v>(
-        &self,
-        head: &RequestHead,
-        buf: &'v [u8],
-        cleaned: &'v [u8],
-    ) -> Option<&'v [u8]> {
-        match self.product {
-            Some((_, product)) if product.forward => head.query.map(|q| q.of(buf)),
-            _ => self.query_for_logs(head, buf, cleaned),
         }
     }
 
