@@ -71,3 +71,4 @@ mod upstream_strict;
 mod upstreams;
 mod usage;
 mod walk;
+mod who_calls;

@@ -75,6 +75,8 @@ pub enum Refusal {
     NoCredential,
     /// Its credential is not known, or no longer, or not for this product.
     BadCredential,
+    /// Its credential is a token that those who know it refuse.
+    BadToken,
     /// The application may not call, for now or not yet.
     Suspended,
     /// The application's time is over.
@@ -112,6 +114,8 @@ enum Proof<'d> {
     /// Nothing of its kind is there.
     Absent,
     Bad,
+    /// A token, and who knows it has said why not.
+    Refused,
     Of(&'d Credential),
     /// Whatever is there, it keeps nobody out.
     Open,
@@ -170,6 +174,7 @@ fn authenticate<'d>(
             Proof::Absent => absent += 1,
             Proof::Open => open += 1,
             Proof::Bad => return Err(Refusal::BadCredential.into()),
+            Proof::Refused => return Err(Refusal::BadToken.into()),
             Proof::Ask(wanted) => return Err(Stop::Ask(wanted)),
             Proof::Of(credential) => {
                 let fits = credential.application.product == slot
@@ -228,7 +233,7 @@ fn prove<'d>(
             None | Some(Proved::Absent) => Proof::Absent,
             Some(Proved::Open) => Proof::Open,
             Some(Proved::Unasked) => Proof::Ask(Wanted::Token(index)),
-            Some(Proved::Refused(_)) => Proof::Bad,
+            Some(Proved::Refused(_)) => Proof::Refused,
             Some(Proved::Token(token)) => {
                 let verifier = product.verifiers.get(usize::from(index));
                 let Some((verifier, claim)) = verifier.zip(token.application.as_ref()) else {

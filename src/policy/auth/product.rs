@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::challenge::quotable;
 use super::mapping::Mapping;
 use super::places::{Place, Secrets};
 use crate::config::file::Lifecycle;
@@ -60,9 +61,9 @@ pub struct Product {
 }
 
 impl Product {
-    /// Whether its routes are there.
-    pub fn is_served(&self) -> bool {
-        matches!(self.state, Lifecycle::Published | Lifecycle::Deprecated)
+    /// What it is called where credentials are asked for (RFC 9110 section 11.5).
+    pub fn realm(&self) -> String {
+        quotable(&self.name)
     }
 
     /// Reads by how much metrics grow, from a response's fields; what is no whole number says nothing.
@@ -103,6 +104,13 @@ pub struct Places {
     pub app_id: Vec<Place>,
     pub app_key: Vec<Place>,
     pub token: Vec<Place>,
+}
+
+impl Places {
+    /// Whether keys are shown in the words of tokens.
+    pub fn has_bearer_keys(&self) -> bool {
+        [&self.user_key, &self.app_key].into_iter().flatten().any(|place| *place == Place::Bearer)
+    }
 }
 
 /// A metric or method.
