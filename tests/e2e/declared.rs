@@ -1,13 +1,16 @@
 //! Products that stand in the configuration, and what their applications keep in them.
 
-use crate::admin_api::{Api, value};
-use crate::harness::{BINARY, Driver};
-use serde_json::{Value, json};
 use std::process::Command;
 
+use serde_json::json;
+
+use crate::admin_api::Api;
+use crate::harness::{BINARY, Driver};
+
 const PLANS: &str = "[store]\npath = \"store.db\"\n[products.shop.plans.bronze]\n\
+     [upstreams.app]\ntargets = [\"127.0.0.1:9\"]\n\
      [products.shop.plans.gold]\n\
-     [[routes]]\nname = \"all\"\npath = \"/*\"\nproduct = \"shop\"\nrespond = { status = 200, body = \"ok\" }\n";
+     [[routes]]\nname = \"all\"\npath = \"/*\"\nproduct = \"shop\"\nupstream = \"app\"\n";
 
 both_drivers!(a_plan_that_applications_have_is_kept_or_they_get_another,);
 
