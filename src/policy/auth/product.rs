@@ -143,6 +143,11 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Rate limits of a metric, by its index.
+    pub fn limits(&self, metric: u16) -> &[Rule] {
+        self.metrics.get(usize::from(metric)).map_or(&[], |terms| &terms.limits)
+    }
+
     /// Quotas of a metric, by its index.
     pub fn quotas(&self, metric: u16) -> &[Quota] {
         self.metrics.get(usize::from(metric)).map_or(&[], |terms| &terms.quotas)

@@ -37,7 +37,8 @@ struct Place<'t> {
 pub struct Charge<'q> {
     /// The quota.
     pub quota: &'q Quota,
-    /// How much.
+    /// How much. 0: nothing, where something is left, for what an answer costs is only known later
+    /// (see [`Counts::add`]).
     pub amount: u64,
 }
 
@@ -248,12 +249,13 @@ impl Counts {
         let Some(charge) = charges.next() else { return Ok(tightest) };
         let (standing, taken) = self.take(holder, charge, now_s)?;
         let tightest = match tightest {
-            Some(held) if !is_tighter(&standing, &held) => held,
-            _ => standing,
+            held if charge.quota.only_counted => held,
+            Some(held) if !is_tighter(&standing, &held) => Some(held),
+            _ => Some(standing),
         };
         // As a trait object, since the type of an iterator that is handed on must not grow.
         let rest: &mut dyn Iterator<Item = Charge<'q>> = &mut charges;
-        let result = self.take_all(holder, rest, now_s, (Some(tightest), told));
+        let result = self.take_all(holder, rest, now_s, (tightest, told));
         match result {
             // Not before it is sure that nothing is given back.
             Ok(_) => taken.beyond.into_iter().for_each(told),
@@ -357,7 +359,7 @@ enum Change {
 }
 
 fn fits(Charge { quota, amount }: Charge<'_>, tally: Tally) -> bool {
-    quota.soft || tally.count.saturating_add(amount) <= quota.max
+    quota.soft || tally.count.saturating_add(amount.max(1)) <= quota.max
 }
 
 /// What is to be told where this was charged, and the tally is that since.
@@ -447,6 +449,26 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_charged_where_something_is_left() {
+        let (counts, quotas) = (counts(), [quota(1, Period::Hour, 3)]);
+        let none = Charge { quota: &quotas[0], amount: 0 };
+        assert!(admits(&counts, &quotas, 0, NOON));
+        counts.add(7, Charge { amount: 2, ..none }, NOON, &mut |_| ());
+        assert!(admits(&counts, &quotas, 0, NOON));
+        counts.add(7, Charge { amount: 2, ..none }, NOON, &mut |_| ());
+        assert!(!admits(&counts, &quotas, 0, NOON));
+    }
+
+    #[test]
+    fn what_is_only_counted_refuses_nothing_and_is_not_told() {
+        let (counts, quotas) = (counts(), [quota(1, Period::Hour, 3).counted()]);
+        for _ in 0..5 {
+            assert!(matches!(charge(&counts, &quotas, 1, NOON), Charged::Taken(None)));
+        }
+        assert_eq!(counts.count(quotas[0].key(7)).unwrap().1, 5);
+    }
+
+    #[test]
     fn applications_fill_the_table_evenly() {
         let counts = Counts::with_slots(1 << 12);
         let keys = |id| [1, 2, 3].map(|metric| Key { holder: id, metric, period: Period::Day });
@@ -501,10 +523,10 @@ mod tests {
     }
 
     #[test]
-    fn a_quota_of_nothing_refuses_everything_but_nothing() {
+    fn a_quota_of_nothing_refuses_everything() {
         let (counts, none) = (counts(), [quota(1, Period::Day, 0)]);
         assert!(!admits(&counts, &none, 1, NOON));
-        assert!(admits(&counts, &none, 0, NOON));
+        assert!(!admits(&counts, &none, 0, NOON));
     }
 
     #[test]
