@@ -261,7 +261,7 @@ fn names_in_csv_are_no_formulas() {
     let bench = bench();
     bench.used(1, 1, 2, NOVEMBER, 10);
     let renamed = "UPDATE accounts SET name = '=cmd|''/c calc''!A0';
-                   UPDATE applications SET name = '＝1+1', app_id = '-2';";
+                   UPDATE applications SET name = '＝1+1', app_id = '-2' WHERE id = 1;";
     bench.store.connection().execute_batch(renamed).expect("renamed");
     let made = bench.make().expect("usage");
     let csv = bench.text(&made.cursor, ExportFormat::Csv);
