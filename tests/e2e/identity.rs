@@ -51,11 +51,12 @@ fn hash(argon2: &Argon2<'_>, password: &str) -> String {
 /// Gives the only application of the store another credential.
 pub fn add(folder: &Path, kind: CredentialKind, parts: &[&[u8]], password: Option<String>) -> u64 {
     let store = Store::open(&folder.join("store.db")).expect("the store");
-    let digest = digest(store.secret(), kind, parts);
     let (hint, label, ends_at) = (String::new(), String::new(), None);
     let added = store.write(|records| {
         let first = records.credentials(&CredentialFilter::default(), Page::FIRST)?;
         let application = first.rows[0].application;
+        let product = records.application(application)?.expect("the application").product;
+        let digest = digest(store.secret(), (product, kind), parts);
         let new = NewCredential { application, kind, digest, hint, password, label, ends_at };
         Ok::<_, StoreError>(records.insert_credential(&new, 1)?.id)
     });

@@ -100,10 +100,11 @@ fn give_clients(folder: &TempDir, apps: &[App]) {
         for (app, key) in apps.iter().zip(&keys) {
             let client = app.key.replace("tg_", "client-");
             let parts = [b"main".as_slice(), client.as_bytes()];
+            let product = records.application(key.application)?.expect("an application").product;
             let new = NewCredential {
                 application: key.application,
                 kind: CredentialKind::Jwt,
-                digest: digest(store.secret(), CredentialKind::Jwt, &parts),
+                digest: digest(store.secret(), (product, CredentialKind::Jwt), &parts),
                 hint: client.clone(),
                 password: None,
                 label: String::new(),

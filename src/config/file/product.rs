@@ -216,3 +216,11 @@ pub enum CredentialKind {
     /// A claim of a JSON Web Token.
     Jwt = 5,
 }
+
+impl CredentialKind {
+    /// Whether the gateway draws what it is known by, which is then nobody else's. What is said of somebody
+    /// (a user, a certificate, a claim) can be said in each product.
+    pub fn is_drawn(self) -> bool {
+        matches!(self, Self::UserKey | Self::AppKey)
+    }
+}

@@ -204,25 +204,27 @@ fn prove<'d>(
     asked: &Asked<'_>,
 ) -> Proof<'d> {
     let places = &product.places;
+    let of = |kind, parts: &[&[u8]]| {
+        directory.credential(&digest(&directory.secret, (product.id, kind), parts))
+    };
+    let known = |kind, parts: &[&[u8]]| of(kind, parts).map_or(Proof::Bad, Proof::Of);
     match way {
         Way::UserKey => match asked.carrier.find(&places.user_key) {
             None => Proof::Absent,
-            Some(key) => known(directory, digest_of(directory, CredentialKind::UserKey, &[&key])),
+            Some(key) => known(CredentialKind::UserKey, &[&key]),
         },
         Way::AppKey => {
             let id = asked.carrier.find(&places.app_id);
             match (id, asked.carrier.find(&places.app_key)) {
                 (None, None) => Proof::Absent,
-                (Some(id), Some(key)) => {
-                    known(directory, digest_of(directory, CredentialKind::AppKey, &[&id, &key]))
-                }
+                (Some(id), Some(key)) => known(CredentialKind::AppKey, &[&id, &key]),
                 _ => Proof::Bad,
             }
         }
         Way::Basic => match asked.carrier.basic() {
             None => Proof::Absent,
             Some((user, password)) => {
-                match password::whose(directory, (&user, &password), asked.passwords) {
+                match password::whose(directory, product.id, (&user, &password), asked.passwords) {
                     Said::Known(credential) => Proof::Of(credential),
                     Said::Wrong => Proof::Bad,
                     Said::Unknown(question) => Proof::Ask(Wanted::Password(question)),
@@ -239,29 +241,19 @@ fn prove<'d>(
                 let Some((verifier, claim)) = verifier.zip(token.application.as_ref()) else {
                     return Proof::Bad;
                 };
-                let parts = [verifier.as_bytes(), claim.as_bytes()];
-                known(directory, digest_of(directory, CredentialKind::Jwt, &parts))
+                known(CredentialKind::Jwt, &[verifier.as_bytes(), claim.as_bytes()])
             }
         },
         Way::Certificate => {
             let Some(identity) = asked.identity else { return Proof::Absent };
             let by = |attribute| {
                 let text = identity.text(attribute).as_bytes();
-                let digest = digest_of(directory, CredentialKind::Certificate, &[text]);
-                directory.credential(&digest).filter(|_| !text.is_empty())
+                of(CredentialKind::Certificate, &[text]).filter(|_| !text.is_empty())
             };
             let found = by(ClientAttribute::Fingerprint).or_else(|| by(ClientAttribute::Subject));
             found.map_or(Proof::Bad, Proof::Of)
         }
     }
-}
-
-fn digest_of(directory: &Directory, kind: CredentialKind, parts: &[&[u8]]) -> Digest {
-    digest(&directory.secret, kind, parts)
-}
-
-fn known(directory: &Directory, digest: Digest) -> Proof<'_> {
-    directory.credential(&digest).map_or(Proof::Bad, Proof::Of)
 }
 
 #[cfg(test)]

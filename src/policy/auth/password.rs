@@ -28,17 +28,20 @@ pub(super) enum Said<'d> {
     Unknown(Box<PasswordQuestion>),
 }
 
-/// Whose user and password these are, as far as `outcome` knows of questions that were answered.
+/// Whose user and password these are to the product of this id, as far as `outcome` knows of questions that
+/// were answered.
 pub(super) fn whose<'d>(
     directory: &'d Directory,
+    product: u64,
     (user, password): (&[u8], &[u8]),
     outcome: &dyn Fn(&Digest) -> Option<bool>,
 ) -> Said<'d> {
-    let known = directory.credential(&digest(&directory.secret, CredentialKind::Basic, &[user]));
+    let digest =
+        |parts: &[&[u8]]| digest(&directory.secret, (product, CredentialKind::Basic), parts);
+    let known = directory.credential(&digest(&[user]));
     let hash = known.and_then(|credential| credential.password.clone());
     let text = hash.as_deref().unwrap_or_default();
-    let parts = [user, password, text.as_bytes()];
-    let digest = digest(&directory.secret, CredentialKind::Basic, &parts);
+    let digest = digest(&[user, password, text.as_bytes()]);
     match (outcome(&digest), known.filter(|_| hash.is_some())) {
         (None, _) => {
             Said::Unknown(Box::new(PasswordQuestion { digest, password: password.into(), hash }))

@@ -12,6 +12,8 @@ use crate::policy::auth::{Hit, Presented};
 
 const SECRET: Digest = [7; 32];
 const SLOT: u32 = 3;
+/// The id of what `compiled` makes.
+const PRODUCT: u64 = 5;
 
 const SHOP: &str = r#"
 mapping_rules = [
@@ -34,7 +36,7 @@ limits = [{ rate = "1000/m" }, { metric = "create", rate = "10/s", burst = 20 }]
 fn directory(applications: &[(&str, Application, u64)]) -> Directory {
     let mut directory = Directory::empty(SECRET);
     directory.change(applications.iter().enumerate().map(|(n, (key, application, ends_at))| {
-        let digest = digest(&SECRET, CredentialKind::UserKey, &[key.as_bytes()]);
+        let digest = digest(&SECRET, (PRODUCT, CredentialKind::UserKey), &[key.as_bytes()]);
         let application = Arc::new(Application {
             lines: application.lines.clone(),
             app_id: application.app_id.clone(),
@@ -171,7 +173,7 @@ plans = { bronze = {} }
     let challenge = String::from_utf8(product.challenge.to_vec()).unwrap();
     assert!(!challenge.contains("Bearer"), "{challenge}");
     let mut directory = directory(&[("k1", application(1, 1), u64::MAX)]);
-    let known = digest(&directory.secret, CredentialKind::Jwt, &[b"other", b"client"]);
+    let known = digest(&directory.secret, (PRODUCT, CredentialKind::Jwt), &[b"other", b"client"]);
     let credential = Credential {
         id: 300,
         application: application(3, 1).into(),
@@ -219,7 +221,7 @@ fn a_changed_directory_refuses_and_the_old_one_does_not() {
     let product = compiled(SHOP).unwrap();
     let before = directory(&[("k", application(1, 1), u64::MAX)]);
     let mut after = before.clone();
-    after.change([(digest(&SECRET, CredentialKind::UserKey, &[b"k"]), None)]);
+    after.change([(digest(&SECRET, (PRODUCT, CredentialKind::UserKey), &[b"k"]), None)]);
     let call = Call::with(&[("x-api-key", "k")]);
     let asked = ("GET", "/orders", None);
     assert!(call.admitted(&before, &product, asked).is_ok());
@@ -236,7 +238,7 @@ fn an_app_key_needs_its_id() {
         ends_at: u64::MAX,
         password: None,
     };
-    let known = digest(&SECRET, CredentialKind::AppKey, &[b"id", b"key"]);
+    let known = digest(&SECRET, (PRODUCT, CredentialKind::AppKey), &[b"id", b"key"]);
     directory.change([(known, Some(credential))]);
     let verdict = |lines: &[(&str, &str)]| {
         Call::with(lines).admitted(&directory, &product, ("GET", "/", None)).map(drop)
@@ -252,7 +254,7 @@ fn a_password_is_asked_about_and_another_hash_is_another_question() {
     let product = compiled("authentication.any_of = [\"user_key\", \"basic\"]\nplans.p = {}");
     let product = product.unwrap();
     let mut directory = directory(&[("k1", application(1, 1), u64::MAX)]);
-    let user = digest(&SECRET, CredentialKind::Basic, &[b"ann"]);
+    let user = digest(&SECRET, (PRODUCT, CredentialKind::Basic), &[b"ann"]);
     let with = |hash: Option<&str>| {
         let application = application(2, 1).into();
         let password = hash.map(Into::into);
@@ -314,7 +316,7 @@ fn of_several_ways_one_or_all_must_succeed() {
             ends_at: u64::MAX,
             password: None,
         };
-        let known = digest(&SECRET, CredentialKind::AppKey, &[b"id", key]);
+        let known = digest(&SECRET, (PRODUCT, CredentialKind::AppKey), &[b"id", key]);
         directory.change([(known, Some(credential))]);
     }
     let (any, all) = (compiled(&words("any_of")).unwrap(), compiled(&words("all_of")).unwrap());
