@@ -6,6 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::*;
 use crate::http::{Field, Known, Span};
+use crate::policy::auth::Digest;
 use crate::policy::auth::compile::tests::compiled;
 use crate::policy::auth::jwt::{self, Json, Verified};
 use crate::policy::auth::{Hit, Presented};
@@ -64,7 +65,7 @@ fn application(id: u64, plan: u32) -> Application {
 fn refusal(stop: Stop) -> Refusal {
     match stop {
         Stop::Refused(refusal) => refusal,
-        Stop::Ask(_) => panic!("nothing is to be asked here"),
+        Stop::Ask(_) | Stop::Unanswered(_) => panic!("nothing is to be asked here"),
     }
 }
 
@@ -269,12 +270,14 @@ fn a_password_is_asked_about_and_another_hash_is_another_question() {
             carrier: Carrier { fields: &call.fields, buf: &call.buf, query: None },
             identity: None,
             tokens: &[],
-            passwords: &|_| outcome,
+            passwords: &|_| outcome.map(Ok),
             now_s: 1000,
         };
         match admit(directory, SLOT, &product, &asked) {
             Ok(admitted) => Ok(admitted.credential),
-            Err(Stop::Ask(Wanted::Token(_))) => panic!("no token is to be asked about"),
+            Err(Stop::Ask(Wanted::Token(_)) | Stop::Unanswered(_)) => {
+                panic!("only the password is to be asked about")
+            }
             Err(Stop::Ask(Wanted::Password(question))) => {
                 Err(Some((question.digest, question.hash.is_some())))
             }
@@ -329,13 +332,51 @@ fn of_several_ways_one_or_all_must_succeed() {
     let id = ("app-id", "id");
     assert_eq!(verdict(&any, &[key]), Ok(Some(100)));
     assert_eq!(verdict(&any, &[id, b]), Ok(Some(52)));
-    assert_eq!(verdict(&any, &[("x-api-key", "bad"), id, a]), Err(Refusal::BadCredential));
+    let bad = ("x-api-key", "bad");
+    assert_eq!(verdict(&any, &[bad, id, a]), Ok(Some(51)));
+    assert_eq!(verdict(&any, &[key, id]), Ok(Some(100)));
+    for shown in [[bad].as_slice(), &[id], &[bad, id], &[bad, id, ("app-key", "c")]] {
+        assert_eq!(verdict(&any, shown), Err(Refusal::BadCredential), "{shown:?}");
+    }
     assert_eq!(verdict(&any, &[]), Ok(None));
     assert_eq!(verdict(&all, &[key, id, a]), Ok(Some(100)));
+    assert_eq!(verdict(&all, &[bad, id, a]), Err(Refusal::BadCredential));
     assert_eq!(verdict(&all, &[key]), Err(Refusal::NoCredential));
     // Another application's key proves nothing.
     assert_eq!(verdict(&all, &[key, id, b]), Err(Refusal::BadCredential));
     assert_eq!(verdict(&all, &[]), Ok(None));
+}
+
+#[test]
+fn what_could_not_be_found_out_counts_where_nothing_is_good() {
+    let directory = directory(&[("k1", application(1, 1), u64::MAX)]);
+    let basic = format!("Basic {}", STANDARD.encode("ann:a"));
+    let verdict = |ways: &str, key: &str| {
+        let words = format!("authentication.{ways}\nplans.p = {{}}");
+        let product = compiled(&words).unwrap();
+        let call = Call::with(&[("x-api-key", key), ("authorization", &basic)]);
+        let asked = Asked {
+            method: b"GET",
+            path: b"/",
+            carrier: Carrier { fields: &call.fields, buf: &call.buf, query: None },
+            identity: None,
+            tokens: &[],
+            passwords: &|_| Some(Err(NoAnswer::Overloaded)),
+            now_s: 1000,
+        };
+        match admit(&directory, SLOT, &product, &asked) {
+            Ok(admitted) => Ok(admitted.credential),
+            Err(Stop::Unanswered(why)) => Err(Some(why)),
+            Err(_) => Err(None),
+        }
+    };
+    for any in ["any_of = [\"basic\", \"user_key\"]", "any_of = [\"user_key\", \"basic\"]"] {
+        assert_eq!(verdict(any, "k1"), Ok(Some(100)));
+        assert_eq!(verdict(any, "bad"), Err(Some(NoAnswer::Overloaded)));
+    }
+    let all = "all_of = [\"user_key\", \"basic\"]";
+    assert_eq!(verdict(all, "k1"), Err(Some(NoAnswer::Overloaded)));
+    assert_eq!(verdict(all, "bad"), Err(None));
 }
 
 #[test]
