@@ -4,7 +4,6 @@ use crate::policy::auth::{Admitted, Plan};
 use crate::policy::quota::{self, Beyond, Charge, Charged, Quota, address_holder};
 use crate::respond::failure::Failure;
 
-use super::core::Core;
 use super::task::Request;
 use super::usage::Unit;
 
@@ -17,7 +16,8 @@ pub(super) fn foresee(r: &mut Request<'_>) {
     charges.for_each(|charge| counts.prefetch(charge.quota.key(r.holder)));
 }
 
-/// Charges the quotas of a request that its plan lets in; `None`: there are none.
+/// Charges the quotas of a request that its plan lets in, and notes which soft ones it goes beyond;
+/// `None`: there are none.
 pub(super) fn charge<'a>(r: &mut Request<'a>) -> Option<Charged<'a>> {
     let admitted = r.admitted.as_ref()?;
     let mut charges = admitted.quota_charges().peekable();
@@ -26,8 +26,9 @@ pub(super) fn charge<'a>(r: &mut Request<'a>) -> Option<Charged<'a>> {
         return None;
     }
     let core = &r.connection.core;
-    let mut told = |beyond| go_beyond(core, admitted, beyond);
-    let charged = core.shared.quotas.charge(r.holder, charges, now_s(r), &mut told);
+    let (now_s, beyond) = (now_s(r), &mut r.beyond);
+    let mut told = |one| beyond.push(one);
+    let charged = core.shared.quotas.charge(r.holder, charges, now_s, &mut told);
     if let Charged::Taken(_) = charged {
         let mut usage = core.usage.borrow_mut();
         admitted.quota_charges().for_each(|charge| usage.charged(charge.quota.key(r.holder)));
@@ -79,16 +80,25 @@ pub(super) async fn write(r: &Request<'_>) -> Result<bool, Failure> {
 /// used nothing: its quotas get back what they were charged.
 pub(super) fn count(r: &Request<'_>, now_ns: u64) {
     let Some(admitted) = r.admitted.as_ref().filter(|_| r.account.counted) else { return };
-    let core = &r.connection.core;
-    if r.account.failure.is_some() && !r.account.forwarded {
-        core.shared.quotas.refund(r.holder, admitted.quota_charges(), now_s(r));
-        // The ledger may have the count as it was.
-        let mut usage = core.usage.borrow_mut();
-        return admitted
-            .quota_charges()
-            .for_each(|charge| usage.charged(charge.quota.key(r.holder)));
+    let now_s = r.connection.core.wall.of(now_ns) / 1_000_000_000;
+    match r.account.failure.is_some() && !r.account.forwarded {
+        true => give_back(r, admitted),
+        false => use_up(r, admitted, now_s),
     }
-    let now_s = core.wall.of(now_ns) / 1_000_000_000;
+    r.beyond.iter().for_each(|beyond| tell_beyond(r, admitted, beyond, now_s));
+}
+
+fn give_back(r: &Request<'_>, admitted: &Admitted<'_>) {
+    let core = &r.connection.core;
+    let mut usage = core.usage.borrow_mut();
+    // The ledger may have the count as it was.
+    core.shared.quotas.refund(r.holder, admitted.quota_charges(), now_s(r), |charge| {
+        usage.gave_back(charge.quota.key(r.holder), charge.amount);
+    });
+}
+
+fn use_up(r: &Request<'_>, admitted: &Admitted<'_>, now_s: u64) {
+    let core = &r.connection.core;
     let application = admitted.application.map_or(0, |application| application.id);
     let class = (r.account.status / 100) as u8;
     let hour = now_s - now_s % 3600;
@@ -100,8 +110,12 @@ pub(super) fn count(r: &Request<'_>, now_ns: u64) {
     };
     admitted.hits.as_slice().iter().for_each(|hit| add(hit.metric, hit.amount.into()));
     r.account.grown.iter().for_each(|&(metric, amount)| add(metric, amount));
+    r.beyond.iter().for_each(|_| core.stats.beyond_soft_quota.up());
     for charge in grown(admitted.plan, &r.account.grown) {
-        let mut told = |beyond| go_beyond(core, admitted, beyond);
+        let mut told = |beyond| {
+            core.stats.beyond_soft_quota.up();
+            tell_beyond(r, admitted, &beyond, now_s);
+        };
         core.shared.quotas.add(r.holder, charge, now_s, &mut told);
         usage.charged(charge.quota.key(r.holder));
     }
@@ -110,15 +124,16 @@ pub(super) fn count(r: &Request<'_>, now_ns: u64) {
     }
 }
 
-/// Counts a request that went beyond a soft quota, and tells of the first in its period. Clients that
-/// are known by their address only are not told of, since anybody can be many of them.
-fn go_beyond(core: &Core, admitted: &Admitted<'_>, Beyond { quota, first, ends_at }: Beyond<'_>) {
-    core.stats.beyond_soft_quota.up();
-    if !first {
+/// Tells that a soft quota was passed, once in its period. Clients that are known by their address only
+/// are not told of, since anybody can be many of them.
+fn tell_beyond(r: &Request<'_>, admitted: &Admitted<'_>, beyond: &Beyond<'_>, now_s: u64) {
+    let core = &r.connection.core;
+    if !core.shared.quotas.is_news(r.holder, beyond, now_s) {
         return;
     }
     core.stats.soft_quotas_passed.up();
     if let Some(application) = admitted.application {
+        let Beyond { quota, ends_at, .. } = beyond;
         let (product, plan) = (&*admitted.product.name, &*admitted.plan.name);
         let (application, quota, max) = (&*application.app_id, &*quota.name, quota.max);
         tracing::info!(product, plan, application, quota, max, ends_at, "a soft quota was passed");

@@ -20,6 +20,11 @@ pub struct Counts {
     addresses: Table<Tallies>,
 }
 
+/// The bits of a hash that name a set. What is left of the tag still tells keys in one place apart.
+const SETS: u64 = (1 << 20) - 1;
+
+const _: () = assert!(QUOTA_SLOTS as u64 / 8 <= SETS + 1, "a table has no more sets");
+
 /// Where a count is kept.
 #[derive(Clone, Copy)]
 struct Place<'t> {
@@ -67,7 +72,7 @@ pub enum Charged<'q> {
 pub struct Beyond<'q> {
     /// The quota.
     pub quota: &'q Quota,
-    /// Whether it was the one that passed it: the first in its period, on all cores.
+    /// Whether it was the one that passed it, on all cores; see [`Counts::is_news`].
     pub first: bool,
     /// When its period ends, seconds since 1970.
     pub ends_at: u64,
@@ -158,14 +163,47 @@ impl Counts {
         true
     }
 
-    /// Gives back what a request was charged at that time, which came to nothing after all. What was
-    /// charged to a period that has ended since stays, and is nobody's loss.
-    pub fn refund<'q>(&self, holder: u64, charges: impl Iterator<Item = Charge<'q>>, at_s: u64) {
-        for Charge { quota, amount } in charges {
+    /// Gives back what a request was charged at that time, which came to nothing after all, and tells
+    /// of each. What was charged to a period that has ended since stays, and is nobody's loss.
+    pub fn refund<'q>(
+        &self,
+        holder: u64,
+        charges: impl Iterator<Item = Charge<'q>>,
+        at_s: u64,
+        mut told: impl FnMut(Charge<'q>),
+    ) {
+        for charge in charges {
+            let Charge { quota, amount } = charge;
             let end = minutes(quota.calendar.at(at_s).1);
             let place = self.place(quota.key(holder));
-            self.give_back(&Taken { place, end, amount, beyond: None }, at_s);
+            if self.give_back(&Taken { place, end, amount, beyond: None }, at_s) {
+                told(charge);
+            }
         }
+    }
+
+    /// Whether it is to be told that a soft quota was passed: once in a period. To be asked when the
+    /// request that passed it is over: where it, or another, gave back so much that the quota is not
+    /// passed any more, whoever passes it next is asked.
+    pub fn is_news(&self, holder: u64, beyond: &Beyond<'_>, now_s: u64) -> bool {
+        let &Beyond { quota, first, ends_at } = beyond;
+        let was_taken_back = || {
+            let count = self.count(quota.key(holder));
+            count.is_some_and(|(end, count)| end == ends_at && count <= quota.max)
+        };
+        first && !was_taken_back() && self.mark(quota.key(holder), ends_at, now_s)
+    }
+
+    /// Notes in a place of its own that it was told; `false`: it was before. Where there is no place it
+    /// is rather told twice.
+    fn mark(&self, key: Key, ends_at: u64, now_s: u64) -> bool {
+        let change = |tally: Tally| {
+            let held = tally.in_period(minutes(ends_at), now_s);
+            (held.count == 0).then_some(Tally { count: 1, ..held })
+        };
+        let Place { table, hash } = self.place(key);
+        let mark = Place { table, hash: self.hasher.hash_one(("told", hash)) };
+        !matches!(mark.change(minutes(now_s), change), Change::Refused(_))
     }
 
     /// Has the count under a key fetched from memory while other work goes on.
@@ -219,7 +257,9 @@ impl Counts {
         match result {
             // Not before it is sure that nothing is given back.
             Ok(_) => taken.beyond.into_iter().for_each(told),
-            Err(_) => self.give_back(&taken, now_s),
+            Err(_) => {
+                self.give_back(&taken, now_s);
+            }
         }
         result
     }
@@ -250,18 +290,32 @@ impl Counts {
         Ok((standing(quota, tally, now_s), Taken { place, end: tally.end, amount, beyond }))
     }
 
-    /// Undoes a [`Counts::take`]; where its period has ended since, there is nothing to undo.
-    fn give_back(&self, &Taken { place, end, amount, .. }: &Taken<'_, '_>, now_s: u64) {
-        if amount > 0 && place.find().is_some() {
-            place.change(minutes(now_s), |tally| {
-                let count = tally.count.saturating_sub(amount);
-                (tally.end == end).then_some(Tally { end, count })
-            });
+    /// Undoes a [`Counts::take`]; `false`: its period has ended since, and there is nothing to undo.
+    fn give_back(&self, &Taken { place, end, amount, .. }: &Taken<'_, '_>, now_s: u64) -> bool {
+        let change = |tally: Tally| {
+            let count = tally.count.saturating_sub(amount);
+            (tally.end == end).then_some(Tally { end, count })
+        };
+        amount > 0
+            && place.find().is_some()
+            && matches!(place.change(minutes(now_s), change), Change::Made(_))
+    }
+
+    /// Ids of applications follow each other, and so do their counts: in the upper bits a hash, in those
+    /// that name a set the id, from a random place on for each metric and period. So a thousand counts
+    /// lie in 32 pages and not in a thousand, and the table fills evenly. Nobody can aim at a set: ids are
+    /// not chosen, and addresses, which are, lie where the hash says.
+    fn hash(&self, key: Key) -> u64 {
+        let hash = self.hasher.hash_one((key.holder, key.metric, key.period as u8));
+        if is_address(key.holder) {
+            return hash;
         }
+        let from = self.hasher.hash_one((key.metric, key.period as u8));
+        hash & !SETS | from.wrapping_add(key.holder) & SETS
     }
 
     fn place(&self, key: Key) -> Place<'_> {
-        let hash = self.hasher.hash_one((key.holder, key.metric, key.period as u8));
+        let hash = self.hash(key);
         let table = if is_address(key.holder) { &self.addresses } else { &self.table };
         Place { table, hash }
     }
@@ -393,6 +447,20 @@ mod tests {
     }
 
     #[test]
+    fn applications_fill_the_table_evenly() {
+        let counts = Counts::with_slots(1 << 12);
+        let keys = |id| [1, 2, 3].map(|metric| Key { holder: id, metric, period: Period::Day });
+        let (_, ends_at) = quota(1, Period::Day, 1).calendar.at(NOON);
+        // Six of a set's seven.
+        for (id, key) in (1..=1024).flat_map(|id| keys(id).map(|key| (id, key))) {
+            assert!(counts.restore(key, ends_at, id, NOON), "{key:?}");
+        }
+        for (id, key) in (1..=1024).flat_map(|id| keys(id).map(|key| (id, key))) {
+            assert_eq!(counts.count(key), Some((ends_at, id)), "{key:?}");
+        }
+    }
+
+    #[test]
     fn a_soft_one_counts_and_never_refuses() {
         let counts = counts();
         let soft = [Quota::new("hits", 1, Period::Day, TimeZone::UTC, 1, true)];
@@ -478,17 +546,58 @@ mod tests {
         let charges = |amount| quotas.iter().map(move |quota| Charge { quota, amount });
         let left = || quotas.each_ref().map(|quota| counts.count(quota.key(7)).unwrap().1);
         assert!(admits(&counts, &quotas, 3, NOON));
-        counts.refund(7, charges(2), NOON);
+        let told = std::cell::RefCell::new(Vec::new());
+        let refund = |holder, amount| {
+            counts.refund(holder, charges(amount), NOON, |charge| {
+                told.borrow_mut().push((charge.quota.calendar.kind(), charge.amount));
+            });
+            told.take()
+        };
+        assert_eq!(refund(7, 2), [(Period::Hour, 2), (Period::Day, 2)]);
         assert_eq!(left(), [1, 1]);
         assert!(admits(&counts, &quotas, 2, NOON) && !admits(&counts, &quotas, 1, NOON));
         // The hour has ended when it comes to nothing: only the day gets it back.
         let (_, ends_at) = quotas[0].calendar.at(NOON);
         assert!(admits(&counts, &quotas, 1, ends_at));
-        counts.refund(7, charges(3), NOON);
+        assert_eq!(refund(7, 3), [(Period::Day, 3)]);
         assert_eq!(left(), [1, 1]);
         // Who was never charged has no place for it.
-        counts.refund(8, charges(1), NOON);
+        assert_eq!(refund(8, 1), []);
         assert_eq!(counts.count(quotas[0].key(8)), None);
+    }
+
+    #[test]
+    fn that_a_soft_one_was_passed_is_news_once_a_period_whatever_is_given_back() {
+        let counts = counts();
+        let soft = Quota::new("hits", 1, Period::Hour, TimeZone::UTC, 1, true);
+        let one = || std::iter::once(Charge { quota: &soft, amount: 1 });
+        let ask = |now_s| {
+            let mut told = None;
+            counts.charge(7, one(), now_s, &mut |beyond| told = Some(beyond));
+            told
+        };
+        let news = |beyond: Option<Beyond<'_>>, now_s| {
+            counts.is_news(7, &beyond.expect("it went beyond"), now_s)
+        };
+        let give_back = || counts.refund(7, one(), NOON, |_| ());
+        // It comes to nothing: not passed.
+        assert!(ask(NOON).is_none());
+        let nothing = ask(NOON);
+        give_back();
+        assert!(!news(nothing, NOON));
+        // Another one passed it meanwhile: it is told by whom is over first, and by nobody again.
+        let (nothing, second) = (ask(NOON), ask(NOON));
+        give_back();
+        assert!(news(nothing, NOON) && !news(second, NOON));
+        // It is passed a second time, since so much came to nothing.
+        give_back();
+        let again = ask(NOON);
+        assert!(again.is_some_and(|beyond| beyond.first) && !news(again, NOON));
+        // In the next period it is news again, also when that is over.
+        let (_, ends_at) = soft.calendar.at(NOON);
+        assert!(ask(ends_at).is_none());
+        let next = ask(ends_at);
+        assert!(news(next, ends_at + 3600) && !news(next, ends_at + 3600));
     }
 
     #[test]
