@@ -250,11 +250,11 @@ fn judge_again(
         // What others said of the token is nothing to those who take tokens now.
         false => Err(Refusal::BadCredential.into()),
     };
-    match verdict {
-        Ok(again) if again.credential == credential => Ok(()),
-        Ok(_) => Err(refused(r, s, shown, Refusal::BadCredential.into())),
-        Err(stop) => Err(refused(r, s, shown, stop)),
-    }
+    let holds = verdict.and_then(|again| match again.credential == credential {
+        true => Ok(()),
+        false => Err(Refusal::BadCredential.into()),
+    });
+    holds.map_err(|stop| refused(r, s, shown, stop))
 }
 
 /// What is answered to a request that is not let in.
@@ -296,7 +296,7 @@ fn verdict<'d>(
     let now_s = now_s(r);
     let inquiries = &r.connection.core.inquiries;
     let known = |digest: &Digest| match shown.answered {
-        Some((asked, is_right)) if asked == *digest => Some(is_right),
+        Some((asked, answer)) if asked == *digest => Some(answer),
         _ => inquiries.borrow_mut().password(digest, now_s).map(|is_right| {
             r.connection.core.stats.passwords_remembered.up();
             Ok(is_right)

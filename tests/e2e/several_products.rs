@@ -1,13 +1,11 @@
 //! One client of several products: who is the same everywhere has an application for each, with a plan of its own.
 
-use std::process::Command;
-
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::harness::issuer::{TokenKey, claims, jwks};
-use crate::harness::{BINARY, BOTH, Client, Driver, Gateway, Response, Signer, Upstream};
+use crate::harness::{BOTH, Client, Driver, Gateway, Operator, Response, Signer, Upstream};
 
 both_drivers!(
     a_client_of_an_issuer_calls_several_products,
@@ -22,7 +20,7 @@ struct Market {
     upstream: Upstream,
     signer: Signer,
     issuer: TokenKey,
-    token: String,
+    operator: Operator,
 }
 
 const PRODUCTS: [&str; 2] = ["orders", "stock"];
@@ -56,43 +54,26 @@ impl Market {
             .file("ca.pem", signer.pem())
             .file("keys.json", jwks(&[&issuer]))
             .start();
-        let made = Command::new(BINARY).args(["init", "-c"]).arg(gateway.config()).output();
-        let token = String::from_utf8(made.expect("the binary runs").stdout).expect("a token");
-        let market = Self { gateway, upstream, signer, issuer, token: token.trim().to_owned() };
-        market.make("/accounts", &json!({ "name": "acme" }));
+        let operator = Operator::of(&gateway);
+        operator.make(&gateway, "/accounts", &json!({ "name": "acme" }));
+        let market = Self { gateway, upstream, signer, issuer, operator };
         PRODUCTS.iter().for_each(|name| drop(market.application(name)));
         market
     }
 
-    fn manage(&self, method: &str, path: &str, body: &Value) -> Response {
-        let (token, body) = (&self.token, body.to_string());
-        let length = body.len();
-        Client::once(
-            self.gateway.admin(),
-            &format!(
-                "{method} /v1{path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\
-                 Content-Type: application/json\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
-            ),
-        )
-    }
-
-    #[track_caller]
-    fn make(&self, path: &str, body: &Value) -> Value {
-        let made = self.manage("POST", path, body).expect(201);
-        serde_json::from_slice(&made.body).expect("JSON")
-    }
-
     /// One more application of `acme`'s: its path.
     fn application(&self, product: &str) -> String {
-        let wanted =
-            json!({ "name": product, "product": product, "plan": format!("of-{product}") });
-        format!("/applications/{}", self.make("/accounts/1/applications", &wanted)["id"])
+        let plan = format!("of-{product}");
+        let wanted = json!({ "account": 1, "name": product, "product": product, "plan": plan });
+        let made = self.operator.make(&self.gateway, "/applications", &wanted);
+        format!("/applications/{}", made["id"])
     }
 
     /// Gives both applications this credential, and returns what was made.
     #[track_caller]
     fn give(&self, credential: &Value) -> [Value; 2] {
-        [1, 2].map(|id| self.make(&format!("/applications/{id}/keys"), credential))
+        let keys = [1, 2].map(|id| format!("/applications/{id}/keys"));
+        keys.map(|keys| self.operator.make(&self.gateway, &keys, credential))
     }
 
     fn ask(&self, product: &str, fields: &str) -> Response {
@@ -113,8 +94,7 @@ impl Market {
     /// Once `orders` has taken its credential away, `stock` lets in as before.
     fn expect_apart(&self, made: &[Value; 2], ask: impl Fn(&str) -> Response) {
         self.expect_both(&ask);
-        let path = format!("/applications/1/keys/{}", made[0]["id"]);
-        self.manage("DELETE", &path, &Value::Null).expect(204);
+        self.operator.revoke(&self.gateway, made[0]["id"].as_u64().expect("an id"));
         ask("orders").expect_failure(401);
         ask("stock").expect(200);
     }
@@ -171,6 +151,6 @@ fn within_a_product_each_is_one_applications(driver: Driver) {
         json!({ "kind": "certificate", "subject": "CN=ann" }),
     ] {
         market.give(&credential);
-        market.manage("POST", &other, &credential).expect(409);
+        market.operator.ask(&market.gateway, "POST", &other, &credential).expect(409);
     }
 }

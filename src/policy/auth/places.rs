@@ -78,10 +78,9 @@ impl<'a> Carrier<'a> {
     fn at(&self, place: &Place, offered: Offered) -> Option<(Scheme, Cow<'a, [u8]>)> {
         let found = match place {
             Place::Header(name) => {
-                let value = values(self.fields, self.buf, name).next()?;
-                Cow::Borrowed(Some(value).filter(|value| !value.is_empty())?)
+                held(Cow::Borrowed(values(self.fields, self.buf, name).next()?))?
             }
-            Place::Query(name) => Some(self.parameter(name)?).filter(|value| !value.is_empty())?,
+            Place::Query(name) => held(self.parameter(name)?)?,
             Place::Bearer => {
                 let (scheme, text) = shown(self.fields, self.buf, offered)?;
                 return Some((scheme, Cow::Borrowed(text)));
@@ -105,6 +104,11 @@ impl<'a> Carrier<'a> {
         let value = values(self.fields, self.buf, AUTHORIZATION).next()?;
         after("Basic", value).map(|text| pair(text).ok_or(Malformed))
     }
+}
+
+/// A field or parameter that is empty holds nothing.
+fn held(value: Cow<'_, [u8]>) -> Option<Cow<'_, [u8]>> {
+    (!value.is_empty()).then_some(value)
 }
 
 /// User and password, as bytes: which characters they are, nobody need know to compare them.
