@@ -1,6 +1,7 @@
 //! What a request is charged and what it used: quotas before it goes upstream, usage when it is over.
 
-use crate::policy::auth::{Admitted, Plan};
+use crate::policy::auth::Admitted;
+use crate::policy::limit::KeySource;
 use crate::policy::quota::{self, Beyond, Charge, Charged, Quota, address_holder};
 use crate::respond::failure::Failure;
 
@@ -31,7 +32,7 @@ pub(super) fn charge<'a>(r: &mut Request<'a>) -> Option<Charged<'a>> {
     let charged = core.shared.quotas.charge(r.holder, charges, now_s, &mut told);
     if let Charged::Taken(_) = charged {
         let mut usage = core.usage.borrow_mut();
-        admitted.quota_charges().for_each(|charge| usage.charged(charge.quota.key(r.holder)));
+        taken(admitted).for_each(|quota| usage.charged(quota.key(r.holder)));
         r.account.counted = true;
     }
     Some(charged)
@@ -50,6 +51,7 @@ pub(super) fn refused(charged: Option<&Charged<'_>>) -> Result<(), Failure> {
 pub(super) fn tell(r: &mut Request<'_>, charged: &Charged<'_>, alone: bool) {
     let mut fields = std::mem::take(&mut r.answer_fields);
     let quotas = r.admitted.iter().flat_map(Admitted::quota_charges).map(|charge| charge.quota);
+    let quotas = quotas.filter(|quota| !quota.only_counted);
     let which = r.snapshot.rate_limit_fields;
     quota::fields::append(&mut fields, which, quotas, charged, now_s(r), alone);
     r.answer_fields = fields;
@@ -64,7 +66,7 @@ pub(super) async fn write(r: &Request<'_>) -> Result<bool, Failure> {
     let Some(admitted) = r.admitted.as_ref().filter(|admitted| admitted.plan.strict) else {
         return Ok(false);
     };
-    let keys: Vec<_> = admitted.quota_charges().map(|charge| charge.quota.key(r.holder)).collect();
+    let keys: Vec<_> = taken(admitted).map(|quota| quota.key(r.holder)).collect();
     if keys.is_empty() {
         return Ok(false);
     }
@@ -76,6 +78,11 @@ pub(super) async fn write(r: &Request<'_>) -> Result<bool, Failure> {
     }
 }
 
+/// The quotas that something was taken of.
+fn taken<'a>(admitted: &Admitted<'a>) -> impl Iterator<Item = &'a Quota> {
+    admitted.quota_charges().filter(|charge| charge.amount > 0).map(|charge| charge.quota)
+}
+
 /// Counts what a request used. One that was refused after it was charged, and that no target was sent,
 /// used nothing: its quotas get back what they were charged.
 pub(super) fn count(r: &Request<'_>, now_ns: u64) {
@@ -83,7 +90,7 @@ pub(super) fn count(r: &Request<'_>, now_ns: u64) {
     let now_s = r.connection.core.wall.of(now_ns) / 1_000_000_000;
     match r.account.failure.is_some() && !r.account.forwarded {
         true => give_back(r, admitted),
-        false => use_up(r, admitted, now_s),
+        false => use_up(r, admitted, now_ns),
     }
     r.beyond.iter().for_each(|beyond| tell_beyond(r, admitted, beyond, now_s));
 }
@@ -97,8 +104,9 @@ fn give_back(r: &Request<'_>, admitted: &Admitted<'_>) {
     });
 }
 
-fn use_up(r: &Request<'_>, admitted: &Admitted<'_>, now_s: u64) {
+fn use_up(r: &Request<'_>, admitted: &Admitted<'_>, now_ns: u64) {
     let core = &r.connection.core;
+    let now_s = core.wall.of(now_ns) / 1_000_000_000;
     let application = admitted.application.map_or(0, |application| application.id);
     let class = (r.account.status / 100) as u8;
     let hour = now_s - now_s % 3600;
@@ -108,10 +116,11 @@ fn use_up(r: &Request<'_>, admitted: &Admitted<'_>, now_s: u64) {
             usage.add(Unit { application, metric: metric.id, class, hour }, amount);
         }
     };
-    admitted.hits.as_slice().iter().for_each(|hit| add(hit.metric, hit.amount.into()));
+    let hits = admitted.hits.as_slice().iter().filter(|hit| hit.amount > 0);
+    hits.for_each(|hit| add(hit.metric, hit.amount.into()));
     r.account.grown.iter().for_each(|&(metric, amount)| add(metric, amount));
     r.beyond.iter().for_each(|_| core.stats.beyond_soft_quota.up());
-    for charge in grown(admitted.plan, &r.account.grown) {
+    for charge in grown(admitted, &r.account.grown) {
         let mut told = |beyond| {
             core.stats.beyond_soft_quota.up();
             tell_beyond(r, admitted, &beyond, now_s);
@@ -119,8 +128,26 @@ fn use_up(r: &Request<'_>, admitted: &Admitted<'_>, now_s: u64) {
         core.shared.quotas.add(r.holder, charge, now_s, &mut told);
         usage.charged(charge.quota.key(r.holder));
     }
+    owe_limits(r, admitted, now_ns);
     if let Some(credential) = admitted.credential {
         usage.seen(credential, now_s);
+    }
+}
+
+/// Takes from the plan's rate limits what the answer said that it cost: the next request waits for it.
+fn owe_limits(r: &Request<'_>, admitted: &Admitted<'_>, now_ns: u64) {
+    let core = &r.connection.core;
+    let keys = KeySource::of_caller(
+        r.client.addr,
+        r.snapshot.ipv6_prefix,
+        admitted.application.map(|application| application.id),
+    );
+    for &(metric, amount) in &r.account.grown {
+        let rules = admitted.plan.limits(metric);
+        let mut limits = core.limits.borrow_mut();
+        for rule in rules {
+            limits.owe(&core.shared.limits, (rule, amount), &keys, now_ns);
+        }
     }
 }
 
@@ -141,10 +168,9 @@ fn tell_beyond(r: &Request<'_>, admitted: &Admitted<'_>, beyond: &Beyond<'_>, no
 }
 
 /// What quotas are charged by an answer.
-fn grown<'p>(plan: &'p Plan, by: &[(u16, u64)]) -> impl Iterator<Item = Charge<'p>> {
-    by.iter().flat_map(move |&(metric, amount)| {
-        let charge = move |quota: &'p Quota| Charge { quota, amount };
-        plan.quotas(metric).iter().map(charge)
+fn grown<'a>(admitted: &Admitted<'a>, by: &[(u16, u64)]) -> impl Iterator<Item = Charge<'a>> {
+    by.iter().flat_map(|&(metric, amount)| {
+        admitted.quotas(metric).map(move |quota| Charge { quota, amount })
     })
 }
 

@@ -207,7 +207,7 @@ mod tests {
         let mut fill = |name: &str| std::iter::from_fn(|| wait(name)).collect::<Vec<_>>();
         let slow = fill("slow");
         assert_eq!(slow.len(), INQUIRIES_OPEN / 2);
-        let others = ["a", "b", "c"].map(|name| fill(name));
+        let others = ["a", "b", "c"].map(&mut fill);
         assert!(others.iter().all(|waiting| !waiting.is_empty()));
         // Who leaves, leaves a place.
         drop((slow, others));

@@ -10,7 +10,7 @@ use crate::policy::auth::jwt::{
 };
 use crate::policy::auth::places::Place;
 use crate::policy::auth::product::Way;
-use crate::policy::auth::{Carrier, Product};
+use crate::policy::auth::{Carrier, Product, realm};
 use crate::respond::failure::Failure;
 use crate::snapshot::{Snapshot, Tokens};
 
@@ -231,7 +231,7 @@ pub(super) fn challenge(r: &mut Request<'_>, s: &Scratch, product: &Product, is_
     let went = shown_to(r, s, product, &asked).map(|(scheme, _)| scheme);
     let challenge = if is_bad && went.is_some() { Challenge::Invalid } else { Challenge::Missing };
     let (went, out) = (went.unwrap_or(Scheme::Bearer), &mut r.answer_fields);
-    write_challenges(challenge, went, offered, (&product.realm(), &[]), out);
+    write_challenges(challenge, went, offered, (&realm(&product.name), &[]), out);
 }
 
 /// Lets a request pass whose token its route takes, or that needs none; it has the token then.

@@ -113,6 +113,7 @@ both_drivers!(
     who_is_revoked_while_the_disk_is_waited_for_is_not_let_in,
     a_reload_that_fails_leaves_products_and_plans_as_they_were,
     a_reload_that_the_store_refuses_changes_nothing,
+    who_changes_plans_takes_along_what_was_used,
 );
 
 fn reload(shop: &Shop, products: &str, address: SocketAddr) -> Response {
@@ -161,6 +162,25 @@ fn a_reload_that_the_store_refuses_changes_nothing(driver: Driver) {
     assert_eq!(reload(&shop, &more, address).status, 200);
     shop.ask("GET", "/products/new", &Value::Null).expect(200);
     call(&shop, &key).expect(200);
+}
+
+fn who_changes_plans_takes_along_what_was_used(driver: Driver) {
+    let metered = "[products.shop.plans.metered]\nquotas = [{ period = \"year\", max = 5 }]\n";
+    let shop = Shop::open(driver, &format!("methods = [\"read\"]\n{metered}"));
+    let (application, _, key) = shop.sign_up("first");
+    for _ in 0..4 {
+        let answer = call(&shop, &key).expect(200);
+        assert_eq!(answer.value("ratelimit"), None, "a plan without quotas tells of none");
+        assert_eq!(answer.value("ratelimit-policy"), None);
+    }
+    shop.ask("PATCH", &application, &json!({ "plan": "metered" })).expect(200);
+    let answer = call(&shop, &key).expect(200);
+    assert!(answer.value("ratelimit").expect("a field").starts_with("\"hits-year\";r=0;"));
+    call(&shop, &key).expect(429);
+    shop.ask("PATCH", &application, &json!({ "plan": "all" })).expect(200);
+    call(&shop, &key).expect(200);
+    shop.ask("PATCH", &application, &json!({ "plan": "metered" })).expect(200);
+    call(&shop, &key).expect(429);
 }
 
 fn nobody_is_let_in_after_the_answer(driver: Driver) {

@@ -75,6 +75,8 @@ both_drivers!(
     a_soft_quota_tells_and_lets_pass,
     what_an_answer_says_it_cost_counts,
     an_absurd_cost_does_not_stop_the_ledger,
+    a_quota_of_what_answers_cost_refuses_when_nothing_is_left,
+    a_limit_of_what_answers_cost_makes_the_next_wait,
     usage_is_committed_before_the_gateway_ends,
     what_a_stop_cuts_off_was_used,
     what_was_committed_counts_after_a_kill,
@@ -194,6 +196,55 @@ fn what_an_answer_says_it_cost_counts(driver: Driver) {
     }
     ask(&gateway).expect(429);
     assert_eq!(used("hits"), 2);
+}
+
+/// A shop whose every answer costs 42 tokens, of which no mapping rule knows.
+fn costly(plan: &str) -> (Upstream, tempfile::TempDir) {
+    let answer = "HTTP/1.1 200 OK\r\nX-Tokens: 42\r\nContent-Length: 0\r\n\r\n";
+    let folder = folder(&format!(
+        "metrics = [{{ name = \"tokens\", response_header = \"X-Tokens\" }}]\n[plans.bronze]\n{plan}"
+    ));
+    (Upstream::answering(answer), folder)
+}
+
+/// What an answer cost is counted when it is over, and that may be after the next request.
+fn eventually_refused(gateway: &Gateway) -> Value {
+    let mut refused = None;
+    crate::harness::eventually("it is refused", || {
+        let answer = ask(gateway);
+        refused = (answer.status == 429).then_some(answer.body);
+        refused.is_some()
+    });
+    serde_json::from_slice(&refused.expect("an answer")).expect("problem details")
+}
+
+fn a_quota_of_what_answers_cost_refuses_when_nothing_is_left(driver: Driver) {
+    let (upstream, folder) =
+        costly("quotas = [{ metric = \"tokens\", period = \"year\", max = 42 }]");
+    let gateway = start(driver, &upstream, folder.path(), "200ms");
+    let first = ask(&gateway).expect(200);
+    // Nothing is taken before the answer says how much.
+    assert!(first.value("ratelimit").expect("a field").starts_with("\"tokens-year\";r=42;t="));
+    assert_eq!(eventually_refused(&gateway)["limit"], "tokens-year");
+    stop(gateway);
+    let gateway = start(driver, &upstream, folder.path(), "200ms");
+    ask(&gateway).expect(429);
+    let rows = usage(folder.path(), vec![Group::Metric]);
+    let of = |name: &str| rows.iter().find(|row| row.metric.as_deref() == Some(name));
+    let count = |name| of(name).map_or(0, |row| row.count);
+    assert_eq!(count("tokens"), 42 * count("hits"));
+}
+
+fn a_limit_of_what_answers_cost_makes_the_next_wait(driver: Driver) {
+    let (upstream, folder) = costly("limits = [{ metric = \"tokens\", rate = \"20/h\" }]");
+    let gateway = start(driver, &upstream, folder.path(), "200ms");
+    let first = ask(&gateway).expect(200);
+    assert!(first.value("ratelimit").expect("a field").starts_with("\"tokens-per-hour\";r=20;"));
+    let refused = eventually_refused(&gateway);
+    assert_eq!(refused["limit"], "tokens-per-hour");
+    // 22 are owed, of which no more than a window's; and the next needs one.
+    let resets_in = refused["resets_in"].as_u64().expect("seconds");
+    assert!((3600..=3600 + 180).contains(&resets_in), "{resets_in}");
 }
 
 fn an_absurd_cost_does_not_stop_the_ledger(driver: Driver) {

@@ -6,8 +6,8 @@ use super::product::{Places, Way};
 /// The lines for requests without a credential and with a bad one. Bearer and Basic are challenged by
 /// their own names; what has no scheme, by one that says where the key is looked for. How tokens are shown in
 /// Authorization is for those who take them to say (`jwt::write_challenges`).
-pub(super) fn challenges(realm: &str, ways: &[Way], places: &Places) -> (Box<[u8]>, Box<[u8]>) {
-    let realm = quotable(realm);
+pub(super) fn challenges(name: &str, ways: &[Way], places: &Places) -> (Box<[u8]>, Box<[u8]>) {
+    let realm = self::realm(name);
     let mut schemes: Vec<(String, &str)> = Vec::new();
     let mut add = |challenge: String, bad: &'static str| {
         if !schemes.iter().any(|(known, _)| *known == challenge) {
@@ -48,8 +48,13 @@ pub(super) fn challenges(realm: &str, ways: &[Way], places: &Places) -> (Box<[u8
     (lines(false), lines(true))
 }
 
+/// What a product of this name is called where credentials are asked for (RFC 9110 section 11.5).
+pub fn realm(name: &str) -> String {
+    quotable(name)
+}
+
 /// A text as it may stand between quotes.
-pub(super) fn quotable(text: &str) -> String {
+fn quotable(text: &str) -> String {
     text.replace(['"', '\\'], "_")
 }
 

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::challenge::quotable;
 use super::mapping::Mapping;
 use super::places::{Place, Secrets};
 use crate::config::file::Lifecycle;
@@ -61,11 +60,6 @@ pub struct Product {
 }
 
 impl Product {
-    /// What it is called where credentials are asked for (RFC 9110 section 11.5).
-    pub fn realm(&self) -> String {
-        quotable(&self.name)
-    }
-
     /// Reads by how much metrics grow, from a response's fields; what is no whole number says nothing.
     pub fn read_amounts(&self, fields: &[Field], buf: &[u8], grown: &mut Vec<(u16, u64)>) {
         for (name, metric) in &self.counted_fields {
@@ -143,6 +137,11 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Rate limits of a metric, by its index.
+    pub fn limits(&self, metric: u16) -> &[Rule] {
+        self.metrics.get(usize::from(metric)).map_or(&[], |terms| &terms.limits)
+    }
+
     /// Quotas of a metric, by its index.
     pub fn quotas(&self, metric: u16) -> &[Quota] {
         self.metrics.get(usize::from(metric)).map_or(&[], |terms| &terms.quotas)
