@@ -67,7 +67,7 @@ impl NewKey {
 
     /// Whether nobody chooses what it is known by.
     pub(super) fn is_drawn(&self) -> bool {
-        matches!(self.kind, UserKey | AppKey) && self.key.is_none()
+        self.kind.is_drawn() && self.key.is_none()
     }
 
     /// What it is known by, of an application with this app_id; `at` is where it stands in the call's

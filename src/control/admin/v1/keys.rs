@@ -92,7 +92,7 @@ fn wanted(
     let row = NewCredential {
         application: application.id,
         kind: new.kind,
-        digest: digest(change.secret, new.kind, &parts),
+        digest: digest(change.secret, (application.product, new.kind), &parts),
         hint: drawn.hint.clone(),
         password: drawn.password.clone(),
         label: new.label,
@@ -305,7 +305,7 @@ pub(super) async fn rotate(
     api.change(call, move |change| {
         let application = seen(change.records, change.caller, id)?;
         let old = of(change.records, id, key)?;
-        if !matches!(old.kind, CredentialKind::UserKey | CredentialKind::AppKey) {
+        if !old.kind.is_drawn() {
             let detail = "only keys are drawn anew: make another credential, and revoke this one";
             return Err(Problem::new(rules::CONFLICT, detail));
         }
