@@ -422,7 +422,7 @@ impl Pump<'_> {
         let Inlet::Stream(stream) = self.from.side else { return Ok(()) };
         let Some(trailers) = stream.take_trailers() else { return Ok(()) };
         let mut section = Vec::new();
-        decode::trailers(&trailers, &mut section);
+        decode::trailers(&trailers, &mut section).map_err(Stop::SenderBad)?;
         self.reader.take_trailers(&section).map_err(Stop::SenderBad)
     }
 
