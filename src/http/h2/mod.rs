@@ -13,3 +13,4 @@
 pub mod decode;
 pub mod encode;
 pub mod frames;
+mod rules;

@@ -113,7 +113,7 @@ struct Driver {
 impl Driver {
     async fn begin(connection: &Rc<Connection>, early: Buffer) -> Option<Self> {
         let settings = connection.listener.settings();
-        let frames = Rc::new(RefCell::new(Frames::new(PREFACE, clock::coarse_ns())));
+        let frames = Rc::new(RefCell::new(Frames::strict(PREFACE, clock::coarse_ns())));
         let wire = wire(connection, &frames);
         wire.begin_with(early);
         // What it waited for has come.
@@ -244,8 +244,11 @@ impl Driver {
 
     fn refuse(&mut self, now_ns: u64) {
         self.stage = Stage::Refused(now_ns);
-        self.count_refusal();
-        self.machine.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+        let fault = self.frames.borrow().fault();
+        if fault == Reason::ENHANCE_YOUR_CALM {
+            self.count_refusal();
+        }
+        self.machine.abrupt_shutdown(fault);
     }
 
     fn leave(&mut self, now_ns: u64) {
