@@ -85,6 +85,9 @@ refusals! {
     BlankAroundValue 400 "blank_around_value" "white space around a field value";
     MissingColon 400 "missing_colon" "field line without a colon";
 
+    // Who calls; only where that is looked for here.
+    RepeatedAuthorization 400 "repeated_authorization" "more than one Authorization field";
+
     // Connection and Expect.
     BadConnectionOption 400 "bad_connection_option" "Connection option is not a token";
     TooManyConnectionOptions 400 "too_many_connection_options" "too many Connection options";
