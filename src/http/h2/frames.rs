@@ -12,6 +12,9 @@
 
 use h2::Reason;
 
+use super::kinds::{
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, RST_STREAM, SETTINGS,
+};
 use super::rules::Rules;
 use crate::limits::{
     H2_COST_CONTROL, H2_COST_RESET, H2_COST_SMALL, H2_CREDIT_MAX, H2_DEBT_MAX, H2_PAID_PER_SECOND,
@@ -22,22 +25,6 @@ use crate::limits::{
 const POINT_NS: u64 = 1_000_000_000 / H2_PAID_PER_SECOND;
 
 const HEADER: usize = 9;
-
-pub(super) const DATA: u8 = 0;
-pub(super) const HEADERS: u8 = 1;
-pub(super) const PRIORITY: u8 = 2;
-pub(super) const RST_STREAM: u8 = 3;
-pub(super) const SETTINGS: u8 = 4;
-pub(super) const PING: u8 = 6;
-pub(super) const GOAWAY: u8 = 7;
-pub(super) const WINDOW_UPDATE: u8 = 8;
-pub(super) const CONTINUATION: u8 = 9;
-
-pub(super) const ACK: u8 = 1;
-pub(super) const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
-pub(super) const PADDED: u8 = 8;
-pub(super) const PRIORITIZED: u8 = 0x20;
 
 /// Follows the frames of one direction of a connection, however they are cut into reads.
 #[derive(Debug)]
@@ -206,6 +193,7 @@ impl Ages {
 
 #[cfg(test)]
 mod tests {
+    use super::super::kinds::{PRIORITY, WINDOW_UPDATE};
     use super::*;
 
     fn frame(kind: u8, flags: u8, payload: usize) -> Vec<u8> {

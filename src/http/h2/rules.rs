@@ -6,7 +6,7 @@
 
 use h2::Reason;
 
-use super::frames::{
+use super::kinds::{
     ACK, DATA, END_STREAM, GOAWAY, HEADERS, PADDED, PING, PRIORITIZED, PRIORITY, RST_STREAM,
     SETTINGS, WINDOW_UPDATE,
 };
