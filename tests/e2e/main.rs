@@ -56,6 +56,7 @@ mod proxy_protocol_out;
 mod reload;
 mod resumption;
 mod routing;
+mod several_products;
 mod sni;
 mod start;
 mod tcp;

@@ -77,14 +77,14 @@ pub enum Lifecycle {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Authentication {
-    /// Ways of which one must succeed, where there is no `all_of`. The first whose credential the
-    /// request carries decides.
+    /// Ways of which one must succeed, where there is no `all_of`. They are tried in this order; the first
+    /// that proves somebody says which application calls.
     #[schemars(extend("x-default" = "`[\"user_key\"]`"))]
     pub any_of: Vec<String>,
     /// Ways that must all succeed; the first says which application calls.
     #[schemars(extend("x-default" = "none"))]
     pub all_of: Vec<String>,
-    /// Plan of requests that carry no credential; limits and quotas are then kept for the client
+    /// Plan of requests that carry no credential of these ways; limits and quotas are then kept for the client
     /// address. Without it they get 401.
     #[schemars(extend("x-default" = "—"))]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -215,4 +215,12 @@ pub enum CredentialKind {
     Certificate = 4,
     /// A claim of a JSON Web Token.
     Jwt = 5,
+}
+
+impl CredentialKind {
+    /// Whether the gateway draws what it is known by, which is then nobody else's. What is said of somebody
+    /// (a user, a certificate, a claim) can be said in each product.
+    pub fn is_drawn(self) -> bool {
+        matches!(self, Self::UserKey | Self::AppKey)
+    }
 }

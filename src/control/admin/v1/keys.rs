@@ -217,7 +217,7 @@ fn wanted(
     let row = NewCredential {
         application: application.id,
         kind: new.kind,
-        digest: digest(change.secret, new.kind, &parts),
+        digest: digest(change.secret, (application.product, new.kind), &parts),
         hint: drawn.hint.clone(),
         password: drawn.password.clone(),
         label: new.label,
@@ -343,8 +343,7 @@ pub(super) fn insert(
     new: NewKey,
     at: &str,
 ) -> Result<KeyMade, Problem> {
-    let is_drawn = matches!(new.kind, CredentialKind::UserKey | CredentialKind::AppKey);
-    if !is_drawn {
+    if !new.kind.is_drawn() {
         change.caller.operate()?;
     }
     room(change, application.id, new.kind)?;
@@ -420,7 +419,7 @@ pub(super) async fn rotate(
     api.change(call, move |change| {
         let application = seen(change.records, change.caller, id)?;
         let old = of(change.records, id, key)?;
-        if !matches!(old.kind, CredentialKind::UserKey | CredentialKind::AppKey) {
+        if !old.kind.is_drawn() {
             let detail = "only keys are drawn anew: make another credential, and revoke this one";
             return Err(Problem::new(rules::CONFLICT, detail));
         }

@@ -77,7 +77,7 @@ mod tests {
     fn a_token_is_no_key() {
         let secret = [7; 32];
         let kind = crate::config::file::CredentialKind::UserKey;
-        let key = crate::policy::auth::digest(&secret, kind, &[b"tgt_x"]);
+        let key = crate::policy::auth::digest(&secret, (1, kind), &[b"tgt_x"]);
         assert_ne!(token_digest(&secret, "tgt_x"), key);
     }
 }
