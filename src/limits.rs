@@ -111,7 +111,8 @@ pub const IPV6_PREFIX: u8 = 64;
 pub const SERVER_NAME: &str = "tollgate";
 
 /// Bytes of buffers a worker may hold: some 400 contents under way that hold one of
-/// [`BUFFER_LARGE`] (up to [`BUFFERS_EASY`]) and 6,000 more with one of [`BUFFER_MEDIUM`].
+/// [`BUFFER_LARGE`] (up to [`BUFFERS_EASY`]), 2,500 with one of [`BUFFER_MEDIUM`] (up to
+/// [`BUFFERS_TIGHT`]) and 16,000 more with one of [`BUFFER_SMALL`].
 pub const MAX_BUFFER_MEMORY: u64 = 256 << 20;
 
 /// Address of the admin listener: loopback, since it has no authentication of its own.
@@ -381,9 +382,11 @@ pub const BUFFER_SMALL: usize = 4 * 1024;
 pub const BUFFER_MEDIUM: usize = 20 * 1024;
 /// A buffer for streaming a body: large enough that a system call's cost vanishes in the copy.
 pub const BUFFER_LARGE: usize = 128 * 1024;
-/// Bytes of buffers that a core may hold before content is streamed by medium buffers instead of
-/// large ones: many slow readers then cost a sixth.
-pub const BUFFERS_EASY: usize = 64 * 1024 * 1024;
+/// The part of `max_buffer_memory` that a core may hold before content is streamed by medium buffers
+/// instead of large ones: many slow readers then cost a sixth.
+pub const BUFFERS_EASY: usize = 4;
+/// The same before small ones are used: what is left is for new requests and readers.
+pub const BUFFERS_TIGHT: usize = 2;
 /// Spare buffers of each kind that a core keeps.
 pub const BUFFERS_POOLED: usize = 256;
 /// Submission entries of a ring: more in flight in one turn are submitted in several calls.

@@ -82,6 +82,7 @@ refusals! {
     EmptyFieldName 400 "empty_field_name" "empty field name";
     BadFieldName 400 "bad_field_name" "field name is not a token";
     WhitespaceBeforeColon 400 "whitespace_before_colon" "white space before the colon";
+    BlankAroundValue 400 "blank_around_value" "white space around a field value";
     MissingColon 400 "missing_colon" "field line without a colon";
 
     // Who calls; only where that is looked for here.
@@ -130,6 +131,7 @@ refusals! {
     BadChunkEnd 400 "bad_chunk_end" "chunk data is not followed by a line end";
     TrailersTooLarge 431 "trailers_too_large" "trailers too large";
     TooManyTrailers 431 "too_many_trailers" "too many trailer fields";
+    MalformedStream 400 "malformed_stream" "stream that breaks a rule of HTTP/2";
     Truncated 400 "truncated" "stream ended before the content did";
 }
 

@@ -5,18 +5,42 @@ use std::mem::MaybeUninit;
 
 use monoio::buf::{IoBuf, IoBufMut};
 
-use crate::limits::{BUFFER_LARGE, BUFFER_MEDIUM, BUFFER_SMALL, BUFFERS_POOLED};
+use crate::limits::{
+    BUFFER_LARGE, BUFFER_MEDIUM, BUFFER_SMALL, BUFFERS_EASY, BUFFERS_POOLED, BUFFERS_TIGHT,
+};
 
 thread_local! {
     static SMALL: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
     static MEDIUM: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
     static LARGE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
     static HELD: Cell<usize> = const { Cell::new(0) };
+    static MOST: Cell<usize> = const { Cell::new(usize::MAX) };
 }
 
 /// Bytes of buffer memory this core's connections hold (the pool's spare ones not counted).
 pub fn held() -> usize {
     HELD.with(Cell::get)
+}
+
+/// Sets how many bytes this core's connections may hold.
+pub fn allow(most: usize) {
+    MOST.with(|m| m.set(most));
+}
+
+/// Whether they hold more than that, so that nothing new may begin.
+pub fn is_over() -> bool {
+    held() > MOST.with(Cell::get)
+}
+
+/// The size of the largest buffers that content may be streamed by: the less, the more is held, so
+/// that those who read slowly, or not at all, leave room for others.
+pub fn largest() -> usize {
+    let (held, most) = (held(), MOST.with(Cell::get));
+    match held {
+        _ if held < most / BUFFERS_EASY => BUFFER_LARGE,
+        _ if held < most / BUFFERS_TIGHT => BUFFER_MEDIUM,
+        _ => BUFFER_SMALL,
+    }
 }
 
 /// Frees half of this core's spare buffers, and tells how many bytes those were; called now and
@@ -66,6 +90,15 @@ impl Buffer {
     /// A buffer for streaming a body (`limits::BUFFER_LARGE` bytes).
     pub fn large() -> Self {
         Self::pooled(&LARGE, BUFFER_LARGE)
+    }
+
+    /// A buffer of that size, or of the largest there may be now.
+    pub fn at_most(size: usize) -> Self {
+        match size.min(largest()) {
+            BUFFER_LARGE.. => Self::large(),
+            BUFFER_MEDIUM.. => Self::medium(),
+            _ => Self::small(),
+        }
     }
 
     /// The smallest pooled kind with room for `n` bytes, or one made for them.
@@ -325,6 +358,23 @@ mod tests {
         assert_eq!(b.data(), b"bc");
         drop(b);
         assert_eq!(held(), before);
+    }
+
+    #[test]
+    fn the_more_is_held_the_smaller_are_buffers() {
+        let sizes = |most| {
+            allow(most);
+            let made = Buffer::at_most(BUFFER_LARGE).capacity();
+            (largest(), made, is_over())
+        };
+        let some = Buffer::small();
+        assert_eq!(sizes(held() * 4 + 4), (BUFFER_LARGE, BUFFER_LARGE, false));
+        assert_eq!(sizes(held() * 4), (BUFFER_MEDIUM, BUFFER_MEDIUM, false));
+        assert_eq!(sizes(held() * 2), (BUFFER_SMALL, BUFFER_SMALL, false));
+        assert_eq!(sizes(held() - 1), (BUFFER_SMALL, BUFFER_SMALL, true));
+        allow(usize::MAX);
+        assert_eq!(Buffer::at_most(BUFFER_MEDIUM).capacity(), BUFFER_MEDIUM);
+        drop(some);
     }
 
     #[test]

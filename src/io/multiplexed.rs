@@ -10,7 +10,7 @@ use bytes::{Buf, Bytes};
 use h2::{RecvStream, SendStream};
 
 use super::buffer::Buffer;
-use super::deadline::Guard;
+use super::deadline::{Expired, Guard};
 
 /// A piece of content on its way out, in the buffer it was made in.
 pub struct Piece(Buffer);
@@ -152,12 +152,13 @@ impl Inbound {
 pub struct Outbound {
     stream: RefCell<SendStream<Piece>>,
     ended: Cell<bool>,
+    stalled: Cell<bool>,
 }
 
 impl Outbound {
     /// The way behind a head that was sent without an end.
     pub fn new(stream: SendStream<Piece>) -> Self {
-        Self { stream: RefCell::new(stream), ended: Cell::new(false) }
+        Self { stream: RefCell::new(stream), ended: Cell::default(), stalled: Cell::default() }
     }
 
     /// Hands over as much of the buffer's data as the reader has room for, and takes that off it;
@@ -179,7 +180,11 @@ impl Outbound {
         }
         self.stream.borrow_mut().reserve_capacity(len);
         let room = guard.unless_expired(poll_fn(|cx| self.poll_room(cx))).await;
-        match room.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into())) {
+        let room = room.unwrap_or_else(|| {
+            self.stalled.set(guard.expired() == Some(Expired::Deadline));
+            Err(io::ErrorKind::TimedOut.into())
+        });
+        match room {
             Ok(room) if room >= len => (self.send(buffer, last).map(|()| len), Buffer::empty()),
             Ok(room) => self.send_part(buffer, room),
             Err(error) => (Err(error), buffer),
@@ -223,6 +228,11 @@ impl Outbound {
     /// Whether the content's end was handed over.
     pub fn is_ended(&self) -> bool {
         self.ended.get()
+    }
+
+    /// Whether the reader had no room for as long as that may be.
+    pub fn is_stalled(&self) -> bool {
+        self.stalled.get()
     }
 
     /// Breaks the content off, so that what went out can't be taken for a whole.

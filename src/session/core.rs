@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use arc_swap::cache::Cache;
 
 use crate::accept::Admission;
-use crate::io::Watch;
+use crate::io::{Watch, buffer};
 use crate::limits::{FAILURES_TOLD, SCRATCH_POOLED};
 use crate::policy::auth::{introspection, jwt};
 use crate::policy::{limit, quota};
@@ -151,6 +151,7 @@ impl Core {
             scratch: RefCell::new(Vec::new()),
             shared,
         };
+        buffer::allow(core.current.borrow().max_buffer_memory);
         core.stats.generation.set(core.current.borrow().generation);
         core.wall.tick(crate::io::clock::now_ns());
         core
@@ -164,6 +165,7 @@ impl Core {
         let mut current = self.current.borrow_mut();
         if !Arc::ptr_eq(newest, &current) {
             *current = Rc::new(Arc::clone(newest));
+            buffer::allow(newest.max_buffer_memory);
             // Ids that it no longer has may come to stand for something else.
             self.upstreams.retain(|target| newest.targets.contains(&target));
         }

@@ -8,7 +8,8 @@ use crate::http::{Bad, Framing, Known, ResponseHead, Version, first};
 use crate::io::deadline::Expired;
 use crate::io::{Buffer, Expiry, Stream, clock, splice};
 use crate::limits::{
-    BUFFER_MEDIUM, BUFFER_SMALL, HEAD_ROOM, MAX_INTERIM, RESPONSE_CHUNK_EXTENSION, SPLICE_MIN,
+    BUFFER_LARGE, BUFFER_MEDIUM, BUFFER_SMALL, HEAD_ROOM, MAX_INTERIM, RESPONSE_CHUNK_EXTENSION,
+    SPLICE_MIN,
 };
 use crate::respond::failure::Failure;
 use crate::respond::head::{self, Content, Outgoing};
@@ -246,7 +247,7 @@ impl Download<'_, '_, '_> {
                 }
             }
             if answer.capacity() == 0 {
-                *answer = if self.large { Buffer::large() } else { Buffer::medium() };
+                *answer = Buffer::at_most(if self.large { BUFFER_LARGE } else { BUFFER_MEDIUM });
                 answer.set_headroom(HEAD_ROOM);
             }
             let (result, back) = connection.stream.read(std::mem::take(answer)).await;

@@ -1,5 +1,6 @@
 //! How one try on one target ends.
 
+use crate::http::Bad;
 use crate::io::clock;
 use crate::io::deadline::Expired;
 use crate::respond::failure::Failure;
@@ -61,6 +62,13 @@ pub(super) fn lost_stream(
     answered: bool,
 ) -> Broken {
     let broken = lost(way, carrier, answered);
-    let refused = why == Lost::Refused && broken.failure == Failure::ClosedEarly;
-    if refused { Broken { sent: Sent::Refused, ..broken } } else { broken }
+    match (broken.failure, why) {
+        (Failure::ClosedEarly | Failure::ResponseIncomplete, Lost::Malformed) => {
+            Broken::during(Failure::BadResponse(Bad::MalformedStream), false)
+        }
+        (Failure::ClosedEarly, Lost::Refused) => Broken { sent: Sent::Refused, ..broken },
+        // Only a connection that ends may have done so before it saw the request.
+        (Failure::ClosedEarly, Lost::Reset) => Broken { sent: Sent::OnFresh, ..broken },
+        _ => broken,
+    }
 }

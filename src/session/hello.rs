@@ -1,7 +1,7 @@
 //! The first message of TLS arrives, on a connection that may be passed on by the name in it.
 
 use crate::accept::client_hello::parse;
-use crate::io::buffer::held;
+use crate::io::buffer::is_over;
 use crate::io::{Buffer, Expiry, clock};
 use crate::limits::BUFFER_SMALL;
 
@@ -27,9 +27,7 @@ pub(super) async fn listen(c: &Connection, until_ns: u64) -> (Heard, Buffer) {
         match parse(bytes.data()) {
             Ok(Some(hello)) => return (Heard::Name(hello.server_name), bytes),
             Ok(None) if bytes.is_empty() => {}
-            Ok(None) if held() > c.core.snapshot().max_buffer_memory => {
-                return (Heard::Crowded, bytes);
-            }
+            Ok(None) if is_over() => return (Heard::Crowded, bytes),
             Ok(None) => {}
             Err(bad) => {
                 let (client, listener) = (c.peer, &*c.listener.settings().name);

@@ -4,10 +4,9 @@
 use std::cell::OnceCell;
 use std::io::{self, ErrorKind};
 
-use crate::io::buffer::held;
 use crate::io::splice::{Nonblocking, Pipe, is_useful};
 use crate::io::{Buffer, Expiry, Guard, Stream, clock};
-use crate::limits::{AWAKE_NS, BUFFER_MEDIUM, BUFFER_SMALL, BUFFERS_EASY, PIPE_BYTES};
+use crate::limits::{AWAKE_NS, BUFFER_LARGE, BUFFER_MEDIUM, BUFFER_SMALL, PIPE_BYTES};
 
 /// Bytes on their way from one side to the other.
 #[derive(Default)]
@@ -176,8 +175,8 @@ fn has_paused(error: &io::Error) -> bool {
 fn larger(buffer: Buffer) -> Buffer {
     match buffer.capacity() {
         0 => Buffer::small(),
-        size if size <= BUFFER_SMALL => Buffer::medium(),
-        size if size <= BUFFER_MEDIUM && held() < BUFFERS_EASY => Buffer::large(),
+        size if size <= BUFFER_SMALL => Buffer::at_most(BUFFER_MEDIUM),
+        size if size <= BUFFER_MEDIUM => Buffer::at_most(BUFFER_LARGE),
         _ => buffer,
     }
 }

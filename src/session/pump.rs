@@ -15,7 +15,7 @@ use crate::io::deadline::Expired;
 use crate::io::multiplexed::{Inbound, Outbound};
 use crate::io::splice::Pipe;
 use crate::io::{Buffer, Expiry, Guard, Stream, buffer, clock};
-use crate::limits::{BUFFER_LARGE, BUFFER_MEDIUM, BUFFER_SMALL, BUFFERS_EASY};
+use crate::limits::BUFFER_SMALL;
 use crate::upstream::Carrier;
 
 use super::withheld::Withheld;
@@ -422,18 +422,21 @@ impl Pump<'_> {
         let Inlet::Stream(stream) = self.from.side else { return Ok(()) };
         let Some(trailers) = stream.take_trailers() else { return Ok(()) };
         let mut section = Vec::new();
-        decode::trailers(&trailers, &mut section);
+        decode::trailers(&trailers, &mut section).map_err(Stop::SenderBad)?;
         self.reader.take_trailers(&section).map_err(Stop::SenderBad)
     }
 
     /// Gives the next read a buffer that fits: a large one as soon as the content fills what it
-    /// has, so that a trickle (server-sent events) holds little memory.
+    /// has, so that a trickle (server-sent events) holds little memory; and none before a stream's
+    /// reader has taken something, which its window may never allow.
     fn make_room(&self, input: &mut Buffer, pace: &Pace) {
         debug_assert!(input.is_empty(), "the decoder takes all there is");
         let more = self.announced.saturating_sub(self.passed);
-        let large = if buffer::held() < BUFFERS_EASY { BUFFER_LARGE } else { BUFFER_MEDIUM };
-        if (more > BUFFER_SMALL as u64 || pace.filled) && input.capacity() < large {
-            *input = Buffer::fitting(large - BUFFER_SMALL);
+        let untouched = self.written == 0 && matches!(self.to.side, Outlet::Stream(_));
+        let most = if untouched { BUFFER_SMALL } else { buffer::largest() };
+        let grows = more > BUFFER_SMALL as u64 || pace.filled;
+        if grows && input.capacity() < most || input.capacity() > most {
+            *input = Buffer::at_most(most);
         }
         if input.capacity() == 0 {
             *input = Buffer::small();

@@ -88,7 +88,7 @@ async fn whole(
 
 /// Stages 3 to 6.
 async fn run(r: &mut Request<'_>, s: &mut Scratch, found: Found) -> Result<Fate, Failure> {
-    if buffer::held() > r.snapshot.max_buffer_memory {
+    if buffer::is_over() {
         return Err(Failure::Overloaded);
     }
     if s.head.method == Method::Connect {

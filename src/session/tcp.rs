@@ -110,7 +110,7 @@ fn judge_connection(
     snapshot: &Snapshot,
     to: &ForwardTo,
 ) -> Result<Permit, Failure> {
-    if buffer::held() > snapshot.max_buffer_memory {
+    if buffer::is_over() {
         return Err(Failure::Overloaded);
     }
     let keys = KeySource {

@@ -15,7 +15,8 @@ pub enum Sent {
     /// byte of a response. The target most likely closed it while the request was on its way
     /// (RFC 9112 section 9.3.1), but it may have acted on it.
     OnReused,
-    /// The same on a fresh connection: the target took the request and died of it, or worse.
+    /// The same on a fresh connection, or its target reset the stream alone: it took the request and
+    /// died of it, or worse.
     OnFresh,
     /// A byte of the response arrived.
     ResponseBegun,

@@ -26,6 +26,8 @@ both_drivers!(
     unknown_frames_flood,
     one_byte_windows,
     zero_window_forever,
+    zero_windows_of_many_streams,
+    one_stream_that_stands_still,
     reads_nothing_and_asks_for_much,
     streams_over_the_cap,
     streams_begun_after_the_goodbye,
@@ -75,11 +77,15 @@ fn serve(peer: &mut Peer) {
 
 impl Scene {
     fn new(driver: Driver, keys: &str) -> Self {
+        Self::with(driver, "", keys)
+    }
+
+    fn with(driver: Driver, server: &str, keys: &str) -> Self {
         let upstream = Upstream::new(serve);
         let gateway = Gateway::start(
             driver,
             format!(
-                "[server]\nworkers = 1\nwatch = false\n\
+                "[server]\nworkers = 1\nwatch = false\n{server}\n\
                  [[listeners]]\nname = \"web\"\nlisten = \"127.0.0.1:0\"\n\
                  protocols = [\"h2\", \"http/1.1\"]\n{keys}\n\
                  [upstreams.app]\nmax_idle = 0\ntargets = [\"{}\"]\n\
@@ -338,17 +344,53 @@ fn zero_window_forever(driver: Driver) {
     scene.while_others_are_served(|scene| {
         let mut client = RawHttp2::with_settings(scene.gateway.web(), &[(INITIAL_WINDOW, 0)]);
         client.send((0..40).flat_map(|n| get(stream(n), "/large")).collect::<Vec<u8>>());
-        let mut left = 40;
-        while left > 0 {
-            let frame = client.until("a reset", |f| matches!(f.kind, RST_STREAM | DATA));
-            assert_eq!(frame.kind, RST_STREAM, "content without a window");
-            left -= 1;
-        }
-        scene.gateway.wait_stats("their places are free", |s| s.in_flight() <= 1);
-        // The connection has done nothing wrong.
-        client.send([settings(&[(INITIAL_WINDOW, 65_535)]), get(stream(40), "/")].concat());
-        assert_eq!(client.answer(stream(40)), Ok((200, 2)));
+        stands_still(&mut client);
+        scene
+            .gateway
+            .wait_stats("it is told so once", |s| s.listener("web", "/http2/refused") == 1);
     });
+}
+
+/// All of a connection's streams are given up, and then the connection.
+#[track_caller]
+fn stands_still(client: &mut RawHttp2) {
+    loop {
+        let frame = client.until("an end", |f| matches!(f.kind, RST_STREAM | GOAWAY | DATA));
+        assert_ne!(frame.kind, DATA, "content without a window");
+        assert_eq!(frame.code(), ENHANCE_YOUR_CALM);
+        if frame.kind == GOAWAY {
+            return;
+        }
+    }
+}
+
+fn zero_windows_of_many_streams(driver: Driver) {
+    const MOST: u64 = 16 << 20;
+    let scene = Scene::with(driver, "max_buffer_memory = \"16MiB\"", "");
+    scene.while_others_are_served(|scene| {
+        let all: Vec<u8> = (0..128).flat_map(|n| get(stream(n), "/large")).collect();
+        let mut clients: Vec<_> = (0..3)
+            .map(|_| RawHttp2::with_settings(scene.gateway.web(), &[(INITIAL_WINDOW, 0)]))
+            .collect();
+        clients.iter_mut().for_each(|client| client.send(&all[..]));
+        for client in &mut clients {
+            (0..128).for_each(|_| drop(client.until("a head", |f| f.kind == HEADERS)));
+        }
+        let held = scene.gateway.stats().number("/gateway/buffer_bytes");
+        assert!(held < MOST, "{held} bytes of buffers");
+        clients.iter_mut().for_each(stands_still);
+    });
+}
+
+fn one_stream_that_stands_still(driver: Driver) {
+    let scene = Scene::new(driver, "");
+    let mut client = scene.client();
+    client.send([get(1, "/large"), get(3, "/slow")].concat());
+    let reset = client.until("a reset", |f| f.kind == RST_STREAM);
+    assert_eq!((reset.stream, reset.code()), (1, ENHANCE_YOUR_CALM));
+    // The connection lives on for the others.
+    client.send([window(0, 65_535), get(5, "/")].concat());
+    assert_eq!(client.answer(5), Ok((200, 2)));
 }
 
 fn reads_nothing_and_asks_for_much(driver: Driver) {

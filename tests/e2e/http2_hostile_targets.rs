@@ -28,6 +28,8 @@ both_drivers!(
     push_promises,
     garbage_for_a_preface,
     one_that_resets_streams_forgotten,
+    a_reset_stream_is_not_asked_again,
+    malformed_answers_are_not_asked_again,
 );
 
 /// A gateway in front of that target, and a plain one beside it.
@@ -345,6 +347,54 @@ fn garbage_for_a_preface(driver: Driver) {
         });
         assert_eq!(scene.ask(), Ok(502));
         scene.ends_well();
+    }
+}
+
+/// Asks on a connection that served somebody before, whose target answers the second stream with these
+/// frames: once, whatever the method, and Proxy-Status names this error.
+#[track_caller]
+fn is_asked_once(
+    driver: Driver,
+    error: &str,
+    frames: impl Fn(u32) -> Vec<u8> + Send + Sync + 'static,
+) {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let scene = answers(driver, move |stream| match count.fetch_add(1, Ordering::SeqCst) % 2 {
+        0 => answer(stream, END_STREAM, "204", &[]),
+        _ => frames(stream),
+    });
+    for (n, method) in ["GET", "POST"].into_iter().enumerate() {
+        assert_eq!(scene.ask(), Ok(204));
+        let mut client = scene.gateway.connect();
+        client.send(format!("{method} / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"));
+        let refused = client.response().expect(502);
+        let told = refused.value("proxy-status").unwrap_or_default();
+        assert!(told.contains(&format!("error={error}")), "{method}: {told}");
+        assert_eq!(asked.load(Ordering::SeqCst), 2 * n + 2, "{method} was sent again");
+    }
+    scene.ends_well();
+}
+
+/// The target took the request, and its connection lives.
+fn a_reset_stream_is_not_asked_again(driver: Driver) {
+    for code in [NO_ERROR, PROTOCOL_ERROR, CANCEL] {
+        is_asked_once(driver, "connection_terminated", move |stream| reset(stream, code));
+    }
+}
+
+fn malformed_answers_are_not_asked_again(driver: Driver) {
+    let malformed: [(&str, &[(&str, &str)]); 5] = [
+        ("200", &[("content-length", "5")]),
+        ("200", &[("connection", "close")]),
+        ("200", &[("X-Upper", "y")]),
+        ("200", &[("x", " y")]),
+        ("abc", &[]),
+    ];
+    for (status, fields) in malformed {
+        is_asked_once(driver, "http_protocol_error", move |stream| {
+            answer(stream, END_STREAM, status, fields)
+        });
     }
 }
 

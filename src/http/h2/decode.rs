@@ -30,6 +30,7 @@ pub fn request(
     head: &mut RequestHead,
 ) -> Result<(), Bad> {
     check_size(&parts.headers, bounds)?;
+    check_values(&parts.headers)?;
     let protocol = parts.extensions.get::<Protocol>().map(Protocol::as_str);
     request_line(parts, protocol.is_some(), buf)?;
     host_line(parts, buf)?;
@@ -88,6 +89,16 @@ fn check_size(fields: &HeaderMap, bounds: &HttpBounds) -> Result<(), Bad> {
         return Err(Bad::TooManyFields);
     }
     if lines_len(fields) > bounds.max_head { Err(Bad::HeadTooLarge) } else { Ok(()) }
+}
+
+/// Lines would have lost these blanks, which HTTP/2 does not allow (RFC 9113 section 8.2.1).
+fn check_values(fields: &HeaderMap) -> Result<(), Bad> {
+    let blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    let around = |value: &[u8]| blank(value.first()) || blank(value.last());
+    match fields.values().any(|value| around(value.as_bytes())) {
+        true => Err(Bad::BlankAroundValue),
+        false => Ok(()),
+    }
 }
 
 /// The target has its authority in it where one was given, so that Host must agree with it.
@@ -154,6 +165,7 @@ pub fn response(
         // There is none in HTTP/2 (RFC 9113 section 8.6).
         return Err(Bad::UnexpectedUpgrade);
     }
+    check_values(&parts.headers)?;
     let granted = switch.filter(|_| parts.status.is_success());
     buf.extend_from_slice(b"HTTP/1.1 ");
     buf.extend_from_slice(granted.map_or(parts.status.as_str(), |_| "101").as_bytes());
@@ -193,8 +205,13 @@ pub struct Switch<'a> {
 }
 
 /// Writes trailers as a trailer section, its end included.
-pub fn trailers(fields: &HeaderMap, buf: &mut Vec<u8>) {
+///
+/// # Errors
+/// What is wrong with them.
+pub fn trailers(fields: &HeaderMap, buf: &mut Vec<u8>) -> Result<(), Bad> {
+    check_values(fields)?;
     field_lines(fields, buf);
+    Ok(())
 }
 
 /// Cookies that came in crumbs are one field again: an HTTP/1.1 server may look at one only (RFC 9113
@@ -314,6 +331,15 @@ mod tests {
         assert_eq!(refused("https://u@a/", &[]), Some(Bad::HostUserinfo));
         assert_eq!(refused("https://a/%zz", &[]), Some(Bad::BadPercent));
         assert_eq!(refused("ftp://a/", &[]), Some(Bad::BadScheme));
+    }
+
+    #[test]
+    fn values_have_no_blanks_around_them() {
+        for value in [" a", "a ", "\ta", "a \t", " "] {
+            assert_eq!(refused("https://a/", &[("x", value)]), Some(Bad::BlankAroundValue));
+            assert_eq!(answer(200, &[("x", value)], true).err(), Some(Bad::BlankAroundValue));
+        }
+        assert!(read("https://a/", &[("x", "a b"), ("y", "")], true).is_ok());
     }
 
     #[test]

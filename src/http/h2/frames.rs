@@ -10,6 +10,12 @@
 //! resets of streams that were just opened (CVE-2023-44487), PING, SETTINGS, empty DATA, PRIORITY,
 //! CONTINUATION without end, windows opened byte by byte.
 
+use h2::Reason;
+
+use super::kinds::{
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, RST_STREAM, SETTINGS,
+};
+use super::rules::Rules;
 use crate::limits::{
     H2_COST_CONTROL, H2_COST_RESET, H2_COST_SMALL, H2_CREDIT_MAX, H2_DEBT_MAX, H2_PAID_PER_SECOND,
     H2_YOUNG_NS,
@@ -19,17 +25,6 @@ use crate::limits::{
 const POINT_NS: u64 = 1_000_000_000 / H2_PAID_PER_SECOND;
 
 const HEADER: usize = 9;
-
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const PING: u8 = 6;
-const GOAWAY: u8 = 7;
-const CONTINUATION: u8 = 9;
-
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
 
 /// Follows the frames of one direction of a connection, however they are cut into reads.
 #[derive(Debug)]
@@ -50,6 +45,9 @@ pub struct Frames {
     resets: i64,
     paid_at_ns: u64,
     ages: Ages,
+    /// A client's are held against more than what they cost.
+    rules: Option<Rules>,
+    fault: Option<Reason>,
 }
 
 /// Which streams are not young any more: those up to a number that was the highest a while ago.
@@ -74,11 +72,23 @@ impl Frames {
             resets: 0,
             paid_at_ns: now_ns,
             ages: Ages::default(),
+            rules: None,
+            fault: None,
         }
     }
 
+    /// The same, and what breaks a rule that has a code of its own is refused, too.
+    pub fn strict(preface: usize, now_ns: u64) -> Self {
+        Self { rules: Some(Rules::default()), ..Self::new(preface, now_ns) }
+    }
+
+    /// Why what came last is not to be heeded.
+    pub fn fault(&self) -> Reason {
+        self.fault.unwrap_or(Reason::ENHANCE_YOUR_CALM)
+    }
+
     /// Takes what has come. `sent` are the bytes that we sent since the last time. Gives how many of the
-    /// bytes are to be heeded: fewer than all where the debt gets too deep.
+    /// bytes are to be heeded: fewer than all where the debt gets too deep, or a rule is broken.
     pub fn take(&mut self, all: &[u8], sent: u64, now_ns: u64) -> usize {
         self.pay(sent, now_ns);
         self.ages.pass(now_ns);
@@ -86,20 +96,21 @@ impl Frames {
         self.preface -= skipped;
         let mut bytes = &all[skipped..];
         while !bytes.is_empty() {
+            let before = all.len() - bytes.len();
             if self.left > 0 {
-                let n = self.left.min(bytes.len());
-                self.left -= n;
-                bytes = &bytes[n..];
+                bytes = self.pass(bytes);
+                if self.fault.is_some() {
+                    return before;
+                }
                 continue;
             }
-            let before = all.len() - bytes.len();
             let n = (HEADER - self.have).min(bytes.len());
             self.header[self.have..self.have + n].copy_from_slice(&bytes[..n]);
             self.have += n;
             bytes = &bytes[n..];
             if self.have == HEADER {
                 self.begin();
-                if self.debt.max(self.resets) > H2_DEBT_MAX {
+                if self.debt.max(self.resets) > H2_DEBT_MAX || self.fault.is_some() {
                     return before;
                 }
             }
@@ -124,11 +135,25 @@ impl Frames {
         self.resets = less(self.resets, paid(earned));
     }
 
+    /// Passes over what has come of a payload, and gives what is behind it.
+    fn pass<'b>(&mut self, bytes: &'b [u8]) -> &'b [u8] {
+        let (payload, rest) = bytes.split_at(self.left.min(bytes.len()));
+        if let Some(rules) = &mut self.rules {
+            self.fault = rules.payload(payload, self.left).err();
+        }
+        self.left -= payload.len();
+        rest
+    }
+
     fn begin(&mut self) {
         let [a, b, c, kind, flags, stream @ ..] = self.header;
         let stream = u32::from_be_bytes(stream) & (u32::MAX >> 1);
         self.have = 0;
         self.left = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
+        // What comes between the pieces of a block is a fault of another kind.
+        if let Some(rules) = self.rules.as_mut().filter(|_| !self.block) {
+            self.fault = rules.frame(kind, flags, stream, self.left).err();
+        }
         match kind {
             HEADERS | CONTINUATION => self.block = flags & END_HEADERS == 0,
             _ => {}
@@ -168,10 +193,8 @@ impl Ages {
 
 #[cfg(test)]
 mod tests {
+    use super::super::kinds::{PRIORITY, WINDOW_UPDATE};
     use super::*;
-
-    const PRIORITY: u8 = 2;
-    const WINDOW_UPDATE: u8 = 8;
 
     fn frame(kind: u8, flags: u8, payload: usize) -> Vec<u8> {
         let len = u32::try_from(payload).expect("small").to_be_bytes();
@@ -291,6 +314,24 @@ mod tests {
         let both = [frame(HEADERS, END_HEADERS, 20), frame(RST_STREAM, 0, 4)].concat();
         let most = H2_DEBT_MAX / (H2_COST_RESET - H2_COST_CONTROL) + 1;
         assert!(taken(&both, 64) <= usize::try_from(most).expect("small") + 1);
+    }
+
+    #[test]
+    fn a_broken_rule_ends_what_is_heeded_however_it_is_cut() {
+        let good = frame(PING, 0, 8);
+        let settings = [&frame(SETTINGS, 0, 6)[..HEADER], &[0, 4, 0x80, 0, 0, 0]].concat();
+        for (bad, fault) in
+            [(frame(PING, 0, 6), Reason::FRAME_SIZE_ERROR), (settings, Reason::FLOW_CONTROL_ERROR)]
+        {
+            let all = [&good[..], &bad, &good].concat();
+            for step in [1, 7, 100] {
+                let mut frames = Frames::strict(0, 0);
+                let heeds = |piece: &&[u8]| frames.take(piece, 0, 0) == piece.len();
+                let whole = all.chunks(step).take_while(heeds).count() * step;
+                assert!((good.len() / step * step..good.len() + bad.len()).contains(&whole));
+                assert_eq!(frames.fault(), fault);
+            }
+        }
     }
 
     #[test]

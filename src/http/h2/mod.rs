@@ -13,3 +13,5 @@
 pub mod decode;
 pub mod encode;
 pub mod frames;
+mod kinds;
+mod rules;

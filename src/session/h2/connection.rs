@@ -54,6 +54,8 @@ impl AsRef<Stream> for Connection {
 /// The streams that are open.
 struct Open {
     count: Cell<usize>,
+    /// The last of them ended because the client took nothing of it for too long: they all stood still.
+    stood_still: Cell<bool>,
     silent_since_ns: Cell<u64>,
     driver: RefCell<Option<Waker>>,
 }
@@ -65,6 +67,11 @@ impl Place {
     fn take(open: &Rc<Open>) -> Self {
         open.count.set(open.count.get() + 1);
         Self(open.clone())
+    }
+
+    /// Ends the stream. `stalled`: by its client, who took nothing of the answer.
+    fn end(self, stalled: bool) {
+        self.0.stood_still.set(stalled && self.0.count.get() == 1);
     }
 }
 
@@ -106,7 +113,7 @@ struct Driver {
 impl Driver {
     async fn begin(connection: &Rc<Connection>, early: Buffer) -> Option<Self> {
         let settings = connection.listener.settings();
-        let frames = Rc::new(RefCell::new(Frames::new(PREFACE, clock::coarse_ns())));
+        let frames = Rc::new(RefCell::new(Frames::strict(PREFACE, clock::coarse_ns())));
         let wire = wire(connection, &frames);
         wire.begin_with(early);
         // What it waited for has come.
@@ -131,6 +138,7 @@ impl Driver {
         let machine = deadline.unless_expired(turns).await?.ok()?;
         let open = Rc::new(Open {
             count: Cell::new(0),
+            stood_still: Cell::new(false),
             silent_since_ns: Cell::new(clock::coarse_ns()),
             driver: RefCell::default(),
         });
@@ -203,10 +211,10 @@ impl Driver {
         let place = Place::take(&self.open);
         connection.requests.set(connection.requests.get() + 1);
         spawn(async move {
-            serve_stream(&connection, &stream, parts).await;
+            let stalled = serve_stream(&connection, &stream, parts).await;
             drop(stream);
             drop(connection);
-            drop(place);
+            place.end(stalled);
         });
     }
 
@@ -214,7 +222,8 @@ impl Driver {
     /// say.
     fn turns(&mut self) -> bool {
         let now = clock::coarse_ns();
-        if self.wire.is_refused() && !matches!(self.stage, Stage::Refused(_)) {
+        let refused = self.wire.is_refused() || self.open.stood_still.get();
+        if refused && !matches!(self.stage, Stage::Refused(_)) {
             self.refuse(now);
             return true;
         }
@@ -235,8 +244,11 @@ impl Driver {
 
     fn refuse(&mut self, now_ns: u64) {
         self.stage = Stage::Refused(now_ns);
-        self.count_refusal();
-        self.machine.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+        let fault = self.frames.borrow().fault();
+        if fault == Reason::ENHANCE_YOUR_CALM {
+            self.count_refusal();
+        }
+        self.machine.abrupt_shutdown(fault);
     }
 
     fn leave(&mut self, now_ns: u64) {
@@ -302,11 +314,12 @@ fn wire(connection: &Rc<Connection>, frames: &Rc<RefCell<Frames>>) -> Rc<Wire> {
     Wire::new(connection.clone(), &connection.core.watch, slowest, look)
 }
 
+/// Serves a stream to its end. True: that came because the client took nothing of the answer.
 async fn serve_stream(
     connection: &Connection,
     stream: &ClientStream,
     parts: ::http::request::Parts,
-) {
+) -> bool {
     let mut scratch = connection.core.take_scratch();
     scratch.input = Buffer::fitting(size(&parts).min(BUFFER_SMALL));
     let bounds = &connection.listener.settings().http;
@@ -322,12 +335,16 @@ async fn serve_stream(
     let refused = read.err().map(Failure::BadRequest);
     // In a box from the start: it is large, and would be copied with every future around it.
     let served = Box::pin(request::serve_stream(connection, stream, &mut scratch, refused));
-    match stream.attend(served).await {
-        Fate::Reset => stream.reset(),
+    let fate = stream.attend(served).await;
+    let stalled = fate == Fate::Reset && stream.is_stalled();
+    match fate {
+        Fate::Reset if stalled => stream.reset(Reason::ENHANCE_YOUR_CALM),
+        Fate::Reset => stream.reset(Reason::INTERNAL_ERROR),
         _ if stream.content.is_at_end() => {}
         _ => stream.attend(Box::pin(stream.linger())).await,
     }
     connection.core.give_back(scratch);
+    stalled
 }
 
 /// Puts content that came along behind the head. If that is all of it, it can be sent again where a

@@ -116,11 +116,16 @@ impl ClientStream {
     }
 
     /// Ends the stream so that no answer, or only a part of one, was given.
-    pub(super) fn reset(&self) {
+    pub(super) fn reset(&self, reason: Reason) {
         match self.answer.get() {
-            Some(answer) => answer.reset(Reason::INTERNAL_ERROR),
-            None => self.respond.borrow_mut().send_reset(Reason::INTERNAL_ERROR),
+            Some(answer) => answer.reset(reason),
+            None => self.respond.borrow_mut().send_reset(reason),
         }
+    }
+
+    /// Whether the client took nothing of the answer for as long as that may be.
+    pub(super) fn is_stalled(&self) -> bool {
+        self.answer.get().is_some_and(Outbound::is_stalled)
     }
 
     /// Does `work`, and notes meanwhile whether the client resets the stream.

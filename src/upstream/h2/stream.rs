@@ -43,7 +43,11 @@ pub enum Answer {
 pub enum Lost {
     /// The target did nothing with the request, and says so (RFC 9113 section 8.7).
     Refused,
-    /// The stream was reset, or its connection ended.
+    /// The target reset the stream, and its connection goes on.
+    Reset,
+    /// What came of it is malformed.
+    Malformed,
+    /// Its connection ended.
     Ended,
 }
 
@@ -139,5 +143,10 @@ enum Come {
 /// A target that goes away resets what it did not begin (RFC 9113 section 6.8).
 fn lost(error: &h2::Error) -> Lost {
     let refused = error.reason() == Some(Reason::REFUSED_STREAM);
-    if refused || error.is_go_away() && error.is_remote() { Lost::Refused } else { Lost::Ended }
+    match error {
+        _ if refused || error.is_remote() && error.is_go_away() => Lost::Refused,
+        _ if error.is_remote() => Lost::Reset,
+        _ if error.is_library() => Lost::Malformed,
+        _ => Lost::Ended,
+    }
 }
