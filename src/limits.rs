@@ -457,6 +457,9 @@ pub const FREED_AT_ONCE: usize = 32 * 1024;
 pub const DRAIN_ACCEPTS: usize = 4096;
 /// Ticks between looks at idle connections while draining.
 pub const DRAIN_POLL_TICKS: u64 = 10;
+/// Ticks that are left to what is cut off when a core ends: to tell whom it can, to be counted and
+/// logged. Whatever it waits for is over at once, one wait a tick.
+pub const CUT_OFF_TICKS: u32 = 20;
 
 // session, the answer
 

@@ -57,8 +57,10 @@ pub struct TokenRules {
     pub application_claim: Option<String>,
 }
 
-/// Whether clients prove that they have the key that a token is bound to (RFC 9449).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+/// Whether clients prove that they have the key that a token is bound to (RFC 9449). The strictest is the last.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Dpop {
     /// Nobody is asked, and tokens that are bound to a key are refused.

@@ -17,6 +17,7 @@ use super::redact::redacted;
 use super::resolve::Resolution;
 use super::tls::ListenerCertificates;
 use crate::io::{Driver, clock};
+use crate::policy::auth::jwt;
 use crate::policy::{limit, quota};
 use crate::snapshot::Snapshot;
 use crate::stats::{Directory, WorkerStats};
@@ -43,6 +44,7 @@ pub(super) struct Face {
     pub(super) snapshot: Arc<ArcSwap<Snapshot>>,
     pub(super) limits: Arc<limit::Shared>,
     pub(super) quotas: Arc<quota::Counts>,
+    pub(super) proofs: Arc<jwt::Proofs>,
     pub(super) ledger: Box<dyn Fn() -> ledger::Facts + Send + Sync>,
     pub(super) log_counts: Box<dyn Fn() -> LogCounts + Send + Sync>,
     pub(super) resolutions: Box<dyn Fn() -> Vec<Resolution> + Send + Sync>,
@@ -83,6 +85,7 @@ impl admin::Control for Face {
             draining: told.draining,
             limit_tables: self.limits.used(clock::now_ns()),
             quota_table: self.quotas.used(ledger::now_s()),
+            proof_table: self.proofs.used(ledger::now_s()),
             ledger: (self.ledger)(),
         }
     }

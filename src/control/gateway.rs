@@ -146,7 +146,7 @@ impl Gateway {
         let acme_tokens = acme.proofs().tokens.clone();
         let tls = InForce { listeners, targets: start.source.target_tls, acme_tokens };
         let catalog = Arc::new(Catalog::default());
-        let declared = catalog.declare(&settings, &mut store).await?;
+        catalog.open(&settings, &mut store)?;
         let quotas = Arc::new(quota::Counts::new());
         let (ledger, answers) = Ledger::start(quotas.clone(), rhythm(&settings), start.workers)
             .map_err(|e| format!("the ledger can't start: {e}"))?;
@@ -163,6 +163,7 @@ impl Gateway {
         let material = (tls.clone(), catalog.slots(), takers, &gatekeepers);
         let (snapshot, directory) =
             publishable(&settings, &resolver, &mut bound, &mut registry, &workers, material)?;
+        let declared = catalog.declare(&settings).await?;
         let snapshot = Snapshot { directory: declared.directory.clone(), ..snapshot };
         let limits = Arc::new(limit::Shared::new());
         let shared = Arc::new(Shared {
@@ -195,6 +196,7 @@ impl Gateway {
             snapshot: shared.snapshot.clone(),
             limits,
             quotas,
+            proofs: shared.proofs.clone(),
             ledger: Box::new(ledger.facts()),
             log_counts: Box::new(log.counter()),
             resolutions: Box::new(resolver.resolutions()),
@@ -294,17 +296,11 @@ impl Gateway {
         let gatekeepers =
             self.gatekeepers.make(&settings, &source.forward_auth, self.workers.len());
         let gatekeepers = gatekeepers.map_err(|mistake| vec![mistake])?;
-        let catalog = self.catalog.clone();
-        let declared = catalog.declare(&settings, &mut self.store).await.map_err(|e| vec![e])?;
-        open_ledger(&self.ledger, &self.catalog).map_err(|e| vec![e])?;
-        let applications = Some(declared.directory.clone());
         let takers = (keys.verifiers(), servers.introspectors());
-        let callers = (applications, takers, &gatekeepers);
-        let result = self.publish(&settings, &tls, callers).await;
+        let result = self.replace(&settings, &tls, (takers, &gatekeepers)).await;
         let result = result.map_err(|mistake| vec![mistake]);
         match &result {
             Ok(_) => {
-                declared.in_force();
                 self.tell_what_waits_for_a_restart(&settings);
                 self.ledger.change(rhythm(&settings));
                 self.log.change(destination(&settings), settings.access_log.queue);
@@ -329,8 +325,6 @@ impl Gateway {
                 self.settings = lean(settings);
             }
             Err(_) => {
-                drop(declared);
-                self.declare_again().await;
                 let before = wanted(&self.settings);
                 self.resolver.want(&before).await;
             }
@@ -399,38 +393,56 @@ impl Gateway {
         let settings = source.map_err(|told| refusals(told).join("; "))?.settings;
         let takers = (self.jwks.verifiers(), self.introspection.introspectors());
         let gatekeepers = self.gatekeepers.clone();
-        self.publish(&settings, tls, (None, takers, &gatekeepers)).await
+        let compiled = self.compile(&settings, tls, (takers, &gatekeepers))?;
+        Ok(self.publish(compiled, None).await)
     }
 
-    /// Declares the products that are in force, where others were declared for nothing.
-    async fn declare_again(&mut self) {
-        let (catalog, settings) = (self.catalog.clone(), self.settings.clone());
-        if let Err(error) = catalog.declare(&settings, &mut self.store).await {
-            tracing::error!(%error, "declared products can't be stored");
-        }
-    }
-
-    /// Compiles, swaps, and waits until no worker begins a request under what was before. Without
-    /// `applications` those that are known stay.
-    async fn publish(
+    /// Puts another configuration in force with the products that it declares, or changes nothing.
+    async fn replace(
         &mut self,
         settings: &Settings,
         tls: &InForce,
-        (applications, takers, gatekeepers): (Option<Arc<auth::Directory>>, Takers, &Gatekeepers),
+        judges: (Takers, &Gatekeepers),
     ) -> Result<u64, String> {
-        let (snapshot, directory) = publishable(
+        let (catalog, bound) = (self.catalog.clone(), self.bound.clone());
+        catalog.open(settings, &mut self.store)?;
+        open_ledger(&self.ledger, &catalog)?;
+        let compiled = self.compile(settings, tls, judges)?;
+        // Last, since nobody takes back what the store has.
+        let declared = catalog.declare(settings).await.inspect_err(|_| self.bound = bound)?;
+        let generation = self.publish(compiled, Some(declared.directory.clone())).await;
+        declared.in_force();
+        Ok(generation)
+    }
+
+    fn compile(
+        &mut self,
+        settings: &Settings,
+        tls: &InForce,
+        (takers, gatekeepers): (Takers, &Gatekeepers),
+    ) -> Result<Compiled, String> {
+        publishable(
             settings,
             &self.resolver,
             &mut self.bound,
             &mut self.registry,
             &self.workers,
             (tls.clone(), self.catalog.slots(), takers, gatekeepers),
-        )?;
+        )
+    }
+
+    /// Swaps, and waits until no worker begins a request under what was before. Without `applications`
+    /// those that are known stay.
+    async fn publish(
+        &mut self,
+        (snapshot, directory): Compiled,
+        applications: Option<Arc<auth::Directory>>,
+    ) -> u64 {
         self.face.told().directory = directory;
         let published = self.publisher.configuration(snapshot, applications).await;
         let new = announce::listening(&self.shared.snapshot.load(), Some(&published.before));
         new.iter().for_each(|line| say(&format!("{line}\n")));
-        Ok(published.generation)
+        published.generation
     }
 
     /// Puts keys that came in force, and leaves all else as it is.
@@ -471,6 +483,9 @@ impl Gateway {
     }
 }
 
+/// What is to be published, and what its ids are called.
+type Compiled = (Snapshot, Arc<Directory>);
+
 fn publishable(
     settings: &Settings,
     resolver: &Resolver,
@@ -478,7 +493,7 @@ fn publishable(
     registry: &mut Registry,
     workers: &[Arc<WorkerStats>],
     (tls, slots, takers, gatekeepers): (InForce, &Slots, Takers, &Gatekeepers),
-) -> Result<(Snapshot, Arc<Directory>), String> {
+) -> Result<Compiled, String> {
     let sockets = bound.sockets(&settings.listeners, workers.len())?;
     let plan = Plan::new(settings, &resolver.addresses());
     let ids = registry.assign(&plan.names(), workers).map_err(|full| full.to_string())?;

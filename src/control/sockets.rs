@@ -14,13 +14,13 @@ use crate::io::listener::{bind, listen, local_address};
 pub(super) type Sockets = Arc<Vec<OwnedFd>>;
 
 /// The sockets in use.
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub(super) struct Bound {
     by_place: HashMap<Place, Sockets>,
 }
 
 /// The address as written. Port 0 keeps the port it was given, but each listener has its own.
-#[derive(PartialEq, Eq, Hash)]
+#[derive(PartialEq, Eq, Hash, Clone)]
 enum Place {
     Address(SocketAddr),
     AnyPort(SocketAddr, String),

@@ -84,6 +84,9 @@ refusals! {
     WhitespaceBeforeColon 400 "whitespace_before_colon" "white space before the colon";
     MissingColon 400 "missing_colon" "field line without a colon";
 
+    // Who calls; only where that is looked for here.
+    RepeatedAuthorization 400 "repeated_authorization" "more than one Authorization field";
+
     // Connection and Expect.
     BadConnectionOption 400 "bad_connection_option" "Connection option is not a token";
     TooManyConnectionOptions 400 "too_many_connection_options" "too many Connection options";

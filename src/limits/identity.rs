@@ -17,7 +17,9 @@ pub const PASSWORD_GOOD_S: u64 = 300;
 pub const PASSWORD_BAD_S: u64 = 5;
 /// Passwords that a core remembers, the right ones and the wrong ones each: some 100 bytes for one.
 pub const PASSWORDS_REMEMBERED: usize = 16 * 1024;
-/// Requests of a core that wait for answers about who calls. More get 503.
+/// Requests of a core that wait for answers about who calls. Those that ask the same service have as many of
+/// these places as are free beside them, others get 503: one service that is slow takes half of them,
+/// `n` take each an `n + 1`-th, and whoever asks another finds room.
 pub const INQUIRIES_OPEN: usize = 4096;
 /// Questions of all cores on their way to control.
 pub const INQUIRIES_QUEUED: usize = 16 * 1024;

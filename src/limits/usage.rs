@@ -47,7 +47,7 @@ pub const LEDGER_REPORTS: usize = 64 * 1024;
 /// Answers on their way to a core: those that it asked for and can get in one turn.
 pub const LEDGER_ANSWERS: usize = 64 * 1024;
 /// Sums that the ledger holds while the store can't be written, some 60 bytes each. What is more is
-/// lost, and told.
+/// lost, and told; a request of a strict plan whose counts find no place is refused.
 pub const LEDGER_ENTRIES: usize = 1 << 22;
 /// How long a request of a strict plan waits until what it is charged is on the disk. A commit takes
 /// milliseconds; behind this it is refused.

@@ -1,10 +1,10 @@
 //! What a request is charged and what it used: quotas before it goes upstream, usage when it is over.
 
-use crate::policy::auth::{Admitted, Plan};
+use crate::policy::auth::Admitted;
+use crate::policy::limit::KeySource;
 use crate::policy::quota::{self, Beyond, Charge, Charged, Quota, address_holder};
 use crate::respond::failure::Failure;
 
-use super::core::Core;
 use super::task::Request;
 use super::usage::Unit;
 
@@ -17,7 +17,8 @@ pub(super) fn foresee(r: &mut Request<'_>) {
     charges.for_each(|charge| counts.prefetch(charge.quota.key(r.holder)));
 }
 
-/// Charges the quotas of a request that its plan lets in; `None`: there are none.
+/// Charges the quotas of a request that its plan lets in, and notes which soft ones it goes beyond;
+/// `None`: there are none.
 pub(super) fn charge<'a>(r: &mut Request<'a>) -> Option<Charged<'a>> {
     let admitted = r.admitted.as_ref()?;
     let mut charges = admitted.quota_charges().peekable();
@@ -26,11 +27,12 @@ pub(super) fn charge<'a>(r: &mut Request<'a>) -> Option<Charged<'a>> {
         return None;
     }
     let core = &r.connection.core;
-    let mut told = |beyond| go_beyond(core, admitted, beyond);
-    let charged = core.shared.quotas.charge(r.holder, charges, now_s(r), &mut told);
+    let (now_s, beyond) = (now_s(r), &mut r.beyond);
+    let mut told = |one| beyond.push(one);
+    let charged = core.shared.quotas.charge(r.holder, charges, now_s, &mut told);
     if let Charged::Taken(_) = charged {
         let mut usage = core.usage.borrow_mut();
-        admitted.quota_charges().for_each(|charge| usage.charged(charge.quota.key(r.holder)));
+        taken(admitted).for_each(|quota| usage.charged(quota.key(r.holder)));
         r.account.counted = true;
     }
     Some(charged)
@@ -49,6 +51,7 @@ pub(super) fn refused(charged: Option<&Charged<'_>>) -> Result<(), Failure> {
 pub(super) fn tell(r: &mut Request<'_>, charged: &Charged<'_>, alone: bool) {
     let mut fields = std::mem::take(&mut r.answer_fields);
     let quotas = r.admitted.iter().flat_map(Admitted::quota_charges).map(|charge| charge.quota);
+    let quotas = quotas.filter(|quota| !quota.only_counted);
     let which = r.snapshot.rate_limit_fields;
     quota::fields::append(&mut fields, which, quotas, charged, now_s(r), alone);
     r.answer_fields = fields;
@@ -63,7 +66,7 @@ pub(super) async fn write(r: &Request<'_>) -> Result<bool, Failure> {
     let Some(admitted) = r.admitted.as_ref().filter(|admitted| admitted.plan.strict) else {
         return Ok(false);
     };
-    let keys: Vec<_> = admitted.quota_charges().map(|charge| charge.quota.key(r.holder)).collect();
+    let keys: Vec<_> = taken(admitted).map(|quota| quota.key(r.holder)).collect();
     if keys.is_empty() {
         return Ok(false);
     }
@@ -75,19 +78,34 @@ pub(super) async fn write(r: &Request<'_>) -> Result<bool, Failure> {
     }
 }
 
+/// The quotas that something was taken of.
+fn taken<'a>(admitted: &Admitted<'a>) -> impl Iterator<Item = &'a Quota> {
+    admitted.quota_charges().filter(|charge| charge.amount > 0).map(|charge| charge.quota)
+}
+
 /// Counts what a request used. One that was refused after it was charged, and that no target was sent,
 /// used nothing: its quotas get back what they were charged.
 pub(super) fn count(r: &Request<'_>, now_ns: u64) {
     let Some(admitted) = r.admitted.as_ref().filter(|_| r.account.counted) else { return };
-    let core = &r.connection.core;
-    if r.account.failure.is_some() && !r.account.forwarded {
-        core.shared.quotas.refund(r.holder, admitted.quota_charges(), now_s(r));
-        // The ledger may have the count as it was.
-        let mut usage = core.usage.borrow_mut();
-        return admitted
-            .quota_charges()
-            .for_each(|charge| usage.charged(charge.quota.key(r.holder)));
+    let now_s = r.connection.core.wall.of(now_ns) / 1_000_000_000;
+    match r.account.failure.is_some() && !r.account.forwarded {
+        true => give_back(r, admitted),
+        false => use_up(r, admitted, now_ns),
     }
+    r.beyond.iter().for_each(|beyond| tell_beyond(r, admitted, beyond, now_s));
+}
+
+fn give_back(r: &Request<'_>, admitted: &Admitted<'_>) {
+    let core = &r.connection.core;
+    let mut usage = core.usage.borrow_mut();
+    // The ledger may have the count as it was.
+    core.shared.quotas.refund(r.holder, admitted.quota_charges(), now_s(r), |charge| {
+        usage.gave_back(charge.quota.key(r.holder), charge.amount);
+    });
+}
+
+fn use_up(r: &Request<'_>, admitted: &Admitted<'_>, now_ns: u64) {
+    let core = &r.connection.core;
     let now_s = core.wall.of(now_ns) / 1_000_000_000;
     let application = admitted.application.map_or(0, |application| application.id);
     let class = (r.account.status / 100) as u8;
@@ -98,27 +116,51 @@ pub(super) fn count(r: &Request<'_>, now_ns: u64) {
             usage.add(Unit { application, metric: metric.id, class, hour }, amount);
         }
     };
-    admitted.hits.as_slice().iter().for_each(|hit| add(hit.metric, hit.amount.into()));
+    let hits = admitted.hits.as_slice().iter().filter(|hit| hit.amount > 0);
+    hits.for_each(|hit| add(hit.metric, hit.amount.into()));
     r.account.grown.iter().for_each(|&(metric, amount)| add(metric, amount));
-    for charge in grown(admitted.plan, &r.account.grown) {
-        let mut told = |beyond| go_beyond(core, admitted, beyond);
+    r.beyond.iter().for_each(|_| core.stats.beyond_soft_quota.up());
+    for charge in grown(admitted, &r.account.grown) {
+        let mut told = |beyond| {
+            core.stats.beyond_soft_quota.up();
+            tell_beyond(r, admitted, &beyond, now_s);
+        };
         core.shared.quotas.add(r.holder, charge, now_s, &mut told);
         usage.charged(charge.quota.key(r.holder));
     }
+    owe_limits(r, admitted, now_ns);
     if let Some(credential) = admitted.credential {
         usage.seen(credential, now_s);
     }
 }
 
-/// Counts a request that went beyond a soft quota, and tells of the first in its period. Clients that
-/// are known by their address only are not told of, since anybody can be many of them.
-fn go_beyond(core: &Core, admitted: &Admitted<'_>, Beyond { quota, first, ends_at }: Beyond<'_>) {
-    core.stats.beyond_soft_quota.up();
-    if !first {
+/// Takes from the plan's rate limits what the answer said that it cost: the next request waits for it.
+fn owe_limits(r: &Request<'_>, admitted: &Admitted<'_>, now_ns: u64) {
+    let core = &r.connection.core;
+    let keys = KeySource::of_caller(
+        r.client.addr,
+        r.snapshot.ipv6_prefix,
+        admitted.application.map(|application| application.id),
+    );
+    for &(metric, amount) in &r.account.grown {
+        let rules = admitted.plan.limits(metric);
+        let mut limits = core.limits.borrow_mut();
+        for rule in rules {
+            limits.owe(&core.shared.limits, (rule, amount), &keys, now_ns);
+        }
+    }
+}
+
+/// Tells that a soft quota was passed, once in its period. Clients that are known by their address only
+/// are not told of, since anybody can be many of them.
+fn tell_beyond(r: &Request<'_>, admitted: &Admitted<'_>, beyond: &Beyond<'_>, now_s: u64) {
+    let core = &r.connection.core;
+    if !core.shared.quotas.is_news(r.holder, beyond, now_s) {
         return;
     }
     core.stats.soft_quotas_passed.up();
     if let Some(application) = admitted.application {
+        let Beyond { quota, ends_at, .. } = beyond;
         let (product, plan) = (&*admitted.product.name, &*admitted.plan.name);
         let (application, quota, max) = (&*application.app_id, &*quota.name, quota.max);
         tracing::info!(product, plan, application, quota, max, ends_at, "a soft quota was passed");
@@ -126,10 +168,9 @@ fn go_beyond(core: &Core, admitted: &Admitted<'_>, Beyond { quota, first, ends_a
 }
 
 /// What quotas are charged by an answer.
-fn grown<'p>(plan: &'p Plan, by: &[(u16, u64)]) -> impl Iterator<Item = Charge<'p>> {
-    by.iter().flat_map(move |&(metric, amount)| {
-        let charge = move |quota: &'p Quota| Charge { quota, amount };
-        plan.quotas(metric).iter().map(charge)
+fn grown<'a>(admitted: &Admitted<'a>, by: &[(u16, u64)]) -> impl Iterator<Item = Charge<'a>> {
+    by.iter().flat_map(|&(metric, amount)| {
+        admitted.quotas(metric).map(move |quota| Charge { quota, amount })
     })
 }
 

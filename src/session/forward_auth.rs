@@ -91,7 +91,7 @@ async fn answer(
     let work = async move { Ok(inquiry::Answer::Judged(Arc::new(asking.await?))) };
     let errand =
         Errand { digest: question.digest, service: keeper.service.clone(), work: Box::pin(work) };
-    let answer = core.inquiries.borrow().ask_service(errand);
+    let answer = core.inquiries.borrow_mut().ask_service(errand);
     match answer.await? {
         inquiry::Answer::Judged(answer) => Ok(answer),
         _ => Err(NoAnswer::Failed),

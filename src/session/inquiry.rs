@@ -1,6 +1,7 @@
 //! Questions about who calls that take more than a look into memory: control answers them, and the
 //! request waits without keeping its core. What was answered lately is looked at first.
 
+use std::collections::HashMap;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -19,6 +20,16 @@ pub enum Question {
     Password(Box<PasswordQuestion>),
     /// What a service outside knows.
     Errand(Errand),
+}
+
+impl Question {
+    /// Who is asked.
+    fn whom(&self) -> &str {
+        match self {
+            Self::Password(_) => "password",
+            Self::Errand(errand) => &errand.service.name,
+        }
+    }
 }
 
 /// A question to a service outside.
@@ -89,6 +100,8 @@ pub struct Inquiries {
     worker: usize,
     asker: Asker,
     questions: Rc<Questions<Answer>>,
+    /// By who is asked. Whoever waits holds one more of them.
+    places: HashMap<Box<str>, Rc<()>>,
     right: Remembered<()>,
     wrong: Remembered<()>,
 }
@@ -97,7 +110,8 @@ impl Inquiries {
     /// Questions of this worker.
     pub fn new(worker: usize, asker: Asker) -> Self {
         let (right, wrong) = (Remembered::default(), Remembered::default());
-        Self { worker, asker, questions: Rc::default(), right, wrong }
+        let (questions, places) = (Rc::default(), HashMap::new());
+        Self { worker, asker, questions, places, right, wrong }
     }
 
     /// Which core asks.
@@ -131,18 +145,18 @@ impl Inquiries {
 
     /// Asks, and waits so long at most. Not while this is borrowed.
     fn ask(
-        &self,
+        &mut self,
         question: Question,
         within: Duration,
     ) -> impl Future<Output = Result<Answer, NoAnswer>> + use<> {
-        let room = self.questions.open() < INQUIRIES_OPEN;
-        let answer = room.then(|| self.questions.ask());
-        let asked = answer.filter(|answer| {
+        let place = self.place(question.whom());
+        let asked = place.map(|place| (place, self.questions.ask())).filter(|(_, answer)| {
             let (worker, number) = (self.worker, answer.number());
             (self.asker)(Inquiry { worker, number, question })
         });
         async move {
-            match io::timeout(within, asked.ok_or(NoAnswer::Overloaded)?).await {
+            let (_place, answer) = asked.ok_or(NoAnswer::Overloaded)?;
+            match io::timeout(within, answer).await {
                 Some(Answer::Overloaded) => Err(NoAnswer::Overloaded),
                 Some(Answer::Failed) => Err(NoAnswer::Failed),
                 Some(answer) => Ok(answer),
@@ -151,9 +165,21 @@ impl Inquiries {
         }
     }
 
+    /// A place to wait for an answer in, where more are free than wait for one of the same.
+    fn place(&mut self, whom: &str) -> Option<Rc<()>> {
+        let free = INQUIRIES_OPEN.saturating_sub(self.questions.open());
+        if !self.places.contains_key(whom) {
+            // Of those that nobody waits for, some may not even be there any more.
+            self.places.retain(|_, places| Rc::strong_count(places) > 1);
+            self.places.insert(whom.into(), Rc::default());
+        }
+        let places = self.places.get(whom)?;
+        (Rc::strong_count(places) <= free).then(|| places.clone())
+    }
+
     /// Asks whether a password is a user's.
     pub(super) fn ask_password(
-        &self,
+        &mut self,
         question: Box<PasswordQuestion>,
     ) -> impl Future<Output = Result<bool, NoAnswer>> + use<> {
         let answer = self.ask(Question::Password(question), PASSWORD_WAIT);
@@ -167,7 +193,7 @@ impl Inquiries {
 
     /// Has a service asked.
     pub(super) fn ask_service(
-        &self,
+        &mut self,
         errand: Errand,
     ) -> impl Future<Output = Result<Answer, NoAnswer>> + use<> {
         let patience = errand.service.patience();
@@ -178,6 +204,26 @@ impl Inquiries {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_slow_service_leaves_places_for_others() {
+        let mut inquiries = Inquiries::new(0, Arc::new(|_| true));
+        let mut wait = |name: &str| {
+            let service = Arc::new(Service::new(name, Duration::ZERO, [0; 32], 1));
+            let work = Box::pin(std::future::pending());
+            let question = Question::Errand(Errand { digest: [0; 32], service, work });
+            inquiries.place(question.whom())?;
+            Some(inquiries.ask(question, Duration::ZERO))
+        };
+        let mut fill = |name: &str| std::iter::from_fn(|| wait(name)).collect::<Vec<_>>();
+        let slow = fill("slow");
+        assert_eq!(slow.len(), INQUIRIES_OPEN / 2);
+        let others = ["a", "b", "c"].map(&mut fill);
+        assert!(others.iter().all(|waiting| !waiting.is_empty()));
+        // Who leaves, leaves a place.
+        drop((slow, others));
+        assert_eq!(fill("a").len(), INQUIRIES_OPEN / 2);
+    }
 
     #[test]
     fn wrong_passwords_drive_out_no_right_one() {

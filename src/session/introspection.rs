@@ -59,7 +59,7 @@ async fn ask(
     let asking = (introspector.asks)(token.into());
     let work = Box::pin(async move { asking.await.map(Answer::Token) });
     let errand = Errand { digest, service: introspector.service.clone(), work };
-    let answer = core.inquiries.borrow().ask_service(errand);
+    let answer = core.inquiries.borrow_mut().ask_service(errand);
     match answer.await {
         Ok(Answer::Token(said)) => Ok(said),
         // Whoever floods the gateway with questions opens no doors by it.

@@ -13,7 +13,7 @@ use super::scratch::Scratch;
 use super::task::Request;
 
 /// Counts a request and writes its record.
-pub(super) fn finish(r: &Request<'_>, s: &Scratch) {
+pub(super) fn finish(r: &Request<'_>, s: &mut Scratch) {
     let core = &*r.connection.core;
     let account = &r.account;
     let now = clock::now_ns();
@@ -82,11 +82,32 @@ fn target_name<'a>(r: &'a Request<'_>) -> Option<&'a str> {
     Some(&target.name)
 }
 
-fn record(r: &Request<'_>, s: &Scratch, now: u64, lasted_ns: u64) {
+/// What of a request's query a log may have: no credential, whatever became of the request.
+fn query_for_logs<'q>(
+    r: &Request<'_>,
+    query: Option<&'q [u8]>,
+    cleaned: &'q mut Vec<u8>,
+) -> Option<&'q [u8]> {
+    let directory = &r.snapshot.directory;
+    let slot = r.route.and_then(|_| r.route().access()?.product);
+    if slot.is_some_and(|slot| directory.product(slot).is_none()) {
+        // Nobody knows which parameters are keys.
+        return None;
+    }
+    if directory.parameters.is_empty() {
+        return query;
+    }
+    directory.parameters.without(query?, cleaned);
+    Some(&**cleaned).filter(|query| !query.is_empty())
+}
+
+fn record(r: &Request<'_>, s: &mut Scratch, now: u64, lasted_ns: u64) {
     let core = &*r.connection.core;
     let account = &r.account;
-    let buf = if s.head.len == 0 { &[] } else { s.input.data() };
-    let field = |known| first(&s.head.fields, known).map_or(&[][..], |f| f.value.of(buf));
+    let Scratch { head, input, words, .. } = s;
+    let buf = if head.len == 0 { &[] } else { input.data() };
+    let query = head.query.map(|query| query.of(buf));
+    let field = |known| first(&head.fields, known).map_or(&[][..], |f| f.value.of(buf));
     let group = account.target.map(|(group, _)| &r.snapshot.groups[group]);
     let proxy = r.connection.introduction.as_ref().map(|i| AddressText::of(i.proxy.ip()));
     let admitted = r.admitted.as_ref();
@@ -95,12 +116,12 @@ fn record(r: &Request<'_>, s: &Scratch, now: u64, lasted_ns: u64) {
         client: r.client_text.as_bytes(),
         peer: proxy.as_ref().unwrap_or(&r.connection.peer_text).as_bytes(),
         listener: r.listener.name.as_bytes(),
-        method: s.head.method_span.of(buf),
+        method: head.method_span.of(buf),
         identity: r.connection.identity.as_deref(),
-        host: s.head.host.of(buf),
-        path: s.head.path.of(buf),
-        query: r.query_for_logs(&s.head, buf, &s.words.query),
-        version: s.head.version,
+        host: head.host.of(buf),
+        path: head.path.of(buf),
+        query: query_for_logs(r, query, &mut words.query),
+        version: head.version,
         status: account.status,
         grpc_status: account.grpc_status,
         bytes_in: account.content_in,
@@ -110,7 +131,7 @@ fn record(r: &Request<'_>, s: &Scratch, now: u64, lasted_ns: u64) {
         route: r.route.map_or(&[][..], |_| r.route().name.as_bytes()),
         upstream: group.map_or(&[][..], |g| g.name.as_bytes()),
         target: target_name(r).unwrap_or_default().as_bytes(),
-        request_id: &s.words.request_id,
+        request_id: &words.request_id,
         user_agent: field(Known::UserAgent),
         referer: field(Known::Referer),
         product: r.product.map_or(&[][..], |(_, product)| product.name.as_bytes()),

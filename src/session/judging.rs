@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use crate::config::file::Lifecycle;
+use crate::http::{Bad, values};
 use crate::policy::auth::jwt::Proved;
 use crate::policy::auth::{
     Admitted, Asked, Carrier, Digest, Directory, PasswordQuestion, Product, Refusal, Stop, Wanted,
@@ -79,15 +80,10 @@ struct Shown {
 fn take_product(r: &mut Request<'_>, s: &mut Scratch) -> Result<(), Failure> {
     let route = &r.snapshot.routes[r.route.unwrap_or_default()];
     let Some(slot) = route.access().and_then(|access| access.product) else { return Ok(()) };
-    // Before anything can fail that is told in a log. Where nobody knows which parameters are keys,
-    // none is told.
-    s.words.query.clear();
-    let Some(product) = r.snapshot.directory.product(slot) else {
-        r.query_cleaned = true;
-        return Err(Failure::NoRoute);
-    };
-    if let Some(query) = s.head.query.filter(|_| product.secrets.in_query()) {
-        product.secrets.without(query.of(s.input.data()), &mut s.words.query);
+    let product = r.snapshot.directory.product(slot).ok_or(Failure::NoRoute)?;
+    let parameters = &product.secrets.parameters;
+    if let Some(query) = s.head.query.filter(|_| !product.forward && !parameters.is_empty()) {
+        parameters.without(query.of(s.input.data()), &mut s.words.query);
         r.query_cleaned = true;
     }
     if product.state == Lifecycle::Draft {
@@ -116,6 +112,7 @@ async fn ask<'a>(
     rates: &mut Rates<'a>,
 ) -> Result<Permit, Failure> {
     let passed = ask_rates(r, addressed(r).into_iter().flatten().map(Charge::one), keys, rates)?;
+    check_authorization(r, s)?;
     // Boxed: what waits is large, and rare.
     if let Some(keeper) = forward_auth::gatekeeper(r) {
         Box::pin(forward_auth::ask(r, s, keeper)).await?;
@@ -148,6 +145,20 @@ async fn ask<'a>(
             permit.leave(&r.connection.core.shared.limits);
             Err(failure)
         }
+    }
+}
+
+/// Who calls is said once, where anybody looks for it here: of two fields the gateway, a service that is asked
+/// and the upstream could each believe another.
+fn check_authorization(r: &Request<'_>, s: &Scratch) -> Result<(), Failure> {
+    let named = "authorization";
+    let is_looked_for = r.route().tokens().is_some()
+        || r.product.is_some_and(|(_, product)| product.secrets.fields.has(named.as_bytes()))
+        || forward_auth::gatekeeper(r).is_some_and(|keeper| keeper.is_told(named));
+    let is_repeated = || values(&s.head.fields, s.input.data(), named.as_bytes()).nth(1).is_some();
+    match is_looked_for && is_repeated() {
+        true => Err(Failure::BadRequest(Bad::RepeatedAuthorization)),
+        false => Ok(()),
     }
 }
 
@@ -210,7 +221,7 @@ async fn authenticate<'a>(
         }
         verdict = self::verdict(r, s, whom, shown);
     }
-    let admitted = verdict.map_err(|stop| refused(r, shown, stop))?;
+    let admitted = verdict.map_err(|stop| refused(r, s, shown, stop))?;
     judge_again(r, s, shown)?;
     Ok(Some(admitted))
 }
@@ -234,18 +245,18 @@ fn judge_again(r: &mut Request<'_>, s: &Scratch, shown: &Shown) -> Result<(), Fa
         // What others said of the token is nothing to those who take tokens now.
         false => Err(Refusal::BadCredential.into()),
     };
-    verdict.map_err(|stop| refused(r, shown, stop))
+    verdict.map_err(|stop| refused(r, s, shown, stop))
 }
 
 /// What is answered to a request that is not let in.
-fn refused(r: &mut Request<'_>, shown: &Shown, stop: Stop) -> Failure {
+fn refused(r: &mut Request<'_>, s: &Scratch, shown: &Shown, stop: Stop) -> Failure {
     let refusal = match stop {
         Stop::Refused(refusal) => refusal,
         // Another password was set while the old one was asked about.
         Stop::Ask(_) => Refusal::BadCredential,
     };
-    if refusal == Refusal::BadCredential
-        && let Some(failure) = token::failure(r, &shown.tokens)
+    if refusal == Refusal::BadToken
+        && let Some(failure) = token::failure(r, s, &shown.tokens)
     {
         return failure;
     }
@@ -253,15 +264,13 @@ fn refused(r: &mut Request<'_>, shown: &Shown, stop: Stop) -> Failure {
     if refusal == Refusal::NoCredential && shown.tokens.iter().any(is_open) {
         return Failure::IntrospectionFailed;
     }
-    if let Some((_, product)) = r.product {
-        r.answer_fields.extend_from_slice(match refusal {
-            Refusal::NoCredential => &product.challenge,
-            Refusal::BadCredential => &product.challenge_bad,
-            _ => &[],
-        });
-        if refusal == Refusal::NoCredential {
-            token::offer_proofs(r, product);
-        }
+    let is_bad = matches!(refusal, Refusal::BadCredential | Refusal::BadToken);
+    if let Some((_, product)) = r.product
+        && (is_bad || refusal == Refusal::NoCredential)
+    {
+        let lines = if is_bad { &product.challenge_bad } else { &product.challenge };
+        r.answer_fields.extend_from_slice(lines);
+        token::challenge(r, s, product, is_bad);
     }
     refusal.into()
 }
@@ -300,7 +309,7 @@ async fn ask_password(
     question: Box<PasswordQuestion>,
 ) -> Result<(Digest, bool), Failure> {
     let (digest, inquiries) = (question.digest, &r.connection.core.inquiries);
-    let answer = inquiries.borrow().ask_password(question);
+    let answer = inquiries.borrow_mut().ask_password(question);
     let is_right = answer.await.map_err(|none| match none {
         NoAnswer::Overloaded | NoAnswer::Late | NoAnswer::Failed => Failure::IdentityOverloaded,
     })?;

@@ -17,6 +17,7 @@ mod account;
 mod accounting;
 mod answers;
 mod arrival;
+mod belief;
 mod client;
 pub mod connection;
 pub mod core;

@@ -74,9 +74,6 @@ pub(super) async fn resolve(
     s: &mut Scratch,
     mut found: Found,
 ) -> Result<Found, Failure> {
-    // Until it has its route, nobody knows which parameters of its query are tokens: none is told in logs.
-    s.words.query.clear();
-    r.query_cleaned = true;
     let mut seen = Seen::default();
     while let Found::Token(route) = found {
         let source = r.snapshot.table.source(route).ok_or(Failure::NoRoute)?;
@@ -85,6 +82,5 @@ pub(super) async fn resolve(
         seen.0.push((source, token));
         found = look_up(r.connection, s, r.snapshot, &seen);
     }
-    r.query_cleaned = !matches!(found, Found::Route(_));
     Ok(found)
 }

@@ -11,6 +11,7 @@ use crate::policy::auth::forward_auth::{Answer, Judged, Verdict};
 use crate::policy::auth::jwt::Verified;
 use crate::policy::auth::{Admitted, Presented, Product, Told};
 use crate::policy::client;
+use crate::policy::quota::Beyond;
 use crate::policy::transform::{AddressText, Hop, Parameters, RequestId, Trust, Values};
 use crate::route::Params;
 use crate::snapshot::{Listener, Route, Snapshot};
@@ -61,6 +62,8 @@ pub(super) struct Request<'a> {
     pub(super) query_cleaned: bool,
     /// What its quotas are charged to; an application's id, or what stands for an address.
     pub(super) holder: u64,
+    /// Soft quotas that it went beyond, told of when it is over: it may come to nothing.
+    pub(super) beyond: Vec<Beyond<'a>>,
     /// The limit that refused it, and seconds until that has a token.
     pub(super) limited_by: Option<(Box<str>, u64)>,
     /// Field lines that the rules add to the answer.
@@ -103,8 +106,9 @@ impl<'a> Request<'a> {
         self.client.addr
     }
 
-    /// Its query as it is for logs: without credentials. `cleaned` is what the words hold.
-    pub(super) fn query_for_logs<'v>(
+    /// Its query as it is for upstreams: without credentials, unless its product lets them see these.
+    /// `cleaned` is what the words hold.
+    pub(super) fn query_for_upstreams<'v>(
         &self,
         head: &RequestHead,
         buf: &'v [u8],
@@ -113,19 +117,6 @@ impl<'a> Request<'a> {
         match self.query_cleaned {
             true => Some(cleaned).filter(|query| !query.is_empty()),
             false => head.query.map(|q| q.of(buf)),
-        }
-    }
-
-    /// And for upstreams, which a product may let see credentials.
-    pub(super) fn query_for_upstreams<'v>(
-        &self,
-        head: &RequestHead,
-        buf: &'v [u8],
-        cleaned: &'v [u8],
-    ) -> Option<&'v [u8]> {
-        match self.product {
-            Some((_, product)) if product.forward => head.query.map(|q| q.of(buf)),
-            _ => self.query_for_logs(head, buf, cleaned),
         }
     }
 
@@ -247,6 +238,7 @@ pub(super) fn begin<'a>(
         admitted: None,
         query_cleaned: false,
         holder: 0,
+        beyond: Vec::new(),
         limited_by: None,
         answer_fields: std::mem::take(&mut s.words.answer_fields),
     }

@@ -1,49 +1,23 @@
 //! Whether a request shows a token that its route takes (RFC 6750).
 
-use std::future::pending;
+use std::borrow::Cow;
 use std::rc::Rc;
 
-use crate::config::{ClientAttribute, Dpop, EncodedSlash};
-use crate::http::RequestHead;
-use crate::io::{Expiry, clock};
-use crate::limits::JWKS_WAITERS;
+use crate::config::Dpop;
+use crate::config::file::Lifecycle;
 use crate::policy::auth::jwt::{
-    Asking, Challenge, Fault, Offered, Proof, ProofAsked, Proved, Refusal, Scheme, Use, Verified,
-    Verifier, Verifiers, proof_shown, shown, write_challenges,
+    Challenge, Offered, Proved, Refusal, Scheme, Verified, shown, write_challenges,
 };
+use crate::policy::auth::places::Place;
 use crate::policy::auth::product::Way;
-use crate::policy::auth::{Carrier, Digest, Product};
-use crate::policy::transform::{self, Trust, outside};
+use crate::policy::auth::{Carrier, Product, realm};
 use crate::respond::failure::Failure;
 use crate::snapshot::{Snapshot, Tokens};
 
-use super::core::Core;
-use super::introspection::{Doubt, introspect as introspect_one};
+use super::belief::{Believed, Shown, believed, is_theirs, known, taken, used_up};
+use super::introspection::Doubt;
 use super::scratch::Scratch;
 use super::task::Request;
-
-/// A token that a request shows, and what may prove that it is the client's.
-struct Shown<'a> {
-    scheme: Scheme,
-    text: &'a [u8],
-    digest: Digest,
-    /// SHA-256 of the certificate that the client showed, hex.
-    certificate: Option<&'a str>,
-    head: &'a RequestHead,
-    buf: &'a [u8],
-    trust: Trust,
-    protocol: transform::Scheme,
-    slash: EncodedSlash,
-}
-
-/// A token that is believed.
-struct Believed {
-    /// Which verifier takes it, of those that signatures are shown to.
-    index: Option<usize>,
-    token: Rc<Verified>,
-    /// What proves it the client's, where that takes a proof. It is yet to be used up.
-    proof: Option<Proof>,
-}
 
 /// Whether its route or product asks for tokens.
 pub(super) fn is_asked_for(r: &Request<'_>) -> bool {
@@ -60,7 +34,7 @@ pub(super) async fn prove(r: &mut Request<'_>, s: &Scratch) -> Result<Vec<Proved
         let route = u32::try_from(r.route.unwrap_or_default()).unwrap_or(u32::MAX);
         // What chose the route must hold, whatever else is shown.
         if r.snapshot.table.source(route).is_some()
-            && let Some(failure) = failure(r, &said)
+            && let Some(failure) = failure(r, s, &said)
         {
             return Err(failure);
         }
@@ -84,19 +58,18 @@ pub(super) async fn looked_at(
     let verdict = match route.access().and_then(|access| access.product) {
         Some(slot) => {
             let product = r.snapshot.directory.product(slot);
-            let Some(product) = product.filter(|product| product.is_served()) else {
+            let Some(product) = product.filter(|product| product.state != Lifecycle::Draft) else {
                 return Ok(None);
             };
             let Some(asked) = signed(takers(r.snapshot, product)) else { return Ok(None) };
-            let found = carrier(s).token(&product.places.token, offered(r.snapshot, &asked));
-            let Some((scheme, text)) = found else { return Ok(None) };
-            taken(r, &asked, &Shown::of(r, s, scheme, &text)).await
+            let Some((scheme, text)) = shown_to(r, s, product, &asked) else { return Ok(None) };
+            taken(r, &asked, Shown::of(r, s, scheme, &text)).await
         }
         None => {
             let Some(asked) = route.tokens().cloned().and_then(signed) else { return Ok(None) };
             let found = shown(&s.head.fields, s.input.data(), offered(r.snapshot, &asked));
-            let Ok(Some((scheme, text))) = found else { return Ok(None) };
-            taken(r, &asked, &Shown::of(r, s, scheme, text)).await
+            let Some((scheme, text)) = found else { return Ok(None) };
+            taken(r, &asked, Shown::of(r, s, scheme, text)).await
         }
     };
     match verdict {
@@ -109,44 +82,47 @@ pub(super) async fn looked_at(
 }
 
 /// What a product's verifiers say. The one that takes the token has it to itself; where none does, the
-/// first says why, unless servers are still to be asked that may know the token.
+/// first says why, unless servers are still to be asked that may know the token. Where all must take it,
+/// they are asked once the verifier has, else where it is no issuer's of the verifiers.
 async fn of_product(r: &mut Request<'_>, s: &Scratch, product: &Product) -> Vec<Proved> {
     let snapshot = r.snapshot;
     let mut said = vec![Proved::Absent; product.verifiers.len()];
     let asked = takers(snapshot, product);
-    let found = carrier(s).token(&product.places.token, offered(snapshot, &asked));
-    let Some((scheme, text)) = found else { return said };
+    let Some((scheme, text)) = shown_to(r, s, product, &asked) else { return said };
     let place = |way: &Way| match way {
         Way::Jwt(at) => Some(usize::from(*at)),
         _ => None,
     };
     let places: Vec<usize> = product.ways.iter().filter_map(place).collect();
-    let core = &r.connection.core;
+    let (core, all) = (&r.connection.core, &snapshot.verifiers);
     let shown = Shown::of(r, s, scheme, &text);
-    let mut is_known = false;
+    let mut ask_servers = true;
     if let Some(&first) = places.first() {
-        let verdict = believed(core, &snapshot.verifiers, &asked.verifiers, &shown).await;
-        let verdict = verdict.and_then(|it| used_up(core, it));
-        is_known = verdict.as_ref().err().is_none_or(|refusal| refusal.is_authentic());
-        match verdict {
+        let verdict = believed(core, all, &asked.verifiers, &shown).await;
+        match verdict.and_then(|it| used_up(core, it)) {
             Ok((index, token)) => {
-                let taker = index.and_then(|index| snapshot.verifiers.at(index));
+                let taker = index.and_then(|index| all.at(index));
                 let name = taker.map(|verifier| &*verifier.name);
                 let is = |place: &&usize| product.verifiers.get(**place).map(|one| &**one) == name;
                 if let Some(one) = places.iter().find(is).and_then(|at| said.get_mut(*at)) {
                     *one = Proved::Token(token.clone());
                 }
                 r.token = Some(token);
+                ask_servers = product.all_ways;
             }
-            Err(refusal) if is_known || product.all_ways || places.len() == said.len() => {
-                said[first] = Proved::Refused(refusal);
+            Err(refusal) => {
+                ask_servers = !product.all_ways
+                    && places.len() < said.len()
+                    && !is_theirs(all, &asked.verifiers, refusal, &text);
+                if !ask_servers {
+                    said[first] = Proved::Refused(refusal);
+                }
             }
-            Err(_) => {}
         }
     }
     for way in &product.ways {
         if let Way::Introspection(at) = way
-            && (product.all_ways || !is_known)
+            && ask_servers
             && let Some(one) = said.get_mut(usize::from(*at))
         {
             *one = Proved::Unasked;
@@ -161,6 +137,16 @@ fn carrier(s: &Scratch) -> Carrier<'_> {
     Carrier { fields: &s.head.fields, buf, query: s.head.query.map(|query| query.of(buf)) }
 }
 
+/// The token that a request shows to a product, and how.
+fn shown_to<'s>(
+    r: &Request<'_>,
+    s: &'s Scratch,
+    product: &Product,
+    asked: &Tokens,
+) -> Option<(Scheme, Cow<'s, [u8]>)> {
+    carrier(s).token(&product.places.token, offered(r.snapshot, asked))
+}
+
 /// Asks the server that one of a product's ways names about the token.
 pub(super) async fn introspect(
     r: &mut Request<'_>,
@@ -172,13 +158,12 @@ pub(super) async fn introspect(
     let name = product.verifiers.get(usize::from(at));
     let name = name.and_then(|name| name.strip_prefix("introspection:"));
     let index = name.and_then(|name| all.index(name));
-    let offered = offered(r.snapshot, &takers(r.snapshot, product));
-    let found = carrier(s).token(&product.places.token, offered);
+    let found = shown_to(r, s, product, &takers(r.snapshot, product));
     let (Some(index), Some((scheme, text))) = (index, found) else {
         // The product is the store's, and the configuration has no such server.
         return Ok(Proved::Refused(Refusal::NoKeys));
     };
-    let shown = Shown::of(r, s, scheme, &text);
+    let shown = Shown::of(r, s, scheme, &text).after(r.token.as_deref());
     match known(r, &[index], &shown).await {
         Ok(Believed { token, .. }) => {
             r.token.get_or_insert_with(|| token.clone());
@@ -190,28 +175,11 @@ pub(super) async fn introspect(
     }
 }
 
-/// The token, where one of these servers knows it. Of several the first that does; else what is doubtful
-/// counts more than what is wrong, since it could be right.
-async fn known(r: &Request<'_>, asked: &[usize], shown: &Shown<'_>) -> Result<Believed, Doubt> {
-    let (mut furthest, mut doubt) = (Refusal::TooLong, None);
-    for &index in asked {
-        let Some(introspector) = r.snapshot.introspectors.at(index) else { continue };
-        let one = introspect_one(&r.connection.core, (index, introspector), shown.text).await;
-        match one.and_then(|token| fitting(token, shown).map_err(Doubt::Refused)) {
-            Ok(token) => return Ok(token),
-            Err(Doubt::Refused(refusal)) => furthest = furthest.max(refusal),
-            Err(Doubt::Open) => doubt = doubt.or(Some(Doubt::Open)),
-            Err(unknown) => doubt = doubt.filter(|doubt| *doubt != Doubt::Open).or(Some(unknown)),
-        }
-    }
-    Err(doubt.unwrap_or(Doubt::Refused(furthest)))
-}
-
-/// In which ways those who are asked take tokens. Servers are shown what stands by itself.
+/// In which ways those who are asked take tokens. Servers ask for no proofs.
 fn offered(snapshot: &Snapshot, asked: &Tokens) -> Offered {
     let verifiers = asked.verifiers.iter().filter_map(|&index| snapshot.verifiers.at(index));
     let servers = asked.introspectors.iter().map(|_| Dpop::Off);
-    Offered::by(verifiers.map(|one| one.rules.dpop).chain(servers))
+    Offered::by(verifiers.map(|one| one.rules.dpop).chain(servers), asked.all)
 }
 
 /// Who takes tokens for a product, of those that there are.
@@ -233,43 +201,48 @@ fn signed(asked: Tokens) -> Option<Tokens> {
 }
 
 /// How a request to a product fails whose token was refused.
-pub(super) fn failure(r: &mut Request<'_>, said: &[Proved]) -> Option<Failure> {
+pub(super) fn failure(r: &mut Request<'_>, s: &Scratch, said: &[Proved]) -> Option<Failure> {
     let refusal = said.iter().find_map(|one| match one {
         Proved::Refused(refusal) => Some(*refusal),
         Proved::Absent | Proved::Unasked | Proved::Open | Proved::Token(_) => None,
     })?;
-    let asked = takers(r.snapshot, r.product?.1);
-    let went = match refusal {
-        Refusal::Unproved(_) => Scheme::Dpop,
-        _ => Scheme::Bearer,
-    };
+    let (_, product) = r.product?;
+    let asked = takers(r.snapshot, product);
+    let (went, _) = shown_to(r, s, product, &asked)?;
     Some(refused(r, &asked, went, refusal))
 }
 
-/// Tells clients of a product who showed nothing that proofs are taken.
-pub(super) fn offer_proofs(r: &mut Request<'_>, product: &Product) {
-    let offered = offered(r.snapshot, &takers(r.snapshot, product));
-    let offered = Offered { bearer: false, ..offered };
-    let out = &mut r.answer_fields;
-    write_challenges(Challenge::Missing, Scheme::Bearer, offered, &[], out);
+/// Tells clients of a product how to show tokens, if they may; and that the one that was shown is bad, if
+/// anything `is_bad`.
+pub(super) fn challenge(r: &mut Request<'_>, s: &Scratch, product: &Product, is_bad: bool) {
+    let places = &product.places;
+    if !places.token.contains(&Place::Bearer) {
+        return;
+    }
+    let asked = takers(r.snapshot, product);
+    let Offered { bearer, dpop } = offered(r.snapshot, &asked);
+    // Keys that are shown in the same words have been asked for. Where nobody is left who takes tokens,
+    // there is still a way to show them.
+    let offered = Offered { bearer: (bearer || !dpop) && !places.has_bearer_keys(), dpop };
+    let went = shown_to(r, s, product, &asked).map(|(scheme, _)| scheme);
+    let challenge = if is_bad && went.is_some() { Challenge::Invalid } else { Challenge::Missing };
+    let (went, out) = (went.unwrap_or(Scheme::Bearer), &mut r.answer_fields);
+    write_challenges(challenge, went, offered, (&realm(&product.name), &[]), out);
 }
 
 /// Lets a request pass whose token its route takes, or that needs none; it has the token then.
 async fn check(r: &mut Request<'_>, s: &Scratch, asked: &Tokens) -> Result<(), Failure> {
     let offered = offered(r.snapshot, asked);
-    let (scheme, text) = match shown(&s.head.fields, s.input.data(), offered) {
-        Ok(Some(found)) => found,
-        Ok(None) if asked.optional => return Ok(()),
-        Ok(None) => {
-            let out = &mut r.answer_fields;
-            write_challenges(Challenge::Missing, Scheme::Bearer, offered, &[], out);
-            return Err(Failure::NoCredential);
+    let Some((scheme, text)) = shown(&s.head.fields, s.input.data(), offered) else {
+        if asked.optional {
+            return Ok(());
         }
-        Err(refusal) => return Err(refused(r, asked, Scheme::Bearer, refusal)),
+        let out = &mut r.answer_fields;
+        write_challenges(Challenge::Missing, Scheme::Bearer, offered, ("", &[]), out);
+        return Err(Failure::NoCredential);
     };
     let core = &r.connection.core;
-    let shown = Shown::of(r, s, scheme, text);
-    let verdict = taken(r, asked, &shown).await;
+    let verdict = taken(r, asked, Shown::of(r, s, scheme, text)).await;
     match verdict.and_then(|it| used_up(core, it).map_err(Doubt::Refused)) {
         Ok((_, token)) => {
             r.token = Some(token);
@@ -281,59 +254,6 @@ async fn check(r: &mut Request<'_>, s: &Scratch, asked: &Tokens) -> Result<(), F
     }
 }
 
-/// The token, where its route takes it. Only one that no verifier knows as its issuer's is asked about:
-/// what such a token may not do here, no other answer allows.
-async fn taken(r: &Request<'_>, asked: &Tokens, shown: &Shown<'_>) -> Result<Believed, Doubt> {
-    if asked.all {
-        return taken_by_all(r, asked, shown).await;
-    }
-    let all = &r.snapshot.verifiers;
-    let mut furthest = None;
-    if !asked.verifiers.is_empty() || asked.introspectors.is_empty() {
-        match believed(&r.connection.core, all, &asked.verifiers, shown).await {
-            Ok(believed) => return Ok(believed),
-            Err(refusal) => furthest = Some(refusal),
-        }
-    }
-    let is_final = |refusal: &Refusal| refusal.is_authentic() || asked.introspectors.is_empty();
-    if let Some(refusal) = furthest.filter(is_final) {
-        return Err(Doubt::Refused(refusal));
-    }
-    let known = known(r, &asked.introspectors, shown).await;
-    known.map_err(|doubt| match (doubt, furthest) {
-        (Doubt::Refused(refusal), Some(other)) => Doubt::Refused(refusal.max(other)),
-        (doubt, _) => doubt,
-    })
-}
-
-/// The token, where all that are asked take it, as the first of them says it; with a proof, where any of
-/// them takes one.
-async fn taken_by_all(
-    r: &Request<'_>,
-    asked: &Tokens,
-    shown: &Shown<'_>,
-) -> Result<Believed, Doubt> {
-    let (core, all) = (&r.connection.core, &r.snapshot.verifiers);
-    let mut first: Option<Believed> = None;
-    for index in &asked.verifiers {
-        let verdict = believed(core, all, std::slice::from_ref(index), shown).await;
-        let Believed { index, token, proof } = verdict.map_err(Doubt::Refused)?;
-        let first = first.get_or_insert(Believed { index, token, proof: None });
-        first.proof = first.proof.take().or(proof);
-    }
-    for index in &asked.introspectors {
-        match known(r, std::slice::from_ref(index), shown).await {
-            Ok(believed) => {
-                first.get_or_insert(believed);
-            }
-            // The others must take it all the same.
-            Err(Doubt::Open) => {}
-            Err(doubt) => return Err(doubt),
-        }
-    }
-    first.ok_or(Doubt::Open)
-}
-
 /// The scopes that a route asks for: those of the first who takes its tokens.
 fn scopes<'a>(snapshot: &'a Snapshot, asked: &Tokens) -> &'a [String] {
     let verifier = asked.verifiers.first().and_then(|&index| snapshot.verifiers.at(index));
@@ -341,166 +261,6 @@ fn scopes<'a>(snapshot: &'a Snapshot, asked: &Tokens) -> &'a [String] {
         asked.introspectors.first().and_then(|&index| snapshot.introspectors.at(index));
     let rules = verifier.map(|one| &one.rules.says);
     rules.or(introspector.map(|one| &one.rules.says)).map_or(&[], |says| &says.scopes)
-}
-
-/// What a server knows, where it is for the client that shows it. Proofs are for those who sign.
-fn fitting(token: Rc<Verified>, shown: &Shown<'_>) -> Result<Believed, Refusal> {
-    token.holder(shown.scheme, Dpop::Off, shown.certificate)?;
-    Ok(Believed { index: None, token, proof: None })
-}
-
-impl<'a> Shown<'a> {
-    fn of(r: &Request<'a>, s: &'a Scratch, scheme: Scheme, text: &'a [u8]) -> Self {
-        let identity = r.connection.identity.as_deref();
-        Self {
-            scheme,
-            text,
-            digest: *blake3::hash(text).as_bytes(),
-            certificate: identity.map(|identity| identity.text(ClientAttribute::Fingerprint)),
-            head: &s.head,
-            buf: s.input.data(),
-            trust: Trust::of(r.client.trusted, r.listener.client_address_from),
-            protocol: r.connection.scheme(),
-            slash: r.listener.http.encoded_slash,
-        }
-    }
-
-    /// The proof that comes with it, if that is of this key.
-    fn proof(&self, thumbprint: &str, verifier: &Verifier, now: u64) -> Result<Proof, Fault> {
-        let (scheme, authority) = outside(self.head, self.buf, self.trust, self.protocol);
-        let asked = ProofAsked {
-            method: self.head.method_span.of(self.buf),
-            scheme: scheme.as_bytes(),
-            authority,
-            path: self.head.path.of(self.buf),
-            slash: self.slash,
-            token: self.text,
-        };
-        let text = proof_shown(&self.head.fields, self.buf)?;
-        let proof = Proof::read(text, &asked, now, verifier.rules.leeway.as_secs())?;
-        if *proof.thumbprint == *thumbprint { Ok(proof) } else { Err(Fault::OtherKey) }
-    }
-}
-
-/// A token whose proof, if it has one, is used here and nowhere again.
-fn used_up(core: &Core, believed: Believed) -> Result<(Option<usize>, Rc<Verified>), Refusal> {
-    let Believed { index, token, proof } = believed;
-    // It may have waited for what others say of the token; the table forgets what holds no longer.
-    if proof.as_ref().is_some_and(|proof| proof.ends_at <= now_s(core)) {
-        return Err(Refusal::Unproved(Fault::Time));
-    }
-    match proof.map(|proof| core.shared.proofs.take(&proof, now_s(core))) {
-        None | Some(Use::First) => Ok((index, token)),
-        Some(Use::Again) => Err(Refusal::Unproved(Fault::Used)),
-        Some(Use::NoRoom) => Err(Refusal::NoRoom),
-    }
-}
-
-fn now_s(core: &Core) -> u64 {
-    core.wall.of(clock::coarse_ns()) / 1_000_000_000
-}
-
-/// The token, where it is taken; keys that it wants are looked for in the newest snapshot, then asked
-/// for. Twice, since the first question that is waited for may have been under way before the issuer had
-/// them.
-async fn believed(
-    core: &Core,
-    old: &Verifiers,
-    asked: &[usize],
-    shown: &Shown<'_>,
-) -> Result<Believed, Refusal> {
-    let mut verdict = any(core, old, asked, shown);
-    for round in 0..3 {
-        let wants_keys = verdict.as_ref().is_err_and(|refusal| refusal.is_for_want_of_keys());
-        if !wants_keys || round > 0 && !newer_keys(core, old, asked, shown).await {
-            break;
-        }
-        // The indices hold in the newest snapshot unless the configuration is another.
-        let newest = core.snapshot();
-        let same = |&index: &usize| {
-            let pair = old.at(index).zip(newest.verifiers.at(index));
-            pair.is_some_and(|(old, new)| old.name == new.name)
-        };
-        if !asked.iter().all(same) {
-            break;
-        }
-        if round > 0 || !std::ptr::eq(&*newest.verifiers, old) {
-            verdict = any(core, &newest.verifiers, asked, shown);
-        }
-    }
-    verdict
-}
-
-/// The token, where one of the verifiers that are asked takes it; else the refusal of the one that got
-/// furthest.
-fn any(
-    core: &Core,
-    all: &Verifiers,
-    asked: &[usize],
-    shown: &Shown<'_>,
-) -> Result<Believed, Refusal> {
-    let mut furthest = if asked.is_empty() { Refusal::NoKeys } else { Refusal::TooLong };
-    for &index in asked {
-        let Some(verifier) = all.at(index) else { continue };
-        match one(core, (index, verifier), shown) {
-            Ok((token, proof)) => return Ok(Believed { index: Some(index), token, proof }),
-            Err(refusal) => furthest = furthest.max(refusal),
-        }
-    }
-    Err(furthest)
-}
-
-fn one(
-    core: &Core,
-    verifier: (usize, &Verifier),
-    shown: &Shown<'_>,
-) -> Result<(Rc<Verified>, Option<Proof>), Refusal> {
-    let now = now_s(core);
-    let kept = core.tokens.borrow_mut().token(verifier, &shown.digest, now);
-    let token = match kept {
-        Some(token) => token,
-        None => {
-            let token = Rc::new(verifier.1.verify(shown.text, now)?);
-            core.tokens.borrow_mut().keep(verifier, shown.digest, &token);
-            token
-        }
-    };
-    let proof = match token.holder(shown.scheme, verifier.1.rules.dpop, shown.certificate)? {
-        Some(key) => Some(shown.proof(key, verifier.1, now).map_err(Refusal::Unproved)?),
-        None => None,
-    };
-    Ok((token, proof))
-}
-
-/// Has the issuers asked whose keys the token wants, and waits for them; whether they were asked.
-async fn newer_keys(core: &Core, all: &Verifiers, asked: &[usize], shown: &Shown<'_>) -> bool {
-    if core.waiting_for_keys.get() >= JWKS_WAITERS {
-        return false;
-    }
-    core.waiting_for_keys.set(core.waiting_for_keys.get() + 1);
-    let mut was_asked = false;
-    for &index in asked {
-        let Some(verifier) = all.at(index) else { continue };
-        let wanting = one(core, (index, verifier), shown).is_err_and(Refusal::is_for_want_of_keys);
-        if let Some(asking) = verifier.asking.as_ref().filter(|_| wanting)
-            && asking.ask(clock::now_ns())
-        {
-            was_asked = true;
-            answered(core, asking, verifier.patience_ns()).await;
-        }
-    }
-    core.waiting_for_keys.set(core.waiting_for_keys.get() - 1);
-    was_asked
-}
-
-/// Waits until an issuer has answered, or failed to; looks at every tick.
-async fn answered(core: &Core, asking: &Asking, patience_ns: u64) {
-    let until = clock::coarse_ns().saturating_add(patience_ns);
-    let guard = core.watch.stream_guard();
-    while asking.is_under_way() && clock::coarse_ns() < until {
-        guard.arm(clock::coarse_ns(), Expiry::Wake);
-        guard.unless_expired(pending::<()>()).await;
-    }
 }
 
 /// How a request fails whose token was refused by those who were asked.
@@ -515,6 +275,6 @@ fn refused(r: &mut Request<'_>, asked: &Tokens, went: Scheme, refusal: Refusal) 
         refusal => (Challenge::Invalid, Failure::InvalidToken(refusal)),
     };
     let (scopes, offered) = (scopes(r.snapshot, asked), offered(r.snapshot, asked));
-    write_challenges(challenge, went, offered, scopes, &mut r.answer_fields);
+    write_challenges(challenge, went, offered, ("", scopes), &mut r.answer_fields);
     failure
 }

@@ -5,7 +5,7 @@
 //! class and hour at most. Counts of quotas are not in it, since they stand in a table that control
 //! reads; a sheet says which of them changed.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::rc::Rc;
 
 use crate::io::{self, Mailer, Questions};
@@ -31,8 +31,8 @@ pub struct Unit {
 pub struct Sheet {
     /// Usage.
     pub used: HashMap<Unit, u64, Keyed>,
-    /// Quotas that were charged.
-    pub charged: HashSet<Key, Keyed>,
+    /// Quotas whose counts have changed, with what was given back of each.
+    pub charged: HashMap<Key, u64, Keyed>,
     /// When credentials were used last, seconds since 1970.
     pub seen: HashMap<u64, u64, Keyed>,
     /// Entries that found no place.
@@ -54,7 +54,9 @@ impl Sheet {
     pub fn merge(&mut self, other: Self, most: usize) {
         self.lost += other.lost;
         other.used.into_iter().for_each(|(unit, count)| self.add(unit, count, most));
-        other.charged.into_iter().for_each(|key| self.charge(key, most));
+        for (key, given_back) in other.charged {
+            self.lost += u64::from(!self.charge(key, given_back, most));
+        }
         other.seen.into_iter().for_each(|(credential, at)| self.see(credential, at, most));
     }
 
@@ -67,12 +69,15 @@ impl Sheet {
         }
     }
 
-    fn charge(&mut self, key: Key, most: usize) {
-        if self.len() < most || self.charged.contains(&key) {
-            self.charged.insert(key);
-        } else {
-            self.lost += 1;
+    /// Notes that the count of a quota has changed; `false`: there is no place for it.
+    pub fn charge(&mut self, key: Key, given_back: u64, most: usize) -> bool {
+        let fits = self.len() < most;
+        match self.charged.get_mut(&key) {
+            Some(sum) => *sum = sum.saturating_add(given_back),
+            None if fits => drop(self.charged.insert(key, given_back)),
+            None => return false,
         }
+        true
     }
 
     fn see(&mut self, credential: u64, at: u64, most: usize) {
@@ -125,7 +130,12 @@ impl Usage {
 
     /// Notes that a quota was charged.
     pub fn charged(&mut self, key: Key) {
-        self.sheet.charge(key, USAGE_ENTRIES);
+        self.gave_back(key, 0);
+    }
+
+    /// Notes that so much of what it was charged was given back.
+    pub fn gave_back(&mut self, key: Key, amount: u64) {
+        self.sheet.lost += u64::from(!self.sheet.charge(key, amount, USAGE_ENTRIES));
     }
 
     /// Notes that a credential was used.
@@ -207,27 +217,28 @@ mod tests {
         assert!(usage.hand_up());
         let Some(Report::Used(second)) = reports.take() else { panic!() };
         assert_eq!((first.used[&unit(1)], second.used[&unit(1)]), (5, 6));
-        assert!(second.charged.contains(&key(1)) && second.seen[&9] == 100);
+        assert!(second.charged.contains_key(&key(1)) && second.seen[&9] == 100);
     }
 
     #[test]
     fn a_sheet_is_bounded_and_says_what_it_could_not_hold() {
         let mut sheet = Sheet::default();
         sheet.add(unit(1), 1, 2);
-        sheet.charge(key(1), 2);
+        assert!(sheet.charge(key(1), 5, 2));
         assert_eq!(sheet.lost, 0);
         sheet.add(unit(2), 1, 2);
-        sheet.charge(key(2), 2);
+        assert!(!sheet.charge(key(2), 0, 2));
         sheet.see(1, 1, 2);
-        assert_eq!(sheet.lost, 3);
+        assert_eq!(sheet.lost, 2);
         sheet.add(unit(1), 1, 2);
-        sheet.charge(key(1), 2);
         let mut other = Sheet::default();
         other.add(unit(1), 10, 9);
         other.add(unit(3), 10, 9);
         other.see(4, 1, 9);
+        assert!(other.charge(key(1), 3, 9) && other.charge(key(2), 3, 9));
         sheet.merge(other, 2);
         assert_eq!((sheet.used[&unit(1)], sheet.len(), sheet.lost), (12, 2, 5));
+        assert_eq!(sheet.charged[&key(1)], 8);
     }
 
     #[test]

@@ -133,7 +133,7 @@ metrics! {
     WORKER_ACCEPT_PAUSES Counter "worker_accept_pauses_total" ["worker" "core"] "Times accepting was paused for want of descriptors."
     WORKER_GENERATION Gauge "worker_config_generation" ["worker" "core"] "Generation of the configuration that new requests get."
 
-    LIMIT_TABLE_USED Gauge "limit_table_used_ratio" ["table"] "Share of the limits' tables that holds state, by table (buckets, counters, quotas); an estimate from a sample."
+    LIMIT_TABLE_USED Gauge "limit_table_used_ratio" ["table"] "Share of tables of a fixed size that holds state, by table (limits' buckets and counters, quotas, proofs of tokens' keys); an estimate from a sample."
 
     SOFT_QUOTAS_PASSED Counter "soft_quotas_passed_total" [] "Times an application passed a soft quota, once for each of its periods."
     BEYOND_SOFT_QUOTA Counter "beyond_soft_quota_total" [] "Requests that went on beyond a soft quota."

@@ -13,7 +13,8 @@ use std::thread::{self, JoinHandle};
 
 use crate::io::{Driver, Inbox, Mailer, Questions, buffer, clock, driver, memory, sleep_ms, spawn};
 use crate::limits::{
-    DRAIN_POLL_TICKS, FREED_AT_ONCE, SWEEP_TICKS, TICK_MS, USAGE_LAST_TRIES, USAGE_TICKS,
+    CUT_OFF_TICKS, DRAIN_POLL_TICKS, FREED_AT_ONCE, SWEEP_TICKS, TICK_MS, USAGE_LAST_TRIES,
+    USAGE_TICKS,
 };
 use crate::session::core::{Core, Shared};
 use crate::session::inquiry::{Inquiries, Line};
@@ -112,6 +113,7 @@ async fn work(plan: Plan, pinned: Option<usize>) {
         }
         follow(&core, &listeners);
     }
+    cut_off(&core, &listeners).await;
     core.limits.borrow_mut().surrender(&core.shared.limits, clock::now_ns());
     core.journal.borrow_mut().flush();
     hand_up_all(&core).await;
@@ -147,6 +149,17 @@ fn hear<A: 'static>(
             }
         }
     });
+}
+
+/// Ends what the drain left as if its time were over, so that it is counted and logged.
+async fn cut_off(core: &Core, listeners: &RefCell<Listeners>) {
+    for _ in 0..CUT_OFF_TICKS {
+        if listeners.borrow().open() == 0 {
+            return;
+        }
+        core.watch.end_all();
+        sleep_ms(TICK_MS).await;
+    }
 }
 
 /// Hands up what is left, and waits for a while where control is behind.

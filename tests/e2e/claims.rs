@@ -20,6 +20,8 @@ both_drivers!(
     until_keys_came_nobody_knows_which_route,
     a_streams_token_chooses_its_route,
     a_failed_lookup_tells_no_tokens,
+    no_log_has_a_products_tokens_whatever_route_was_taken,
+    a_retired_product_is_gone_for_those_whom_its_claims_name,
 );
 
 /// Routes that take tokens of `[jwt.main]`.
@@ -322,5 +324,73 @@ fn a_failed_lookup_tells_no_tokens(driver: Driver) {
         let line = gateway.wait_output("a record", |line| line.contains(&status));
         assert!(!line.contains("token="), "{line}");
     }
+    upstream.expect_untouched();
+}
+
+/// A gateway before a product of these words, whose tokens are in the query, and more routes.
+fn selling(
+    driver: Driver,
+    key: &TokenKey,
+    words: &str,
+    routes: &[(&str, &Upstream, &str)],
+) -> (tempfile::TempDir, Gateway) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let tokens = "authentication.any_of = [\"jwt:main\"]\ncredentials.token = [\"query:token\"]";
+    seed(folder.path(), &format!("{words}\n{tokens}\nplans.bronze = {{}}"), &[BRONZE]);
+    let text = format!(
+        "[store]\npath = {:?}\n[access_log]\nformat = \"json\"\n{}",
+        folder.path().join("store.db"),
+        text(routes, "[jwt.main]\njwks_file = \"keys.json\"\n")
+    );
+    (folder, Gateway::with(driver, text).file("keys.json", jwks(&[key])).start())
+}
+
+const GOLD: &str = "product = \"shop\"\nclaims = { tier = \"gold\" }";
+
+fn no_log_has_a_products_tokens_whatever_route_was_taken(driver: Driver) {
+    let (key, upstream) = (TokenKey::new("k"), Upstream::saying("ok"));
+    let posts = "host = \"posts.example\"\nmethods = [\"POST\"]";
+    let (_folder, gateway) = selling(
+        driver,
+        &key,
+        "",
+        &[
+            ("gold", &upstream, GOLD),
+            ("posts", &upstream, posts),
+            ("all", &upstream, "host = \"a\""),
+        ],
+    );
+    let silver = key.token(&with(&json!({ "tier": "silver" })));
+    for (nth, (host, name, token, status)) in [
+        ("a", "token", &*silver, 200),
+        ("a", "%74oken", "nonsense", 200),
+        ("posts.example", "token", "nonsense", 405),
+        ("b", "token", &silver, 404),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        gateway
+            .once(&format!("GET /x?n={nth}&{name}={token} HTTP/1.1\r\nHost: {host}\r\n\r\n"))
+            .expect(status);
+        let query = format!("\"query\":\"n={nth}\",\"status\":{status}");
+        gateway.wait_output("a record without the token", |line| line.contains(&query));
+    }
+    assert!(!gateway.output().contains(&silver) && !gateway.output().contains("nonsense"));
+}
+
+fn a_retired_product_is_gone_for_those_whom_its_claims_name(driver: Driver) {
+    let key = TokenKey::new("k");
+    let (upstream, all) = (Upstream::saying("no"), Upstream::saying("all"));
+    let retired = "state = \"retired\"";
+    let (_folder, alone) = selling(driver, &key, retired, &[("gold", &upstream, GOLD)]);
+    let (_other, with_next) =
+        selling(driver, &key, retired, &[("gold", &upstream, GOLD), ("all", &all, "")]);
+    let ask = |gateway: &Gateway, tier: &str| {
+        let token = key.token(&with(&json!({ "tier": tier })));
+        gateway.once(&format!("GET /x?token={token} HTTP/1.1\r\nHost: a\r\n\r\n")).status
+    };
+    assert_eq!((ask(&alone, "gold"), ask(&alone, "silver")), (410, 404));
+    assert_eq!((ask(&with_next, "gold"), ask(&with_next, "silver")), (410, 200));
     upstream.expect_untouched();
 }

@@ -19,6 +19,7 @@ both_drivers!(
     an_honest_answer_names_the_way,
     a_proof_chooses_a_route_and_is_used_once,
     streams_share_what_was_used,
+    the_table_of_proofs_is_shown,
 );
 
 const ALGS: &str = "algs=\"RS256 RS384 RS512 PS256 PS384 PS512 ES256 ES384 ES512 EdDSA\"";
@@ -84,7 +85,8 @@ fn ath(token: &str) -> String {
     coded(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, token.as_bytes()))
 }
 
-fn said(token: &str, id: &str) -> Value {
+/// What a proof says of this token and a GET of `/orders`.
+pub fn said(token: &str, id: &str) -> Value {
     json!({
         "htm": "GET", "htu": "http://api.example/orders", "iat": now(), "jti": id, "ath": ath(token),
     })
@@ -295,4 +297,15 @@ fn streams_share_what_was_used(driver: Driver) {
     let ask = Ask::get("/orders").field("authorization", &authorization).field("dpop", &proof);
     let first = caller.ask(&ask).status;
     assert_eq!((first, caller.ask(&ask).status), (200, 401));
+}
+
+fn the_table_of_proofs_is_shown(driver: Driver) {
+    let s = Setting::new(driver, "required");
+    let token = s.token();
+    s.show(&token, &[s.client.proof(&said(&token, "1"))]).expect(200);
+    let stats = s.gateway.stats();
+    let used = stats.0["proof_table_used"].as_f64();
+    assert!(used.is_some_and(|used| (0.0..0.01).contains(&used)), "{used:?}");
+    let metrics = s.gateway.admin_get("/metrics").expect(200).text();
+    assert!(metrics.contains("tollgate_limit_table_used_ratio{table=\"proofs\"}"), "{metrics}");
 }

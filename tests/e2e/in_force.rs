@@ -1,7 +1,8 @@
 //! A change is in force on every worker before it is answered: nobody is let in by what was revoked,
 //! suspended or taken away before the answer, on any connection.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
@@ -22,22 +23,29 @@ struct Shop {
     folder: tempfile::TempDir,
 }
 
+fn plans(all: &str) -> String {
+    format!(
+        "[products.shop]\nmethods = [{{ name = \"read\" }}]\n\
+         mapping_rules = [{{ method = \"GET\", pattern = \"/\", metric = \"read\" }}]\n\
+         [products.shop.plans.all]\n{all}\n[products.shop.plans.none]\nmethods = []\n"
+    )
+}
+
+fn config(folder: &Path, upstream: &Upstream, products: &str) -> String {
+    let (store, target) = (folder.join("store.db"), &upstream.address);
+    format!(
+        "[store]\npath = {store:?}\ncommit_interval = \"1m\"\n[upstreams.app]\ntargets = [\"{target}\"]\n\
+         {products}\
+         [[routes]]\nname = \"shop\"\npath = \"/*\"\nproduct = \"shop\"\nupstream = \"app\"\n"
+    )
+}
+
 impl Shop {
     /// With a plan that lets all in, and says so much more.
     fn open(driver: Driver, plan: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let upstream = Upstream::saying("ok");
-        let (store, target) = (folder.path().join("store.db"), &upstream.address);
-        let gateway = Gateway::start(
-            driver,
-            format!(
-                "[store]\npath = {store:?}\ncommit_interval = \"1m\"\n[upstreams.app]\ntargets = [\"{target}\"]\n\
-                 [products.shop]\nmethods = [{{ name = \"read\" }}]\n\
-                 mapping_rules = [{{ method = \"GET\", pattern = \"/\", metric = \"read\" }}]\n\
-                 [products.shop.plans.all]\n{plan}\n[products.shop.plans.none]\nmethods = []\n\
-                 [[routes]]\nname = \"shop\"\npath = \"/*\"\nproduct = \"shop\"\nupstream = \"app\"\n"
-            ),
-        );
+        let gateway = Gateway::start(driver, config(folder.path(), &upstream, &plans(plan)));
         let mut command = std::process::Command::new(BINARY);
         let made = command.args(["init", "-c"]).arg(gateway.config()).output();
         let made = made.expect("the binary runs").stdout;
@@ -103,7 +111,77 @@ fn keep_asking(
 both_drivers!(
     nobody_is_let_in_after_the_answer,
     who_is_revoked_while_the_disk_is_waited_for_is_not_let_in,
+    a_reload_that_fails_leaves_products_and_plans_as_they_were,
+    a_reload_that_the_store_refuses_changes_nothing,
+    who_changes_plans_takes_along_what_was_used,
 );
+
+fn reload(shop: &Shop, products: &str, address: SocketAddr) -> Response {
+    let listeners = format!(
+        "[[listeners]]\nname = \"web\"\nlisten = \"127.0.0.1:0\"\n\
+         [[listeners]]\nname = \"another\"\nlisten = \"{address}\"\n"
+    );
+    let rest = config(shop.folder.path(), &shop.upstream, products);
+    shop.gateway.rewrite(format!("{rest}{listeners}"));
+    shop.gateway.admin_post("/reload")
+}
+
+fn call(shop: &Shop, key: &str) -> Response {
+    shop.gateway.once(&format!("GET / HTTP/1.1\r\nHost: a\r\nX-API-Key: {key}\r\n\r\n"))
+}
+
+fn a_reload_that_fails_leaves_products_and_plans_as_they_were(driver: Driver) {
+    let shop = Shop::open(driver, "");
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address");
+    let products = || shop.ask("GET", "/products/shop", &Value::Null).expect(200);
+    let before = products().text();
+    for fewer in ["[products.shop.plans.none]\n", "[products.other.plans.all]\n"] {
+        let refused = reload(&shop, fewer, address);
+        assert!(refused.text().contains("can't listen"), "{}", refused.text());
+        assert_eq!(products().text(), before);
+        let (_, _, key) = shop.sign_up(fewer.split('.').nth(1).expect("a name"));
+        call(&shop, &key).expect(200);
+    }
+}
+
+fn a_reload_that_the_store_refuses_changes_nothing(driver: Driver) {
+    let shop = Shop::open(driver, "");
+    let (_, _, key) = shop.sign_up("first");
+    let free = || TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port");
+    let address = free();
+    let refused = reload(&shop, "[products.new.plans.all]\n[products.shop.plans.none]\n", address);
+    assert!(refused.text().contains("plan all"), "{}", refused.text());
+    TcpStream::connect(address).expect_err("nobody listens");
+    shop.ask("GET", "/products/new", &Value::Null).expect(404);
+    call(&shop, &key).expect(200);
+    let (_, _, key) = shop.sign_up("second");
+    call(&shop, &key).expect(200);
+    // What may be is done as if nothing had been.
+    let (more, address) = (plans("") + "[products.new.plans.all]\n", free());
+    assert_eq!(reload(&shop, &more, address).status, 200);
+    shop.ask("GET", "/products/new", &Value::Null).expect(200);
+    call(&shop, &key).expect(200);
+}
+
+fn who_changes_plans_takes_along_what_was_used(driver: Driver) {
+    let metered = "[products.shop.plans.metered]\nquotas = [{ period = \"year\", max = 5 }]\n";
+    let shop = Shop::open(driver, &format!("methods = [\"read\"]\n{metered}"));
+    let (application, _, key) = shop.sign_up("first");
+    for _ in 0..4 {
+        let answer = call(&shop, &key).expect(200);
+        assert_eq!(answer.value("ratelimit"), None, "a plan without quotas tells of none");
+        assert_eq!(answer.value("ratelimit-policy"), None);
+    }
+    shop.ask("PATCH", &application, &json!({ "plan": "metered" })).expect(200);
+    let answer = call(&shop, &key).expect(200);
+    assert!(answer.value("ratelimit").expect("a field").starts_with("\"hits-year\";r=0;"));
+    call(&shop, &key).expect(429);
+    shop.ask("PATCH", &application, &json!({ "plan": "all" })).expect(200);
+    call(&shop, &key).expect(200);
+    shop.ask("PATCH", &application, &json!({ "plan": "metered" })).expect(200);
+    call(&shop, &key).expect(429);
+}
 
 fn nobody_is_let_in_after_the_answer(driver: Driver) {
     let shop = Shop::open(driver, "");

@@ -360,7 +360,7 @@ fn what_no_token_can_be_is_not_asked_about(driver: Driver) {
     }
     let twice =
         "GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer a\r\nAuthorization: Bearer b\r\n\r\n";
-    gateway.once(twice).expect_failure(401);
+    gateway.once(twice).expect_failure(400);
     assert_eq!(server.asked(), 0);
 }
 

@@ -102,7 +102,7 @@ fn others_are_told_what_is_wrong_and_no_more(driver: Driver) {
         "GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {good}\r\n\
          Authorization: Bearer {good}\r\n\r\n"
     );
-    gateway.once(&twice).expect_failure(401);
+    gateway.once(&twice).expect_failure(400);
     let none = format!("{}.{}.", coded(r#"{"alg":"none"}"#), coded(claims().to_string()));
     for token in [
         other.token(&claims()),

@@ -24,6 +24,9 @@ both_drivers!(
     claims_of_a_products_tokens_count_too,
     a_products_claims_choose_a_route,
     a_proof_stays_with_its_token,
+    where_proofs_are_required_no_bearer_is_asked_for,
+    an_error_is_told_of_the_way_that_was_gone,
+    the_way_that_decides_says_why,
 );
 
 const PLANS: &str = r#"
@@ -337,4 +340,52 @@ fn a_proof_stays_with_its_token(driver: Driver) {
         let told = missing.head.values("www-authenticate");
         assert!(told.len() == 2 && told[1].starts_with("DPoP algs="), "{told:?}");
     }
+}
+
+fn where_proofs_are_required_no_bearer_is_asked_for(driver: Driver) {
+    let shop = Shop::with(driver, TOKENS, "dpop = \"required\"", "");
+    let told = |fields: &str| {
+        let refused = shop.ask("GET /orders", fields).expect_failure(401);
+        refused.head.values("www-authenticate").iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    for (fields, begins) in [
+        (String::new(), "DPoP algs="),
+        ("Authorization: Basic YTpi\r\n".to_owned(), "DPoP algs="),
+        (bearer(&shop.token("client-bronze")), "DPoP error=\"invalid_token\", algs="),
+        (bearer("nonsense"), "DPoP error=\"invalid_token\", algs="),
+    ] {
+        let told = told(&fields);
+        assert!(told.len() == 1 && told[0].starts_with(begins), "{fields}: {told:?}");
+    }
+}
+
+fn an_error_is_told_of_the_way_that_was_gone(driver: Driver) {
+    let shop = Shop::with(driver, TOKENS, "dpop = \"optional\"", "");
+    let unbound = shop.token("client-bronze");
+    for (fields, told) in [
+        (String::new(), ["Bearer realm=\"shop\"", "DPoP algs="]),
+        (
+            bearer(&shop.token("client-else")),
+            ["Bearer realm=\"shop\", error=\"invalid_token\"", "DPoP algs="],
+        ),
+        (bearer("nonsense"), ["Bearer error=\"invalid_token\"", "DPoP algs="]),
+        (
+            format!("Authorization: DPoP {unbound}\r\n"),
+            ["Bearer", "DPoP error=\"invalid_token\", algs="],
+        ),
+    ] {
+        let refused = shop.ask("GET /orders", &fields).expect_failure(401);
+        let lines = refused.head.values("www-authenticate");
+        assert!(lines.len() == 2 && lines[0] == told[0], "{fields}: {lines:?}");
+        assert!(lines[1].starts_with(told[1]), "{fields}: {lines:?}");
+    }
+}
+
+fn the_way_that_decides_says_why(driver: Driver) {
+    let ways = "authentication.any_of = [\"user_key\", \"jwt:main\"]";
+    let shop = Shop::with(driver, ways, "scopes = [\"orders\"]", "");
+    let token = bearer(&shop.token("client-bronze"));
+    let refused = shop.ask("GET /orders", &format!("X-API-Key: tg_wrong\r\n{token}"));
+    assert_eq!(kind(&refused.expect_failure(401)), "bad_credential");
+    assert_eq!(kind(&shop.ask("GET /orders", &token).expect_failure(403)), "insufficient_token");
 }

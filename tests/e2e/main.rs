@@ -68,3 +68,4 @@ mod upstream_strict;
 mod upstreams;
 mod usage;
 mod walk;
+mod who_calls;

@@ -7,19 +7,37 @@ use tollgate::store::Store;
 use tollgate::store::usage::{Group, UsageQuery, UsageRow};
 
 use crate::applications::{BRONZE, seed};
+use crate::harness::websocket::{opening, switching_then};
 use crate::harness::{Driver, Gate, Gateway, Refusing, Response, Upstream, ok};
 
 /// A gateway in front of the product `shop`, with its store in a folder that outlives it.
 fn start(driver: Driver, upstream: &Upstream, folder: &Path, interval: &str) -> Gateway {
+    start_with(driver, upstream, folder, interval, "")
+}
+
+/// One whose route says this, too.
+fn start_with(
+    driver: Driver,
+    upstream: &Upstream,
+    folder: &Path,
+    interval: &str,
+    keys: &str,
+) -> Gateway {
     let (path, target) = (folder.join("store.db"), &upstream.address);
     Gateway::start(
         driver,
         format!(
             "[store]\npath = {path:?}\ncommit_interval = \"{interval}\"\n\
              [upstreams.app]\ntargets = [\"{target}\"]\n\
-             [[routes]]\nname = \"orders\"\npath = \"/*\"\nproduct = \"shop\"\nupstream = \"app\"\n"
+             [[routes]]\nname = \"orders\"\npath = \"/*\"\nproduct = \"shop\"\nupstream = \"app\"\n{keys}\n"
         ),
     )
+}
+
+/// Is refused where a route has a `max_body`, but not before it is charged.
+fn ask_too_much(gateway: &Gateway) {
+    let fields = "Host: test.example\r\nX-API-Key: tg_bronze\r\nContent-Length: 5000";
+    gateway.once(&format!("POST /a HTTP/1.1\r\n{fields}\r\n\r\n")).expect_failure(413);
 }
 
 fn folder(words: &str) -> tempfile::TempDir {
@@ -57,11 +75,16 @@ both_drivers!(
     a_soft_quota_tells_and_lets_pass,
     what_an_answer_says_it_cost_counts,
     an_absurd_cost_does_not_stop_the_ledger,
+    a_quota_of_what_answers_cost_refuses_when_nothing_is_left,
+    a_limit_of_what_answers_cost_makes_the_next_wait,
     usage_is_committed_before_the_gateway_ends,
+    what_a_stop_cuts_off_was_used,
     what_was_committed_counts_after_a_kill,
     a_strict_plan_forgets_nothing,
     a_store_that_is_held_refuses_strict_plans_only,
     what_no_upstream_saw_is_neither_charged_nor_billed,
+    what_no_upstream_saw_is_not_charged_after_a_start_either,
+    what_no_upstream_saw_passes_no_soft_quota,
 );
 
 fn a_quota_refuses_and_names_itself(driver: Driver) {
@@ -112,6 +135,46 @@ fn a_soft_quota_tells_and_lets_pass(driver: Driver) {
     assert_eq!(gateway.stats().number("/soft_quotas/passed"), 0);
 }
 
+fn what_no_upstream_saw_is_not_charged_after_a_start_either(driver: Driver) {
+    let upstream = Upstream::saying("ok");
+    let folder = folder("[plans.bronze]\nstrict = true\nquotas = [{ period = \"year\", max = 3 }]");
+    let start = || start_with(driver, &upstream, folder.path(), "200ms", "max_body = \"1KiB\"");
+    let store = rusqlite::Connection::open(folder.path().join("store.db")).expect("the store");
+    let stored = || store.query_row("SELECT count FROM quotas", [], |row| row.get::<_, i64>(0));
+    let mut gateway = start();
+    ask(&gateway).expect(200);
+    for end in [kill, stop] {
+        ask_too_much(&gateway);
+        ask_too_much(&gateway);
+        crate::harness::eventually("what it was charged is given back", || stored() == Ok(1));
+        end(gateway);
+        gateway = start();
+    }
+    assert_eq!(ask_often(&gateway, 3), [200, 200, 429]);
+    assert_eq!(stored(), Ok(3));
+}
+
+fn what_no_upstream_saw_passes_no_soft_quota(driver: Driver) {
+    let upstream = Upstream::saying("ok");
+    let folder = folder("[plans.bronze]\nquotas = [{ period = \"year\", max = 1, soft = true }]");
+    let gateway = start_with(driver, &upstream, folder.path(), "200ms", "max_body = \"1KiB\"");
+    let told = |gateway: &Gateway| {
+        let stats = gateway.stats();
+        ["/soft_quotas/passed", "/soft_quotas/requests_beyond"].map(|what| stats.number(what))
+    };
+    ask(&gateway).expect(200);
+    for _ in 0..3 {
+        ask_too_much(&gateway);
+    }
+    assert_eq!(told(&gateway), [0, 0]);
+    ask(&gateway).expect(200);
+    crate::harness::eventually("it is told", || told(&gateway) == [1, 1]);
+    ask_too_much(&gateway);
+    ask(&gateway).expect(200);
+    crate::harness::eventually("it goes on", || told(&gateway) == [1, 2]);
+    assert_eq!(gateway.log().matches("a soft quota was passed").count(), 1);
+}
+
 fn what_an_answer_says_it_cost_counts(driver: Driver) {
     let answer = "HTTP/1.1 200 OK\r\nX-Tokens: 42\r\nContent-Length: 0\r\n\r\n";
     let upstream = Upstream::answering(answer);
@@ -133,6 +196,55 @@ fn what_an_answer_says_it_cost_counts(driver: Driver) {
     }
     ask(&gateway).expect(429);
     assert_eq!(used("hits"), 2);
+}
+
+/// A shop whose every answer costs 42 tokens, of which no mapping rule knows.
+fn costly(plan: &str) -> (Upstream, tempfile::TempDir) {
+    let answer = "HTTP/1.1 200 OK\r\nX-Tokens: 42\r\nContent-Length: 0\r\n\r\n";
+    let folder = folder(&format!(
+        "metrics = [{{ name = \"tokens\", response_header = \"X-Tokens\" }}]\n[plans.bronze]\n{plan}"
+    ));
+    (Upstream::answering(answer), folder)
+}
+
+/// What an answer cost is counted when it is over, and that may be after the next request.
+fn eventually_refused(gateway: &Gateway) -> Value {
+    let mut refused = None;
+    crate::harness::eventually("it is refused", || {
+        let answer = ask(gateway);
+        refused = (answer.status == 429).then_some(answer.body);
+        refused.is_some()
+    });
+    serde_json::from_slice(&refused.expect("an answer")).expect("problem details")
+}
+
+fn a_quota_of_what_answers_cost_refuses_when_nothing_is_left(driver: Driver) {
+    let (upstream, folder) =
+        costly("quotas = [{ metric = \"tokens\", period = \"year\", max = 42 }]");
+    let gateway = start(driver, &upstream, folder.path(), "200ms");
+    let first = ask(&gateway).expect(200);
+    // Nothing is taken before the answer says how much.
+    assert!(first.value("ratelimit").expect("a field").starts_with("\"tokens-year\";r=42;t="));
+    assert_eq!(eventually_refused(&gateway)["limit"], "tokens-year");
+    stop(gateway);
+    let gateway = start(driver, &upstream, folder.path(), "200ms");
+    ask(&gateway).expect(429);
+    let rows = usage(folder.path(), vec![Group::Metric]);
+    let of = |name: &str| rows.iter().find(|row| row.metric.as_deref() == Some(name));
+    let count = |name| of(name).map_or(0, |row| row.count);
+    assert_eq!(count("tokens"), 42 * count("hits"));
+}
+
+fn a_limit_of_what_answers_cost_makes_the_next_wait(driver: Driver) {
+    let (upstream, folder) = costly("limits = [{ metric = \"tokens\", rate = \"20/h\" }]");
+    let gateway = start(driver, &upstream, folder.path(), "200ms");
+    let first = ask(&gateway).expect(200);
+    assert!(first.value("ratelimit").expect("a field").starts_with("\"tokens-per-hour\";r=20;"));
+    let refused = eventually_refused(&gateway);
+    assert_eq!(refused["limit"], "tokens-per-hour");
+    // 22 are owed, of which no more than a window's; and the next needs one.
+    let resets_in = refused["resets_in"].as_u64().expect("seconds");
+    assert!((3600..=3600 + 180).contains(&resets_in), "{resets_in}");
 }
 
 fn an_absurd_cost_does_not_stop_the_ledger(driver: Driver) {
@@ -165,6 +277,28 @@ fn usage_is_committed_before_the_gateway_ends(driver: Driver) {
     stop(gateway);
     let rows = usage(folder.path(), vec![Group::Application, Group::Class]);
     assert_eq!(rows.iter().map(|row| (row.class, row.count)).collect::<Vec<_>>(), [(Some(2), 7)]);
+}
+
+fn what_a_stop_cuts_off_was_used(driver: Driver) {
+    let silent = Upstream::new(|peer| drop(peer.next_request().map(|_| peer.wait_closed())));
+    let talking = switching_then(|peer| drop(peer.wait_closed()));
+    let get = "GET /a HTTP/1.1\r\nHost: test.example\r\nX-API-Key: tg_bronze\r\n\r\n";
+    let tunnel = opening("/a", "X-API-Key: tg_bronze\r\n");
+    for (upstream, request, class) in [(silent, get.to_owned(), 5), (talking, tunnel, 1)] {
+        let folder = folder("[plans.bronze]");
+        let soon = "[server]\nworkers = 2\nwatch = false\ndrain_timeout = \"200ms\"";
+        let gateway = start_with(driver, &upstream, folder.path(), "1m", soon);
+        let mut client = gateway.connect();
+        client.send(request);
+        match class {
+            1 => drop(client.switched()),
+            _ => drop(upstream.wait_for_request(1)),
+        }
+        stop(gateway);
+        let rows = usage(folder.path(), vec![Group::Class]);
+        let rows: Vec<_> = rows.iter().map(|row| (row.class, row.count)).collect();
+        assert_eq!(rows, [(Some(class), 1)]);
+    }
 }
 
 fn what_was_committed_counts_after_a_kill(driver: Driver) {
@@ -244,8 +378,13 @@ fn what_no_upstream_saw_is_neither_charged_nor_billed(driver: Driver) {
     }
     gate.open();
     first.response().expect(200);
+    // Its answer may be here before its place is free.
+    crate::harness::eventually("its place is free", || {
+        let too_long = format!("POST /a {fields}Content-Length: 5000\r\n\r\n");
+        gateway.once(&too_long).status == 413
+    });
     for _ in 0..3 {
-        gateway.once(&format!("POST /a {fields}Content-Length: 5000\r\n\r\n")).expect_failure(413);
+        ask_too_much(&gateway);
     }
     assert_eq!(ask_often(&gateway, 3), [200, 200, 429]);
     stop(gateway);

@@ -127,7 +127,7 @@ pub struct Route {
 pub struct RouteAuthentication {
     /// Ways of which one must succeed: `jwt:NAME`, a token that `[jwt.NAME]` takes, and
     /// `introspection:NAME`, one that the server of `[introspection.NAME]` knows. Servers are asked in
-    /// turn, about tokens that no `jwt:NAME` knows as its issuer's.
+    /// turn, about tokens that no `jwt:NAME` knows as its issuer's, by their signature or by the `issuer` that they name.
     #[schemars(extend("x-default" = "—"))]
     pub any_of: Option<Vec<String>>,
     /// Such ways that must all take the token, in place of `any_of`.

@@ -35,6 +35,7 @@ pub(super) fn render(shown: &Shown<'_>, recent: &Recent) -> String {
         "gateway": gateway(shown, recent, &mut hdr),
         "limit_tables_used": shown.facts.limit_tables.into_iter().collect::<BTreeMap<_, _>>(),
         "quota_table_used": shown.facts.quota_table,
+        "proof_table_used": shown.facts.proof_table,
         "soft_quotas": {
             "passed": shown.gateway.soft_quotas_passed,
             "requests_beyond": shown.gateway.beyond_soft_quota,

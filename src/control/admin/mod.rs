@@ -74,6 +74,8 @@ pub trait Control: Send + Sync + 'static {
 pub struct Facts {
     /// The share of the table of quotas that holds counts, 0 to 1.
     pub quota_table: f64,
+    /// The share of the table of proofs that holds some that were used (DPoP), 0 to 1.
+    pub proof_table: f64,
     /// How usage gets to the store.
     pub ledger: ledger::Facts,
     /// `server.name`: what it calls itself.

@@ -397,6 +397,7 @@ fn limit_tables(text: &mut Text, shown: &Shown<'_>) {
         text.sample(&n::LIMIT_TABLE_USED, &[&table], used);
     }
     text.sample(&n::LIMIT_TABLE_USED, &[&"quotas"], shown.facts.quota_table);
+    text.sample(&n::LIMIT_TABLE_USED, &[&"proofs"], shown.facts.proof_table);
     text.single(&n::SOFT_QUOTAS_PASSED, shown.gateway.soft_quotas_passed);
     text.single(&n::BEYOND_SOFT_QUOTA, shown.gateway.beyond_soft_quota);
 }

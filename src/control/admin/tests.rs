@@ -42,6 +42,7 @@ impl Control for Fake {
             draining: self.draining.load(SeqCst),
             limit_tables: [("buckets", 0.25), ("counters", 0.0)],
             quota_table: 0.5,
+            proof_table: 0.125,
             ledger: ledger::Facts { commits: 40, waiting: 3, lag_ms: 250, ..Default::default() },
         }
     }

@@ -12,7 +12,7 @@ use crate::store::catalog::{
     Attributes, CredentialFilter, LiveApplication, LiveCredential, NewAudit, Origin, Page,
     ProductRow, Records, Whose,
 };
-use crate::store::{ErrorKind, Store, StoreError};
+use crate::store::{ErrorKind, StoreError};
 
 /// What a change touched: what stands in the directory of it is made anew.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,19 +27,21 @@ pub enum Touched {
     Gone(Vec<Digest>),
 }
 
-/// Stores what the configuration declares. What it no longer declares is deleted, or, where there are
-/// applications of it, kept as a draft.
+/// Stores what the configuration declares, and says what that touched. What it no longer declares is
+/// deleted, or, where there are applications of it, kept as a draft.
 pub(super) fn declare(
     records: &dyn Records,
     products: &BTreeMap<String, file::Product>,
     now: i64,
-) -> Result<(), StoreError> {
+) -> Result<Vec<Touched>, StoreError> {
+    let mut touched = Vec::new();
     for (name, definition) in products {
         let found = records.product_named(name)?;
         let same = |row: &ProductRow| row.origin == Origin::File && row.definition == *definition;
         if !found.as_ref().is_some_and(same) {
             let row = records.put_product(name, Origin::File, definition, None, now)?;
             note(records, found.as_ref(), Some(&row), now)?;
+            touched.push(Touched::Product(row.id, row.name));
         }
     }
     let stored = each_product(records, Some(Origin::File))?;
@@ -49,8 +51,9 @@ pub(super) fn declare(
             Err(error) if error.kind() == ErrorKind::Referenced => withdraw(records, row, now)?,
             Err(error) => return Err(error),
         }
+        touched.push(Touched::Product(row.id, row.name.clone()));
     }
-    Ok(())
+    Ok(touched)
 }
 
 fn withdraw(records: &dyn Records, row: &ProductRow, now: i64) -> Result<(), StoreError> {
@@ -106,68 +109,74 @@ fn each_product(
     }
 }
 
-/// All there is.
-pub(super) fn whole(store: &Store, slots: &Slots, now: i64) -> Result<Directory, StoreError> {
-    store.read(|records| {
-        let mut directory = Directory::empty(*store.secret());
-        let mut products = HashMap::new();
-        for row in each_product(records, None)? {
-            let slot = slots.of(&row.name);
-            products.insert(row.id, slot);
-            directory.set_product(slot, compile(&row, now));
-        }
-        directory.fill(|take| {
-            records.live(Whose::All, now, &mut |application, credentials| {
-                let entries = entries(application, credentials, &products);
-                entries.into_iter().for_each(|(digest, credential)| take(digest, credential));
-                Ok(())
-            })
-        })?;
-        withhold(&mut directory, records)?;
-        Ok(directory)
-    })
-}
-
-/// Fields that were ever said of callers are no client's to say.
-fn withhold(directory: &mut Directory, records: &dyn Records) -> Result<(), StoreError> {
+/// What was known before, with what a change touched made anew; where nothing was, all there is.
+pub(super) fn after(
+    before: Option<&Directory>,
+    records: &dyn Records,
+    (secret, slots): (&Digest, &Slots),
+    touched: Vec<Touched>,
+    now: i64,
+) -> Result<Directory, StoreError> {
+    let mut directory = match before {
+        None => whole(records, (secret, slots), now)?,
+        Some(before) => changed(before.clone(), records, slots, touched, now)?,
+    };
+    // Fields that were ever said of callers are no client's to say.
     let names = records.attribute_names()?;
     directory.withhold(names.iter().map(String::as_str));
-    Ok(())
+    Ok(directory)
 }
 
-/// What was known before, with what a change touched made anew.
-pub(super) fn after(
-    before: &Directory,
-    store: &Store,
+fn whole(
+    records: &dyn Records,
+    (secret, slots): (&Digest, &Slots),
+    now: i64,
+) -> Result<Directory, StoreError> {
+    let mut directory = Directory::empty(*secret);
+    let mut products = HashMap::new();
+    for row in each_product(records, None)? {
+        let slot = slots.of(&row.name);
+        products.insert(row.id, slot);
+        directory.set_product(slot, compile(&row, now));
+    }
+    directory.fill(|take| {
+        records.live(Whose::All, now, &mut |application, credentials| {
+            let entries = entries(application, credentials, &products);
+            entries.into_iter().for_each(|(digest, credential)| take(digest, credential));
+            Ok(())
+        })
+    })?;
+    Ok(directory)
+}
+
+fn changed(
+    mut directory: Directory,
+    records: &dyn Records,
     slots: &Slots,
     touched: Vec<Touched>,
     now: i64,
 ) -> Result<Directory, StoreError> {
-    store.read(|records| {
-        let mut directory = before.clone();
-        for touched in touched {
-            match touched {
-                Touched::Product(id, name) => {
-                    let row = records.product(id)?;
-                    let product = row.and_then(|row| compile(&row, now));
-                    directory.set_product(slots.of(&name), product);
-                }
-                Touched::Account(id) => {
-                    refresh(&mut directory, records, slots, Whose::Account(id), now)?;
-                }
-                Touched::Application(id) => {
-                    let gone = known(&directory, records, id)?;
-                    directory.change(gone.into_iter().map(|digest| (digest, None)));
-                    refresh(&mut directory, records, slots, Whose::Application(id), now)?;
-                }
-                Touched::Gone(digests) => {
-                    directory.change(digests.into_iter().map(|digest| (digest, None)));
-                }
+    for touched in touched {
+        match touched {
+            Touched::Product(id, name) => {
+                let row = records.product(id)?;
+                let product = row.and_then(|row| compile(&row, now));
+                directory.set_product(slots.of(&name), product);
+            }
+            Touched::Account(id) => {
+                refresh(&mut directory, records, slots, Whose::Account(id), now)?;
+            }
+            Touched::Application(id) => {
+                let gone = known(&directory, records, id)?;
+                directory.change(gone.into_iter().map(|digest| (digest, None)));
+                refresh(&mut directory, records, slots, Whose::Application(id), now)?;
+            }
+            Touched::Gone(digests) => {
+                directory.change(digests.into_iter().map(|digest| (digest, None)));
             }
         }
-        withhold(&mut directory, records)?;
-        Ok(directory)
-    })
+    }
+    Ok(directory)
 }
 
 /// All credentials that the directory has of an application: those that live are put in again.

@@ -42,8 +42,7 @@ pub struct Catalog {
     slots: Arc<Slots>,
 }
 
-/// What the configuration declares, stored and not yet in force; changes wait for that. Dropped: what
-/// was known before is.
+/// What the configuration declares, stored and about to be in force; changes wait for that.
 pub struct Declared<'c> {
     /// To be published with the configuration.
     pub directory: Arc<Directory>,
@@ -55,6 +54,7 @@ impl Declared<'_> {
     /// It was published.
     pub fn in_force(self) {
         self.catalog.directory.store(Some(self.directory));
+        self.catalog.stale.store(false, Ordering::Relaxed);
     }
 }
 
@@ -83,39 +83,54 @@ impl Catalog {
         let _ = self.publisher.set(publisher);
     }
 
-    /// Stores the products that the configuration declares, and makes a directory of all there are.
     /// Opens the store where products need it first, or where it is there already.
     ///
     /// # Errors
-    /// Where the store can't be used.
-    pub async fn declare(
-        &self,
-        settings: &Settings,
-        file: &mut StoreFile,
-    ) -> Result<Declared<'_>, String> {
-        let turn = self.turn.lock().await;
+    /// Where it can't be used.
+    pub fn open(&self, settings: &Settings, file: &mut StoreFile) -> Result<(), String> {
         let path = &settings.store.path;
         let found = match self.store.get() {
-            Some(store) => Some(store.clone()),
+            Some(_) => None,
             None if settings.has_products() => Some(file.open(path)?),
             None => file.open_existing(path)?,
         };
-        let store = match found {
-            Some(store) => self.store.get_or_init(|| store).clone(),
-            None => {
-                let directory = Arc::new(Directory::empty([0; 32]));
-                return Ok(Declared { directory, catalog: self, _turn: turn });
-            }
+        if let Some(store) = found {
+            self.store.get_or_init(|| store);
+        }
+        Ok(())
+    }
+
+    /// Stores the products that the configuration declares, and makes a directory with them. The last
+    /// that may fail before a configuration is in force: what was stored is not taken back.
+    ///
+    /// # Errors
+    /// Where the store can't be used; nothing of them is stored then.
+    pub async fn declare(&self, settings: &Settings) -> Result<Declared<'_>, String> {
+        let turn = self.turn.lock().await;
+        let Some(store) = self.store.get().cloned() else {
+            let directory = Arc::new(Directory::empty([0; 32]));
+            return Ok(Declared { directory, catalog: self, _turn: turn });
         };
         let (products, slots) = (settings.products.clone(), self.slots.clone());
-        let reading = spawn_blocking(move || {
-            let now = now();
-            store.write(|records| directory::declare(records, &products, now))?;
-            directory::whole(&store, &slots, now)
+        let before = self.known(&store);
+        let declaring = spawn_blocking(move || {
+            store.write(|records| {
+                let touched = directory::declare(records, &products, now())?;
+                let whose = (store.secret(), &*slots);
+                directory::after(before.as_deref(), records, whose, touched, now())
+            })
         });
-        let made = reading.await.map_err(|e| e.to_string())?;
+        let made = declaring.await.map_err(|e| e.to_string())?;
         let directory = Arc::new(made.map_err(|why: StoreError| format!("store.path: {why}"))?);
         Ok(Declared { directory, catalog: self, _turn: turn })
+    }
+
+    /// What changes can be made of; `None`: it is not the store's, or lacks something, and all there is
+    /// must be read.
+    fn known(&self, store: &Store) -> Option<Arc<Directory>> {
+        let is_whole = !self.stale.load(Ordering::Relaxed);
+        let directory = self.directory.load_full();
+        directory.filter(|directory| is_whole && directory.secret == *store.secret())
     }
 
     /// Makes a change in one transaction, and returns when it is in force on every worker. What the
@@ -148,15 +163,15 @@ impl Catalog {
         let (store, publisher) =
             self.store.get().zip(self.publisher.get()).ok_or(NotDone::NoStore)?;
         let (store, slots) = (store.clone(), self.slots.clone());
-        let before = self.directory.load_full().ok_or(NotDone::NoStore)?;
-        let stale = self.stale.load(Ordering::Relaxed);
+        let before = self.known(&store);
         let changing = spawn_blocking(move || {
             let (result, touched) = store.write(change)?;
-            let after = match touched.is_empty() && !stale {
+            let after = match touched.is_empty() && before.is_some() {
                 true => Ok(None),
-                // What an earlier change touched could not be read then.
-                false if stale => directory::whole(&store, &slots, now()).map(Some),
-                false => directory::after(&before, &store, &slots, touched, now()).map(Some),
+                false => store.read(|records| {
+                    let whose = (store.secret(), &*slots);
+                    directory::after(before.as_deref(), records, whose, touched, now()).map(Some)
+                }),
             };
             Ok::<_, E>((result, after))
         });

@@ -30,8 +30,9 @@ pub(super) struct Writer {
     shared: Arc<Shared>,
     reports: Inbox<Report>,
     answers: Vec<Mailer<Written>>,
-    /// What is not committed yet.
+    /// What is not committed yet, and how many entries of it there may be.
     sheet: Sheet,
+    most: usize,
     /// Who waits for that.
     asked: Vec<Asked>,
     /// Since when something waits.
@@ -59,6 +60,7 @@ impl Writer {
             reports,
             answers,
             sheet: Sheet::default(),
+            most: LEDGER_ENTRIES,
             asked: Vec::new(),
             since: None,
             committed: Instant::now(),
@@ -108,11 +110,9 @@ impl Writer {
     fn take_reports(&mut self) {
         while let Some(report) = self.reports.take() {
             match report {
-                Report::Used(sheet) => self.sheet.merge(sheet, LEDGER_ENTRIES),
+                Report::Used(sheet) => self.sheet.merge(sheet, self.most),
                 Report::Strict { worker, number, keys } => {
-                    // Of these none may be missing: they are few, and each is waited for.
-                    self.sheet.charged.extend(&keys);
-                    self.asked.push(Asked { worker, number, keys });
+                    self.ask(Asked { worker, number, keys });
                 }
             }
         }
@@ -120,6 +120,15 @@ impl Writer {
             self.since = Some(Instant::now());
         }
         self.tell();
+    }
+
+    /// Of what is waited for none may be missing: where there is no place for it, it is refused.
+    fn ask(&mut self, asked: Asked) {
+        let (sheet, most) = (&mut self.sheet, self.most);
+        match asked.keys.iter().all(|&key| sheet.charge(key, 0, most)) {
+            true => self.asked.push(asked),
+            false => self.answer(&asked, false),
+        }
     }
 
     fn tell(&mut self) {
@@ -146,9 +155,9 @@ impl Writer {
                     self.since = None;
                     self.leave_out(&refused);
                     let is_refused = |key| refused.iter().any(|row| row.counted == Some(key));
-                    self.answer(|keys| !keys.iter().copied().any(is_refused));
+                    self.answer_all(|keys| !keys.iter().copied().any(is_refused));
                 }
-                Err(_) => self.answer(|_| false),
+                Err(_) => self.answer_all(|_| false),
             }
             self.tell();
         }
@@ -186,11 +195,16 @@ impl Writer {
     }
 
     fn batch(&self) -> Batch {
-        let counted = self.sheet.charged.iter().filter_map(|&key| {
+        let mut given_back = Vec::new();
+        let counted = self.sheet.charged.iter().filter_map(|(&key, &amount)| {
             // One that is gone was over long ago.
             let (ends_at, count) = self.shared.counts.count(key)?;
+            if amount > 0 {
+                given_back.push(Counted { key, ends_at, count: amount });
+            }
             Some(Counted { key, ends_at, count })
         });
+        let counted = counted.collect();
         let used = self.sheet.used.iter().map(|(unit, &count)| Used {
             application: unit.application,
             metric: unit.metric,
@@ -199,18 +213,21 @@ impl Writer {
             count,
         });
         let seen = self.sheet.seen.iter().map(|(&credential, &at)| Seen { credential, at });
-        Batch { used: used.collect(), counted: counted.collect(), seen: seen.collect() }
+        Batch { used: used.collect(), counted, given_back, seen: seen.collect() }
     }
 
-    fn answer(&mut self, are_written: impl Fn(&[Key]) -> bool) {
-        let told = &self.shared.told;
-        for Asked { worker, number, keys } in self.asked.drain(..) {
-            let written = are_written(&keys);
-            told.strict.fetch_add(1, Relaxed);
-            told.strict_refused.fetch_add((!written).into(), Relaxed);
-            // A worker that takes no more answers lets its request wait until its time is over.
-            let _ = self.answers[worker].send((number, written));
+    fn answer_all(&mut self, are_written: impl Fn(&[Key]) -> bool) {
+        for asked in std::mem::take(&mut self.asked) {
+            self.answer(&asked, are_written(&asked.keys));
         }
+    }
+
+    fn answer(&self, asked: &Asked, written: bool) {
+        let told = &self.shared.told;
+        told.strict.fetch_add(1, Relaxed);
+        told.strict_refused.fetch_add((!written).into(), Relaxed);
+        // A worker that takes no more answers lets its request wait until its time is over.
+        let _ = self.answers[asked.worker].send((asked.number, written));
     }
 
     fn note(&mut self, result: &Result<Vec<Refused>, StoreError>) {
@@ -266,5 +283,33 @@ impl Writer {
         if let Err(why) = tidied {
             tracing::warn!("old usage can't be tidied up: {why}");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::file::Period;
+    use crate::io::inbox::inbox;
+    use crate::policy::quota::Counts;
+
+    #[test]
+    fn a_strict_request_that_finds_no_place_is_refused_at_once() {
+        let (reports, received) = inbox(8).expect("an inbox");
+        let (answers, mut answered) = inbox(8).expect("an inbox");
+        let shared = Arc::new(Shared::new(Arc::new(Counts::with_slots(8))));
+        let mut writer = Writer { most: 2, ..Writer::new(shared, received, vec![answers]) };
+        let ask = |number, holder| {
+            let keys = vec![Key { holder, metric: 1, period: Period::Day }];
+            reports.send(Report::Strict { worker: 0, number, keys }).expect("a place");
+        };
+        // The third holder is one too many; the first two have their places.
+        [1, 2, 3, 1].into_iter().zip(1..).for_each(|(holder, number)| ask(number, holder));
+        writer.take_reports();
+        assert_eq!((answered.take(), answered.take()), (Some((3, false)), None));
+        let facts = writer.shared.told.facts();
+        assert_eq!((facts.strict, facts.strict_refused, facts.waiting, facts.lost), (1, 1, 2, 0));
+        let waiting: Vec<_> = writer.asked.iter().map(|asked| asked.number).collect();
+        assert_eq!(waiting, [1, 2, 4]);
     }
 }

@@ -127,6 +127,46 @@ fn counts_of_quotas_are_taken_up_by_the_next_process() {
 }
 
 #[test]
+fn what_is_given_back_is_given_back_on_the_disk_and_no_more() {
+    let bench = Bench::new();
+    let mut running = bench.start();
+    let key = bench.quota.key(1);
+    let mut numbers = 0..;
+    let mut commit = |running: &mut Running| {
+        let number = numbers.next().expect("a number");
+        let strict = Report::Strict { worker: 0, number, keys: vec![key] };
+        running.ledger.reports().send(strict).expect("a place");
+        assert_eq!(running.answer(), (number, true));
+    };
+    let give_back = |running: &Running, amount| {
+        let charge = Charge { quota: &bench.quota, amount };
+        let mut sheet = Sheet::default();
+        running.counts.refund(1, std::iter::once(charge), now_s(), |charge| {
+            assert!(sheet.charge(key, charge.amount, 9));
+        });
+        running.ledger.reports().leave(Report::Used(sheet)).expect("a place");
+    };
+    let stored = |running: &Running| {
+        let mut all = Vec::new();
+        running.store.live_counts(now_s(), |counted| all.push(counted.count)).expect("counts");
+        all
+    };
+    assert!(bench.charge(&running, 600));
+    commit(&mut running);
+    give_back(&running, 200);
+    commit(&mut running);
+    assert_eq!(stored(&running), [400]);
+    // What came and went between two commits is on the disk as it stands.
+    assert!(bench.charge(&running, 300));
+    give_back(&running, 250);
+    assert!(bench.charge(&running, 7));
+    commit(&mut running);
+    assert_eq!(stored(&running), [457]);
+    let next = bench.start();
+    assert!(bench.charge(&next, 543) && !bench.charge(&next, 1));
+}
+
+#[test]
 fn strict_questions_are_answered_at_once_and_in_groups() {
     let bench = Bench::new();
     let mut running = bench.start();

@@ -11,7 +11,7 @@ use crate::config::ClientAttribute;
 use crate::config::file::CredentialKind;
 use crate::http::Identity;
 use crate::policy::limit::Charge;
-use crate::policy::quota;
+use crate::policy::quota::{self, Quota};
 
 /// What a request shows of who calls, and what it asks for.
 #[derive(Clone, Copy)]
@@ -48,12 +48,18 @@ pub struct Admitted<'d> {
 }
 
 impl<'d> Admitted<'d> {
+    /// Its plan's quotas of a metric. Clients that are known by their address only change no plans.
+    pub fn quotas(&self, metric: u16) -> impl Iterator<Item = &'d Quota> + Clone + use<'d> {
+        let changes_plans = self.application.is_some();
+        let all = self.plan.quotas(metric).iter();
+        all.filter(move |quota| changes_plans || !quota.only_counted)
+    }
+
     /// What its plan's quotas are charged.
     pub fn quota_charges(&self) -> impl Iterator<Item = quota::Charge<'d>> + Clone + use<'_, 'd> {
-        let plan = self.plan;
-        self.hits.as_slice().iter().flat_map(move |hit| {
+        self.hits.as_slice().iter().flat_map(|hit| {
             let amount = u64::from(hit.amount);
-            plan.quotas(hit.metric).iter().map(move |quota| quota::Charge { quota, amount })
+            self.quotas(hit.metric).map(move |quota| quota::Charge { quota, amount })
         })
     }
 
@@ -61,9 +67,7 @@ impl<'d> Admitted<'d> {
     pub fn charges(&self) -> impl Iterator<Item = Charge<'d>> + Clone + use<'_, 'd> {
         let plan = self.plan;
         self.hits.as_slice().iter().flat_map(move |hit| {
-            let terms = plan.metrics.get(usize::from(hit.metric));
-            let rules = terms.into_iter().flat_map(|terms| &terms.limits);
-            rules.map(|rule| Charge { rule, amount: hit.amount })
+            plan.limits(hit.metric).iter().map(|rule| Charge { rule, amount: hit.amount })
         })
     }
 }
@@ -75,6 +79,8 @@ pub enum Refusal {
     NoCredential,
     /// Its credential is not known, or no longer, or not for this product.
     BadCredential,
+    /// Its credential is a token that those who know it refuse.
+    BadToken,
     /// The application may not call, for now or not yet.
     Suspended,
     /// The application's time is over.
@@ -112,6 +118,8 @@ enum Proof<'d> {
     /// Nothing of its kind is there.
     Absent,
     Bad,
+    /// A token, and who knows it has said why not.
+    Refused,
     Of(&'d Credential),
     /// Whatever is there, it keeps nobody out.
     Open,
@@ -147,11 +155,13 @@ pub fn admit<'d>(
     let plan = product.plans.get(&plan).ok_or(Refusal::Suspended)?;
     let query = asked.carrier.query;
     let hits = product.mapping.hits(asked.method, asked.path, query);
-    let hits = hits.ok_or(Refusal::NoMappingRule)?;
+    let mut hits = hits.ok_or(Refusal::NoMappingRule)?;
     let is_off = |metric: u16| plan.metrics.get(usize::from(metric)).is_none_or(|terms| terms.off);
     if hits.as_slice().iter().any(|hit| is_off(hit.metric)) {
         return Err(Refusal::MethodOff.into());
     }
+    // What an answer will cost is not known yet; where nothing is left, it is not asked for.
+    product.counted_fields.iter().for_each(|(_, metric)| hits.add(*metric, 0));
     let credential = caller.map(|credential| credential.id);
     Ok(Admitted { product, application, credential, plan, hits })
 }
@@ -170,6 +180,7 @@ fn authenticate<'d>(
             Proof::Absent => absent += 1,
             Proof::Open => open += 1,
             Proof::Bad => return Err(Refusal::BadCredential.into()),
+            Proof::Refused => return Err(Refusal::BadToken.into()),
             Proof::Ask(wanted) => return Err(Stop::Ask(wanted)),
             Proof::Of(credential) => {
                 let fits = credential.application.product == slot
@@ -228,7 +239,7 @@ fn prove<'d>(
             None | Some(Proved::Absent) => Proof::Absent,
             Some(Proved::Open) => Proof::Open,
             Some(Proved::Unasked) => Proof::Ask(Wanted::Token(index)),
-            Some(Proved::Refused(_)) => Proof::Bad,
+            Some(Proved::Refused(_)) => Proof::Refused,
             Some(Proved::Token(token)) => {
                 let verifier = product.verifiers.get(usize::from(index));
                 let Some((verifier, claim)) = verifier.zip(token.application.as_ref()) else {

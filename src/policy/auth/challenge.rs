@@ -4,9 +4,10 @@ use super::places::Place;
 use super::product::{Places, Way};
 
 /// The lines for requests without a credential and with a bad one. Bearer and Basic are challenged by
-/// their own names; what has no scheme, by one that says where the key is looked for.
-pub(super) fn challenges(realm: &str, ways: &[Way], places: &Places) -> (Box<[u8]>, Box<[u8]>) {
-    let realm = realm.replace(['"', '\\'], "_");
+/// their own names; what has no scheme, by one that says where the key is looked for. How tokens are shown in
+/// Authorization is for those who take them to say (`jwt::write_challenges`).
+pub(super) fn challenges(name: &str, ways: &[Way], places: &Places) -> (Box<[u8]>, Box<[u8]>) {
+    let realm = self::realm(name);
     let mut schemes: Vec<(String, &str)> = Vec::new();
     let mut add = |challenge: String, bad: &'static str| {
         if !schemes.iter().any(|(known, _)| *known == challenge) {
@@ -17,8 +18,9 @@ pub(super) fn challenges(realm: &str, ways: &[Way], places: &Places) -> (Box<[u8
     if ways.contains(&Way::Basic) {
         add(basic.clone(), "");
     }
-    for place in [&places.user_key, &places.app_key, &places.token].into_iter().flatten() {
-        let text = |name: &[u8]| String::from_utf8_lossy(name).replace(['"', '\\'], "_");
+    let tokens = places.token.iter().filter(|place| **place != Place::Bearer);
+    for place in places.user_key.iter().chain(&places.app_key).chain(tokens) {
+        let text = |name: &[u8]| quotable(&String::from_utf8_lossy(name));
         match place {
             // RFC 6750 section 3.1: no error for those who did not try.
             Place::Bearer => add(format!("Bearer realm=\"{realm}\""), ", error=\"invalid_token\""),
@@ -44,6 +46,16 @@ pub(super) fn challenges(realm: &str, ways: &[Way], places: &Places) -> (Box<[u8
         schemes.iter().map(line).collect::<String>().into_bytes().into_boxed_slice()
     };
     (lines(false), lines(true))
+}
+
+/// What a product of this name is called where credentials are asked for (RFC 9110 section 11.5).
+pub fn realm(name: &str) -> String {
+    quotable(name)
+}
+
+/// A text as it may stand between quotes.
+fn quotable(text: &str) -> String {
+    text.replace(['"', '\\'], "_")
 }
 
 #[cfg(test)]

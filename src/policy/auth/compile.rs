@@ -331,19 +331,16 @@ impl<'a> Compiler<'a> {
     }
 
     fn plans(&mut self, metrics: &[Metric]) -> Plans {
-        let written = &self.definition.product.plans;
-        let mut plans = Plans::default();
-        for (name, plan) in written {
+        let mut plans = Vec::new();
+        for (name, plan) in &self.definition.product.plans {
             let at = format!("plans.{name}");
             match self.definition.plans.get(name) {
-                Some(id) => {
-                    let compiled = self.plan(*id, name, plan, metrics, &at);
-                    plans.insert(*id, Arc::new(compiled));
-                }
+                Some(id) => plans.push(self.plan(*id, name, plan, metrics, &at)),
                 None => self.wrong(at, "the store has no such plan"),
             }
         }
-        plans
+        count_alike(&mut plans, metrics.len());
+        plans.into_iter().map(|plan| (plan.id, Arc::new(plan))).collect()
     }
 
     fn plan(
@@ -438,6 +435,24 @@ impl<'a> Compiler<'a> {
             let (zone, id) = (time_zone.clone(), metrics[usize::from(metric)].id);
             let compiled = Quota::new(&quota.metric, id, period, zone, max, quota.soft);
             terms[usize::from(metric)].quotas.push(compiled);
+        }
+    }
+}
+
+/// Lets each plan count what any of them has a quota of.
+fn count_alike(plans: &mut [Plan], metrics: usize) {
+    for metric in 0..metrics {
+        let of = |plan: &Plan| plan.metrics[metric].quotas.clone();
+        let mut all: Vec<Quota> = plans.iter().flat_map(of).collect();
+        all.sort_by_key(|quota| quota.calendar.kind());
+        all.dedup_by_key(|quota| quota.calendar.kind());
+        for plan in &mut *plans {
+            let own = &mut plan.metrics[metric].quotas;
+            let is_own =
+                |quota: &Quota| own.iter().any(|one| one.calendar.kind() == quota.calendar.kind());
+            let others: Vec<Quota> =
+                all.iter().filter(|quota| !is_own(quota)).map(Quota::counted).collect();
+            own.extend(others);
         }
     }
 }

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use super::digest::Digest;
+use super::places::Parameters;
 use super::product::Product;
 use super::sharded::{Filling, Sharded};
 use crate::policy::transform::FieldNames;
@@ -53,6 +54,9 @@ pub struct Directory {
     /// Fields that upstreams get of anybody's attributes, or got before: a client's own never pass,
     /// since who has none could claim another's.
     pub attributes: Arc<FieldNames>,
+    /// Parameters of queries that are a credential to any product, or were before: no log has them, whichever
+    /// route a request takes, since who mistakes a path has shown its key all the same.
+    pub parameters: Arc<Parameters>,
     products: Arc<[Option<Arc<Product>>]>,
     credentials: Sharded<Credential>,
 }
@@ -60,8 +64,9 @@ pub struct Directory {
 impl Directory {
     /// Nobody.
     pub fn empty(secret: Digest) -> Self {
-        let attributes = Arc::default();
-        Self { secret, attributes, products: Arc::new([]), credentials: Sharded::empty() }
+        let (attributes, parameters) = (Arc::default(), Arc::default());
+        let (products, credentials) = (Arc::new([]), Sharded::empty());
+        Self { secret, attributes, parameters, products, credentials }
     }
 
     /// The product in a slot; `None`: it is not there (any more).
@@ -86,6 +91,12 @@ impl Directory {
 
     /// Puts a product into its slot, or takes it out.
     pub fn set_product(&mut self, slot: u32, product: Option<Arc<Product>>) {
+        let shown = product.iter().flat_map(|product| product.secrets.parameters.iter());
+        for name in shown {
+            if !self.parameters.has(name) {
+                Arc::make_mut(&mut self.parameters).add(name);
+            }
+        }
         let mut products = self.products.to_vec();
         let slot = slot as usize;
         if products.len() <= slot {

@@ -26,6 +26,7 @@ mod service;
 mod sharded;
 
 pub use admit::{Admitted, Asked, Refusal, Stop, Wanted, admit};
+pub use challenge::realm;
 pub use compile::{Definition, Mistake, attribute_lines};
 pub use digest::{Digest, digest};
 pub use directory::{Application, Credential, Directory};

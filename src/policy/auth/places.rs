@@ -123,14 +123,17 @@ impl<'a> Carrier<'a> {
 pub struct Secrets {
     /// Fields.
     pub fields: FieldNames,
-    parameters: Vec<Box<[u8]>>,
+    /// Parameters of its query.
+    pub parameters: Parameters,
 }
 
 impl Secrets {
     /// Adds a place.
     pub fn add(&mut self, place: &Place) {
         match place {
-            Place::Query(name) => self.parameters.push(name.clone()),
+            Place::Query(name) => {
+                self.parameters.add(name);
+            }
             Place::Header(name) => {
                 self.fields.add(name);
             }
@@ -139,17 +142,40 @@ impl Secrets {
             }
         }
     }
+}
 
-    /// Whether a query may hold some.
-    pub fn in_query(&self) -> bool {
-        !self.parameters.is_empty()
+/// Names of parameters that may be credentials.
+#[derive(Debug, Clone, Default)]
+pub struct Parameters(Vec<Box<[u8]>>);
+
+impl Parameters {
+    /// Adds a name, decoded.
+    pub fn add(&mut self, name: &[u8]) {
+        if !self.has(name) {
+            self.0.push(name.into());
+        }
+    }
+
+    /// Whether a name is among them.
+    pub fn has(&self, name: &[u8]) -> bool {
+        self.0.iter().any(|known| **known == *name)
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        self.0.iter().map(|name| &**name)
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// Writes what a query is without them.
     pub fn without(&self, query: &[u8], out: &mut Vec<u8>) {
         out.clear();
         for parameter in parameters(query) {
-            if self.parameters.iter().any(|name| parameter.is(name)) {
+            if self.0.iter().any(|name| parameter.is(name)) {
                 continue;
             }
             if !out.is_empty() {
@@ -222,7 +248,7 @@ mod tests {
         let mut secrets = Secrets::default();
         secrets.add(&Place::Query(b"key".as_slice().into()));
         secrets.add(&Place::Bearer);
-        assert!(secrets.in_query() && secrets.fields.has(b"Authorization"));
+        assert!(!secrets.parameters.is_empty() && secrets.fields.has(b"Authorization"));
         let mut out = Vec::new();
         for (query, wanted) in [
             ("key=1", ""),
@@ -230,7 +256,7 @@ mod tests {
             ("k%65y=1&keys=2&key=3&%zz", "keys=2&%zz"),
             ("a=1&&b", "a=1&&b"),
         ] {
-            secrets.without(query.as_bytes(), &mut out);
+            secrets.parameters.without(query.as_bytes(), &mut out);
             assert_eq!(out, wanted.as_bytes(), "{query}");
         }
     }

@@ -60,11 +60,6 @@ pub struct Product {
 }
 
 impl Product {
-    /// Whether its routes are there.
-    pub fn is_served(&self) -> bool {
-        matches!(self.state, Lifecycle::Published | Lifecycle::Deprecated)
-    }
-
     /// Reads by how much metrics grow, from a response's fields; what is no whole number says nothing.
     pub fn read_amounts(&self, fields: &[Field], buf: &[u8], grown: &mut Vec<(u16, u64)>) {
         for (name, metric) in &self.counted_fields {
@@ -105,6 +100,13 @@ pub struct Places {
     pub token: Vec<Place>,
 }
 
+impl Places {
+    /// Whether keys are shown in the words of tokens.
+    pub fn has_bearer_keys(&self) -> bool {
+        [&self.user_key, &self.app_key].into_iter().flatten().any(|place| *place == Place::Bearer)
+    }
+}
+
 /// A metric or method.
 #[derive(Debug)]
 pub struct Metric {
@@ -135,6 +137,11 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Rate limits of a metric, by its index.
+    pub fn limits(&self, metric: u16) -> &[Rule] {
+        self.metrics.get(usize::from(metric)).map_or(&[], |terms| &terms.limits)
+    }
+
     /// Quotas of a metric, by its index.
     pub fn quotas(&self, metric: u16) -> &[Quota] {
         self.metrics.get(usize::from(metric)).map_or(&[], |terms| &terms.quotas)

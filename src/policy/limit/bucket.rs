@@ -117,15 +117,28 @@ impl Bucket {
     }
 
     /// Takes `tokens` that are spent at once, and back `own`, which must be spent. `Err`: steps until
-    /// there are as many (they may be more than the bucket ever holds).
+    /// there are as many (they may be more than the bucket ever holds). Who takes none still needs one
+    /// to be there.
     pub(super) fn take(self, terms: Terms, now: u64, own: Lease, tokens: u32) -> Result<Self, u64> {
         let level = self.level(terms.interval, now, own);
-        let after = level.saturating_add(terms.interval.saturating_mul(u64::from(tokens)));
+        let time = |tokens: u32| terms.interval.saturating_mul(u64::from(tokens));
+        let after = level.saturating_add(time(tokens.max(1)));
         let brim = now.saturating_add(terms.brim);
         if after > brim || after == u64::MAX {
             return Err(after.saturating_sub(brim).max(1));
         }
-        Ok(Self { tat: after, lent: self.lent.saturating_sub(own.held) })
+        let lent = self.lent.saturating_sub(own.held);
+        Ok(if tokens == 0 { Self { lent, ..self } } else { Self { tat: after, lent } })
+    }
+
+    /// Takes `tokens` whether they are there or not. It never owes more than `most`, however many are
+    /// taken, so that no answer shuts a client out for long.
+    pub(super) fn owe(self, terms: Terms, now: u64, tokens: u64, most: u64) -> Self {
+        let time = |tokens: u64| terms.interval.saturating_mul(tokens);
+        let level = self.level(terms.interval, now, Lease::default());
+        let bound = now.saturating_add(terms.brim).saturating_add(time(most));
+        let tat = level.saturating_add(time(tokens)).min(bound).max(self.tat);
+        Self { tat, ..self }
     }
 
     /// Takes back a core's lease.

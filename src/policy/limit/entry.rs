@@ -132,14 +132,14 @@ impl Entry {
             let bucket = Bucket { tat: slot.word, lent: slot.spare };
             match bucket.take(self.terms, now, Lease::default(), tokens) {
                 Err(wait) => {
-                    let time = self.terms.interval.saturating_mul(u64::from(tokens));
+                    let time = self.terms.interval.saturating_mul(u64::from(tokens.max(1)));
                     let next = now.saturating_add(self.terms.brim).saturating_add(wait);
                     self.level = next.saturating_sub(time);
                     return Err(Refusal::Wait(wait));
                 }
                 Ok(taken) => {
                     let changed = slot.with(taken.lent, taken.tat);
-                    if shared.buckets.exchange(position, slot, changed) {
+                    if taken == bucket || shared.buckets.exchange(position, slot, changed) {
                         self.position = position;
                         self.level = taken.tat;
                         return Ok(());
@@ -148,6 +148,24 @@ impl Entry {
             }
         }
         Err(Refusal::Full)
+    }
+
+    /// Takes tokens that may not be there. The lease must be settled. `false`: there is no room to note
+    /// it.
+    pub(super) fn owe(&mut self, shared: &Shared, now: u64, tokens: u64, most: u64) -> bool {
+        debug_assert_eq!(self.lent(), 0);
+        self.looked = now;
+        for _ in 0..TABLE_TRIES {
+            let Some((position, slot)) = self.locate(shared, now) else { break };
+            let owing = Bucket { tat: slot.word, lent: slot.spare };
+            let owing = owing.owe(self.terms, now, tokens, most);
+            if shared.buckets.exchange(position, slot, slot.with(owing.lent, owing.tat)) {
+                self.position = position;
+                self.level = owing.tat;
+                return true;
+            }
+        }
+        false
     }
 
     /// The key's slot: where it was last time, most often.

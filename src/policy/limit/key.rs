@@ -35,6 +35,21 @@ pub struct KeySource<'a> {
 }
 
 impl KeySource<'_> {
+    /// Of a request that is over: who called, and nothing else.
+    pub fn of_caller(client: IpAddr, ipv6_prefix: u8, application: Option<u64>) -> Self {
+        Self {
+            client,
+            ipv6_prefix,
+            fields: &[],
+            buf: &[],
+            query: None,
+            identity: None,
+            application,
+            claims: None,
+            path_parameter: &|_| b"",
+        }
+    }
+
     /// The hash of the bucket that `rule` keeps for this request. Of repeated fields and
     /// parameters the first counts; an absent one is told from an empty one.
     pub(super) fn hash(&self, shared: &Shared, rule: &Rule) -> u64 {

@@ -92,6 +92,23 @@ impl Local {
         Judgement::Allowed(tightest.map(|(rule, room)| admitted(rule, room)))
     }
 
+    /// Takes tokens of a rule whether they are there or not: what an answer said that it cost. At most a
+    /// window's are owed then, so who was let in too far waits a window at most. `false`: there is no
+    /// room to note it.
+    pub fn owe(
+        &mut self,
+        shared: &Shared,
+        (rule, amount): (&Rule, u64),
+        keys: &KeySource<'_>,
+        now_ns: u64,
+    ) -> bool {
+        let (hash, now) = (keys.hash(shared, rule), steps(now_ns));
+        let most = rule.quota.max(1);
+        let (mut passing, entry) =
+            (Entry::new(hash, rule.terms), self.place(shared, rule, hash, now));
+        entry.unwrap_or(&mut passing).owe(shared, now, amount, most)
+    }
+
     /// Gives back what leases left unused. To be called every
     /// [`LEASE_TICK_NS`](crate::limits::LEASE_TICK_NS) while [`Local::holds`]; looks at a bounded
     /// number of leases.
@@ -132,7 +149,8 @@ impl Local {
         let same = entry.hash == hash && entry.terms == charge.rule.terms;
         let known = fresh && same && entry.left == 0;
         let Terms { interval, brim } = entry.terms;
-        let next = entry.level.saturating_add(interval.saturating_mul(u64::from(charge.amount)));
+        let needed = interval.saturating_mul(u64::from(charge.amount.max(1)));
+        let next = entry.level.saturating_add(needed);
         let wait = next.saturating_sub(now.saturating_add(brim));
         (known && wait > 0).then_some(wait)
     }
@@ -149,11 +167,13 @@ impl Local {
         let index = index(hash);
         let entry = &mut self.entries[index];
         let same = entry.hash == hash && entry.terms == rule.terms;
-        if same && u32::from(entry.left) >= amount {
-            entry.spend(now, amount as u16);
+        if same && u32::from(entry.left) >= amount.max(1) {
+            if amount > 0 {
+                entry.spend(now, amount as u16);
+            }
             return Ok(entry.room(now));
         }
-        if amount > 1 {
+        if amount != 1 {
             return self.take_several(shared, charge, hash, now);
         }
         if !same && entry.hash != hash && entry.left > 0 {
@@ -184,24 +204,31 @@ impl Local {
         now: u64,
     ) -> Result<u64, Refusal> {
         let Charge { rule, amount } = charge;
+        let mut passing = Entry::new(hash, rule.terms);
+        let entry = self.place(shared, rule, hash, now).unwrap_or(&mut passing);
+        entry.take_at_once(shared, now, amount)?;
+        Ok(entry.room(now))
+    }
+
+    /// The place of a key's lease, with nothing lent; `None`: it is another key's, which is using it.
+    fn place(&mut self, shared: &Shared, rule: &Rule, hash: u64, now: u64) -> Option<&mut Entry> {
         let entry = &mut self.entries[index(hash)];
         if entry.hash != hash && entry.left > 0 {
-            // The place is another key's, which is using it: do without.
-            let mut passing = Entry::new(hash, rule.terms);
-            passing.take_at_once(shared, now, amount)?;
-            return Ok(passing.room(now));
+            return None;
         }
         entry.settle(shared, now);
         if entry.hash != hash || entry.terms != rule.terms {
             *entry = Entry { listed: entry.listed, ..Entry::new(hash, rule.terms) };
         }
-        entry.take_at_once(shared, now, amount)?;
-        Ok(entry.room(now))
+        Some(entry)
     }
 
     /// Undoes a [`Local::take`] at the same `now`.
     fn hand_back(&mut self, shared: &Shared, charge: Charge<'_>, hash: u64, now: u64) {
         let Charge { rule, amount } = charge;
+        if amount == 0 {
+            return;
+        }
         let entry = &mut self.entries[index(hash)];
         let same = entry.hash == hash && entry.terms == rule.terms;
         if same && entry.spent > 0 && u32::from(entry.spent) >= amount {
@@ -243,17 +270,7 @@ mod tests {
     }
 
     fn keys() -> KeySource<'static> {
-        KeySource {
-            client: std::net::Ipv4Addr::LOCALHOST.into(),
-            ipv6_prefix: 64,
-            fields: &[],
-            buf: &[],
-            query: None,
-            identity: None,
-            application: None,
-            claims: None,
-            path_parameter: &|_| b"",
-        }
+        KeySource::of_caller(std::net::Ipv4Addr::LOCALHOST.into(), 64, None)
     }
 
     struct Bench {
@@ -317,6 +334,22 @@ mod tests {
             last = bucket;
         }
         assert!(changes < 60, "{changes} exchanges for 10,000 requests");
+    }
+
+    #[test]
+    fn what_is_owed_is_waited_for_a_window_at_most() {
+        let mut bench = Bench::new(8);
+        // A token each 10 ms.
+        let rule = rule("a", 100, 100);
+        assert!(bench.admits_several(&rule, 0, START));
+        assert!(bench.core.owe(&bench.shared, (&rule, 90), &keys(), START));
+        assert!(bench.admits_several(&rule, 0, START), "some are left");
+        assert_eq!(bench.admitted(std::slice::from_ref(&rule), START), 10);
+        assert!(!bench.admits_several(&rule, 0, START + 9 * MS));
+        assert!(bench.core.owe(&bench.shared, (&rule, u64::MAX), &keys(), START + 9 * MS));
+        // Those of a second, and one.
+        assert!(!bench.admits_several(&rule, 0, START + 1018 * MS));
+        assert!(bench.admits_several(&rule, 0, START + 1020 * MS));
     }
 
     #[test]

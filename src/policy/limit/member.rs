@@ -6,16 +6,16 @@ use crate::config::Limit;
 pub struct Names {
     /// Limits that apply.
     pub policy: &'static str,
-    /// Tokens per window, of a policy.
-    pub quota: &'static str,
+    /// Tokens per window, of a policy. Parameters are one letter each.
+    pub quota: u8,
     /// Window in seconds, of a policy.
-    pub window: &'static str,
+    pub window: u8,
     /// How the client stands.
     pub standing: &'static str,
     /// Tokens that may be had now, of a standing.
-    pub remaining: &'static str,
+    pub remaining: u8,
     /// Seconds until more may be had, of a standing.
-    pub reset: &'static str,
+    pub reset: u8,
     /// Older field: tokens per window.
     pub x_limit: &'static str,
     /// Older field: tokens that may be had now.
@@ -29,11 +29,11 @@ pub struct Names {
 /// The names in force.
 pub const NAMES: Names = Names {
     policy: "RateLimit-Policy",
-    quota: "q",
-    window: "w",
+    quota: b'q',
+    window: b'w',
     standing: "RateLimit",
-    remaining: "r",
-    reset: "t",
+    remaining: b'r',
+    reset: b't',
     x_limit: "X-RateLimit-Limit",
     x_remaining: "X-RateLimit-Remaining",
     x_reset: "X-RateLimit-Reset",
@@ -75,10 +75,8 @@ pub(in crate::policy) fn quoted(text: &str) -> Box<[u8]> {
     out.into_boxed_slice()
 }
 
-pub(in crate::policy) fn parameter(out: &mut Vec<u8>, name: &str, value: u64) {
-    out.push(b';');
-    out.extend_from_slice(name.as_bytes());
-    out.push(b'=');
+pub(in crate::policy) fn parameter(out: &mut Vec<u8>, name: u8, value: u64) {
+    out.extend_from_slice(&[b';', name, b'=']);
     number(out, value);
 }
 

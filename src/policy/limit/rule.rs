@@ -40,7 +40,8 @@ pub struct Rule {
 pub struct Charge<'r> {
     /// The rule.
     pub rule: &'r Rule,
-    /// Tokens, at least 1.
+    /// Tokens. 0: takes none and asks that there be one, for what an answer costs is only known later
+    /// (see [`Local::owe`](super::Local::owe)).
     pub amount: u32,
 }
 

@@ -95,6 +95,12 @@ pub struct Calendar {
     present: AtomicU64,
 }
 
+impl Clone for Calendar {
+    fn clone(&self) -> Self {
+        Self::new(self.kind, self.zone.clone())
+    }
+}
+
 impl Calendar {
     /// These periods.
     pub fn new(kind: Period, zone: TimeZone) -> Self {

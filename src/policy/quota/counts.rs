@@ -20,6 +20,11 @@ pub struct Counts {
     addresses: Table<Tallies>,
 }
 
+/// The bits of a hash that name a set. What is left of the tag still tells keys in one place apart.
+const SETS: u64 = (1 << 20) - 1;
+
+const _: () = assert!(QUOTA_SLOTS as u64 / 8 <= SETS + 1, "a table has no more sets");
+
 /// Where a count is kept.
 #[derive(Clone, Copy)]
 struct Place<'t> {
@@ -32,7 +37,8 @@ struct Place<'t> {
 pub struct Charge<'q> {
     /// The quota.
     pub quota: &'q Quota,
-    /// How much.
+    /// How much. 0: nothing, where something is left, for what an answer costs is only known later
+    /// (see [`Counts::add`]).
     pub amount: u64,
 }
 
@@ -67,7 +73,7 @@ pub enum Charged<'q> {
 pub struct Beyond<'q> {
     /// The quota.
     pub quota: &'q Quota,
-    /// Whether it was the one that passed it: the first in its period, on all cores.
+    /// Whether it was the one that passed it, on all cores; see [`Counts::is_news`].
     pub first: bool,
     /// When its period ends, seconds since 1970.
     pub ends_at: u64,
@@ -158,14 +164,47 @@ impl Counts {
         true
     }
 
-    /// Gives back what a request was charged at that time, which came to nothing after all. What was
-    /// charged to a period that has ended since stays, and is nobody's loss.
-    pub fn refund<'q>(&self, holder: u64, charges: impl Iterator<Item = Charge<'q>>, at_s: u64) {
-        for Charge { quota, amount } in charges {
+    /// Gives back what a request was charged at that time, which came to nothing after all, and tells
+    /// of each. What was charged to a period that has ended since stays, and is nobody's loss.
+    pub fn refund<'q>(
+        &self,
+        holder: u64,
+        charges: impl Iterator<Item = Charge<'q>>,
+        at_s: u64,
+        mut told: impl FnMut(Charge<'q>),
+    ) {
+        for charge in charges {
+            let Charge { quota, amount } = charge;
             let end = minutes(quota.calendar.at(at_s).1);
             let place = self.place(quota.key(holder));
-            self.give_back(&Taken { place, end, amount, beyond: None }, at_s);
+            if self.give_back(&Taken { place, end, amount, beyond: None }, at_s) {
+                told(charge);
+            }
         }
+    }
+
+    /// Whether it is to be told that a soft quota was passed: once in a period. To be asked when the
+    /// request that passed it is over: where it, or another, gave back so much that the quota is not
+    /// passed any more, whoever passes it next is asked.
+    pub fn is_news(&self, holder: u64, beyond: &Beyond<'_>, now_s: u64) -> bool {
+        let &Beyond { quota, first, ends_at } = beyond;
+        let was_taken_back = || {
+            let count = self.count(quota.key(holder));
+            count.is_some_and(|(end, count)| end == ends_at && count <= quota.max)
+        };
+        first && !was_taken_back() && self.mark(quota.key(holder), ends_at, now_s)
+    }
+
+    /// Notes in a place of its own that it was told; `false`: it was before. Where there is no place it
+    /// is rather told twice.
+    fn mark(&self, key: Key, ends_at: u64, now_s: u64) -> bool {
+        let change = |tally: Tally| {
+            let held = tally.in_period(minutes(ends_at), now_s);
+            (held.count == 0).then_some(Tally { count: 1, ..held })
+        };
+        let Place { table, hash } = self.place(key);
+        let mark = Place { table, hash: self.hasher.hash_one(("told", hash)) };
+        !matches!(mark.change(minutes(now_s), change), Change::Refused(_))
     }
 
     /// Has the count under a key fetched from memory while other work goes on.
@@ -210,16 +249,19 @@ impl Counts {
         let Some(charge) = charges.next() else { return Ok(tightest) };
         let (standing, taken) = self.take(holder, charge, now_s)?;
         let tightest = match tightest {
-            Some(held) if !is_tighter(&standing, &held) => held,
-            _ => standing,
+            held if charge.quota.only_counted => held,
+            Some(held) if !is_tighter(&standing, &held) => Some(held),
+            _ => Some(standing),
         };
         // As a trait object, since the type of an iterator that is handed on must not grow.
         let rest: &mut dyn Iterator<Item = Charge<'q>> = &mut charges;
-        let result = self.take_all(holder, rest, now_s, (Some(tightest), told));
+        let result = self.take_all(holder, rest, now_s, (tightest, told));
         match result {
             // Not before it is sure that nothing is given back.
             Ok(_) => taken.beyond.into_iter().for_each(told),
-            Err(_) => self.give_back(&taken, now_s),
+            Err(_) => {
+                self.give_back(&taken, now_s);
+            }
         }
         result
     }
@@ -250,18 +292,32 @@ impl Counts {
         Ok((standing(quota, tally, now_s), Taken { place, end: tally.end, amount, beyond }))
     }
 
-    /// Undoes a [`Counts::take`]; where its period has ended since, there is nothing to undo.
-    fn give_back(&self, &Taken { place, end, amount, .. }: &Taken<'_, '_>, now_s: u64) {
-        if amount > 0 && place.find().is_some() {
-            place.change(minutes(now_s), |tally| {
-                let count = tally.count.saturating_sub(amount);
-                (tally.end == end).then_some(Tally { end, count })
-            });
+    /// Undoes a [`Counts::take`]; `false`: its period has ended since, and there is nothing to undo.
+    fn give_back(&self, &Taken { place, end, amount, .. }: &Taken<'_, '_>, now_s: u64) -> bool {
+        let change = |tally: Tally| {
+            let count = tally.count.saturating_sub(amount);
+            (tally.end == end).then_some(Tally { end, count })
+        };
+        amount > 0
+            && place.find().is_some()
+            && matches!(place.change(minutes(now_s), change), Change::Made(_))
+    }
+
+    /// Ids of applications follow each other, and so do their counts: in the upper bits a hash, in those
+    /// that name a set the id, from a random place on for each metric and period. So a thousand counts
+    /// lie in 32 pages and not in a thousand, and the table fills evenly. Nobody can aim at a set: ids are
+    /// not chosen, and addresses, which are, lie where the hash says.
+    fn hash(&self, key: Key) -> u64 {
+        let hash = self.hasher.hash_one((key.holder, key.metric, key.period as u8));
+        if is_address(key.holder) {
+            return hash;
         }
+        let from = self.hasher.hash_one((key.metric, key.period as u8));
+        hash & !SETS | from.wrapping_add(key.holder) & SETS
     }
 
     fn place(&self, key: Key) -> Place<'_> {
-        let hash = self.hasher.hash_one((key.holder, key.metric, key.period as u8));
+        let hash = self.hash(key);
         let table = if is_address(key.holder) { &self.addresses } else { &self.table };
         Place { table, hash }
     }
@@ -303,7 +359,7 @@ enum Change {
 }
 
 fn fits(Charge { quota, amount }: Charge<'_>, tally: Tally) -> bool {
-    quota.soft || tally.count.saturating_add(amount) <= quota.max
+    quota.soft || tally.count.saturating_add(amount.max(1)) <= quota.max
 }
 
 /// What is to be told where this was charged, and the tally is that since.
@@ -337,256 +393,4 @@ fn is_tighter(a: &Standing<'_>, b: &Standing<'_>) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicU64, Ordering};
-
-    use jiff::tz::TimeZone;
-
-    use super::*;
-    use crate::config::file::Period;
-
-    const NOON: u64 = 1_800_000_000;
-
-    fn quota(metric: u32, period: Period, max: u64) -> Quota {
-        Quota::new("hits", metric, period, TimeZone::UTC, max, false)
-    }
-
-    fn counts() -> Counts {
-        Counts::with_slots(1 << 10)
-    }
-
-    fn charge<'q>(counts: &Counts, quotas: &'q [Quota], amount: u64, now_s: u64) -> Charged<'q> {
-        counts.charge(7, quotas.iter().map(|quota| Charge { quota, amount }), now_s, &mut |_| ())
-    }
-
-    fn admits(counts: &Counts, quotas: &[Quota], amount: u64, now_s: u64) -> bool {
-        matches!(charge(counts, quotas, amount, now_s), Charged::Taken(_))
-    }
-
-    #[test]
-    fn admits_up_to_the_quota_and_anew_in_the_next_period() {
-        let (counts, quotas) = (counts(), [quota(1, Period::Hour, 3)]);
-        for left in [2, 1, 0] {
-            let Charged::Taken(Some(standing)) = charge(&counts, &quotas, 1, NOON) else {
-                panic!()
-            };
-            assert_eq!(standing.remaining, left);
-        }
-        let Charged::Exceeded(standing) = charge(&counts, &quotas, 1, NOON) else { panic!() };
-        let (_, ends_at) = quotas[0].calendar.at(NOON);
-        assert_eq!((standing.remaining, standing.ends_at), (0, ends_at));
-        assert_eq!(standing.reset, ends_at - NOON);
-        assert!(!admits(&counts, &quotas, 1, ends_at - 1));
-        assert!(admits(&counts, &quotas, 1, ends_at));
-    }
-
-    #[test]
-    fn takes_nothing_where_a_later_one_refuses() {
-        let counts = counts();
-        let quotas =
-            [quota(1, Period::Month, 100), quota(1, Period::Day, 50), quota(2, Period::Hour, 10)];
-        assert!(admits(&counts, &quotas, 8, NOON));
-        let Charged::Exceeded(standing) = charge(&counts, &quotas, 3, NOON) else { panic!() };
-        assert_eq!((standing.quota.metric, standing.remaining), (2, 2));
-        let count = |at: usize| counts.count(quotas[at].key(7)).unwrap().1;
-        assert_eq!((count(0), count(1), count(2)), (8, 8, 8));
-    }
-
-    #[test]
-    fn a_soft_one_counts_and_never_refuses() {
-        let counts = counts();
-        let soft = [Quota::new("hits", 1, Period::Day, TimeZone::UTC, 1, true)];
-        for _ in 0..5 {
-            assert!(admits(&counts, &soft, 1, NOON));
-        }
-        assert_eq!(counts.count(soft[0].key(7)).unwrap().1, 5);
-        // Its successor in the plan, which is hard, counts on.
-        assert!(!admits(&counts, &[quota(1, Period::Day, 5)], 1, NOON));
-    }
-
-    #[test]
-    fn who_goes_beyond_a_soft_one_is_told_once_a_period_and_counted_each_time() {
-        let counts = counts();
-        let soft =
-            |metric, period, max| Quota::new("hits", metric, period, TimeZone::UTC, max, true);
-        let quotas = [soft(1, Period::Hour, 4), soft(1, Period::Day, 6), quota(2, Period::Day, 11)];
-        let mut told = Vec::new();
-        let mut ask = |now_s| {
-            let charges = quotas.iter().map(|quota| Charge { quota, amount: 2 });
-            let mut tell = |beyond: Beyond<'_>| {
-                told.push((beyond.quota.calendar.kind(), beyond.first, beyond.ends_at));
-            };
-            counts.charge(7, charges, now_s, &mut tell);
-            std::mem::take(&mut told)
-        };
-        let (hour, day) = (quotas[0].calendar.at(NOON).1, quotas[1].calendar.at(NOON).1);
-        assert_eq!((ask(NOON), ask(NOON)), (vec![], vec![]));
-        assert_eq!(ask(NOON), [(Period::Hour, true, hour)]);
-        assert_eq!(ask(NOON), [(Period::Day, true, day), (Period::Hour, false, hour)]);
-        // The next hour has room again; the day has not.
-        assert_eq!(ask(hour), [(Period::Day, false, day)]);
-        // A hard one refuses: nobody went beyond anything.
-        assert_eq!(ask(hour), []);
-        let cost = Charge { quota: &quotas[0], amount: 9 };
-        counts.add(7, cost, hour, &mut |beyond| told.push((Period::Hour, beyond.first, 0)));
-        assert_eq!(told, [(Period::Hour, true, 0)]);
-    }
-
-    #[test]
-    fn a_quota_of_nothing_refuses_everything_but_nothing() {
-        let (counts, none) = (counts(), [quota(1, Period::Day, 0)]);
-        assert!(!admits(&counts, &none, 1, NOON));
-        assert!(admits(&counts, &none, 0, NOON));
-    }
-
-    #[test]
-    fn holders_metrics_and_periods_are_counted_apart() {
-        let counts = counts();
-        let quotas =
-            [quota(1, Period::Hour, 1), quota(2, Period::Hour, 1), quota(1, Period::Day, 1)];
-        for one in quotas.chunks(1) {
-            assert!(admits(&counts, one, 1, NOON));
-            assert!(!admits(&counts, one, 1, NOON));
-        }
-        let other = Charge { quota: &quotas[0], amount: 1 };
-        assert!(matches!(
-            counts.charge(8, std::iter::once(other), NOON, &mut |_| ()),
-            Charged::Taken(_)
-        ));
-    }
-
-    #[test]
-    fn a_clock_that_goes_back_keeps_the_later_period_and_its_counts() {
-        let (counts, quotas) = (counts(), [quota(1, Period::Hour, 3)]);
-        let (_, ends_at) = quotas[0].calendar.at(NOON);
-        assert!(admits(&counts, &quotas, 3, NOON));
-        assert!(admits(&counts, &quotas, 2, ends_at));
-        // Back in the hour before: its quota does not begin again, and the later one is charged.
-        assert!(admits(&counts, &quotas, 1, ends_at - 10));
-        let Charged::Exceeded(standing) = charge(&counts, &quotas, 1, ends_at - 10) else {
-            panic!()
-        };
-        assert_eq!(standing.reset, 3610);
-        assert!(!admits(&counts, &quotas, 1, ends_at + 3599));
-        assert!(admits(&counts, &quotas, 1, ends_at + 3600));
-    }
-
-    #[test]
-    fn what_came_to_nothing_is_given_back() {
-        let counts = counts();
-        let quotas = [quota(1, Period::Hour, 3), quota(1, Period::Day, 9)];
-        let charges = |amount| quotas.iter().map(move |quota| Charge { quota, amount });
-        let left = || quotas.each_ref().map(|quota| counts.count(quota.key(7)).unwrap().1);
-        assert!(admits(&counts, &quotas, 3, NOON));
-        counts.refund(7, charges(2), NOON);
-        assert_eq!(left(), [1, 1]);
-        assert!(admits(&counts, &quotas, 2, NOON) && !admits(&counts, &quotas, 1, NOON));
-        // The hour has ended when it comes to nothing: only the day gets it back.
-        let (_, ends_at) = quotas[0].calendar.at(NOON);
-        assert!(admits(&counts, &quotas, 1, ends_at));
-        counts.refund(7, charges(3), NOON);
-        assert_eq!(left(), [1, 1]);
-        // Who was never charged has no place for it.
-        counts.refund(8, charges(1), NOON);
-        assert_eq!(counts.count(quotas[0].key(8)), None);
-    }
-
-    #[test]
-    fn strangers_take_no_place_from_applications() {
-        let (counts, quotas) = (Counts::with_slots(1 << 8), [quota(1, Period::Hour, 3)]);
-        let one = || [Charge { quota: &quotas[0], amount: 1 }].into_iter();
-        let stranger =
-            |n: u32| super::super::address_holder(1, std::net::IpAddr::from(n.to_be_bytes()), 64);
-        let full = (0..100_000).find(|n| {
-            matches!(counts.charge(stranger(*n), one(), NOON, &mut |_| {}), Charged::TableFull(_))
-        });
-        assert!(full.is_some() && counts.used(NOON) > 0.5);
-        for application in 0..50 {
-            assert!(matches!(
-                counts.charge(application, one(), NOON, &mut |_| {}),
-                Charged::Taken(_)
-            ));
-        }
-    }
-
-    #[test]
-    fn a_full_table_refuses_until_periods_are_over() {
-        let (counts, quotas) = (Counts::with_slots(8), [quota(1, Period::Hour, 3)]);
-        let one = || [Charge { quota: &quotas[0], amount: 1 }].into_iter();
-        let mut holder = 0;
-        while let Charged::Taken(_) = counts.charge(holder, one(), NOON, &mut |_| ()) {
-            holder += 1;
-        }
-        assert!(matches!(counts.charge(holder, one(), NOON, &mut |_| ()), Charged::TableFull(_)));
-        assert!(!counts.add(holder, one().next().unwrap(), NOON, &mut |_| ()));
-        let (_, ends_at) = quotas[0].calendar.at(NOON);
-        assert!(matches!(
-            counts.charge(holder, one(), ends_at, &mut |_| ()),
-            Charged::TableFull(_)
-        ));
-        assert!(matches!(
-            counts.charge(holder, one(), ends_at + 600, &mut |_| ()),
-            Charged::Taken(_)
-        ));
-        // One that refuses nothing need not be counted.
-        let full = Counts::with_slots(8);
-        for holder in 0..1000 {
-            _ = full.charge(holder, one(), NOON, &mut |_| ());
-        }
-        let soft = Quota { soft: true, ..quota(9, Period::Hour, 1) };
-        let charge = Charge { quota: &soft, amount: 1 };
-        assert!(matches!(
-            full.charge(5000, [charge].into_iter(), NOON, &mut |_| ()),
-            Charged::Taken(_)
-        ));
-    }
-
-    #[test]
-    fn what_was_restored_counts_unless_there_is_more() {
-        let (counts, quotas) = (counts(), [quota(1, Period::Day, 10)]);
-        let key = quotas[0].key(7);
-        let (_, ends_at) = quotas[0].calendar.at(NOON);
-        assert!(counts.restore(key, ends_at, 4, NOON));
-        assert!(admits(&counts, &quotas, 5, NOON));
-        assert!(counts.restore(key, ends_at, 4, NOON));
-        assert_eq!(counts.count(key), Some((ends_at, 9)));
-        assert!(counts.restore(key, ends_at - 86_400, 500, NOON));
-        assert_eq!(counts.count(key), Some((ends_at, 9)));
-        assert!(!admits(&counts, &quotas, 2, NOON));
-    }
-
-    #[test]
-    fn what_an_answer_cost_is_counted_beyond_the_quota() {
-        let (counts, quotas) = (counts(), [quota(1, Period::Day, 10)]);
-        assert!(counts.add(7, Charge { quota: &quotas[0], amount: 25 }, NOON, &mut |_| ()));
-        assert_eq!(counts.count(quotas[0].key(7)).unwrap().1, 25);
-        assert!(!admits(&counts, &quotas, 1, NOON));
-    }
-
-    /// Threads with clocks on both sides of a period's end, and a second quota that often refuses.
-    #[test]
-    fn never_more_than_the_quota_on_any_number_of_threads() {
-        let counts = Counts::with_slots(1 << 8);
-        let quotas = [quota(1, Period::Hour, 5_000), quota(2, Period::Day, 7_001)];
-        let (_, boundary) = quotas[0].calendar.at(NOON);
-        let taken = AtomicU64::new(0);
-        std::thread::scope(|scope| {
-            for thread in 0..4u64 {
-                let (counts, quotas, taken) = (&counts, &quotas, &taken);
-                scope.spawn(move || {
-                    for n in 0..4_000u64 {
-                        let now = boundary - 2 + (n / 1000) + thread % 2;
-                        let amount = 1 + n % 3;
-                        if admits(counts, quotas, amount, now) {
-                            taken.fetch_add(amount, Ordering::Relaxed);
-                        }
-                    }
-                });
-            }
-        });
-        let count = |at: usize| counts.count(quotas[at].key(7)).unwrap().1;
-        assert!(count(0) <= 5_000);
-        assert_eq!(count(1), taken.load(Ordering::Relaxed));
-        assert!((6_999..=7_001).contains(&count(1)), "{}", count(1));
-    }
-}
+mod tests;

@@ -52,7 +52,7 @@ pub struct Key {
 }
 
 /// A quota of a metric.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Quota {
     /// Name in fields and problems: `hits-month`.
     pub name: Box<str>,
@@ -64,6 +64,9 @@ pub struct Quota {
     pub max: u64,
     /// Whether requests go on beyond it.
     pub soft: bool,
+    /// Another plan of the product has this quota, and this one has not: it is counted, so that who
+    /// changes plans takes along what was used, and nobody is told or refused.
+    pub only_counted: bool,
     /// `"hits-month"`
     quoted_name: Box<[u8]>,
     /// `"hits-month";q=10000`
@@ -90,9 +93,15 @@ impl Quota {
             calendar: Calendar::new(period, zone),
             max,
             soft,
+            only_counted: false,
             quoted_name,
             policy: policy.into(),
         }
+    }
+
+    /// This quota in a plan that does not have it.
+    pub fn counted(&self) -> Self {
+        Self { max: u64::MAX, soft: true, only_counted: true, ..self.clone() }
     }
 
     /// What its count for a holder stands under. Plans share it: what was used under one counts

@@ -20,7 +20,7 @@ impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::NoCredential => Self::NoCredential,
-            Refusal::BadCredential => Self::BadCredential,
+            Refusal::BadCredential | Refusal::BadToken => Self::BadCredential,
             Refusal::Suspended => Self::ApplicationSuspended,
             Refusal::Expired => Self::ApplicationExpired,
             Refusal::NoMappingRule => Self::NoMappingRule,

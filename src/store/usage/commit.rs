@@ -51,6 +51,8 @@ pub struct Batch {
     pub used: Vec<Used>,
     /// Counts of quotas.
     pub counted: Vec<Counted>,
+    /// What of some of these was given back since they were committed last.
+    pub given_back: Vec<Counted>,
     /// Credentials.
     pub seen: Vec<Seen>,
 }
@@ -58,7 +60,8 @@ pub struct Batch {
 impl Batch {
     /// Whether there is nothing in it.
     pub fn is_empty(&self) -> bool {
-        self.used.is_empty() && self.counted.is_empty() && self.seen.is_empty()
+        let Self { used, counted, given_back, seen } = self;
+        used.is_empty() && counted.is_empty() && given_back.is_empty() && seen.is_empty()
     }
 }
 
@@ -81,6 +84,7 @@ impl Store {
         let change = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut refused = Vec::new();
         add_used(&change, &batch.used, &mut refused)?;
+        take_back(&change, &batch.given_back, &mut refused)?;
         set_counted(&change, &batch.counted, &mut refused)?;
         set_seen(&change, &batch.seen, &mut refused)?;
         change.commit()?;
@@ -214,6 +218,22 @@ fn add_used(
     Ok(())
 }
 
+/// The count as it stands then is set after this, so no more is taken off than was given back.
+fn take_back(
+    change: &Connection,
+    given_back: &[Counted],
+    refused: &mut Vec<Refused>,
+) -> Result<(), StoreError> {
+    let mut take = change.prepare(
+        "UPDATE quotas SET count = max(0, count - ?5)
+         WHERE application = ?1 AND metric = ?2 AND period = ?3 AND ends_at = ?4",
+    )?;
+    for one in given_back {
+        go_on(take.execute(row(one)), refused, (Some(one.key), one))?;
+    }
+    Ok(())
+}
+
 fn set_counted(
     change: &Connection,
     counted: &[Counted],
@@ -226,12 +246,14 @@ fn set_counted(
          ON CONFLICT DO UPDATE SET count = max(count, excluded.count)",
     )?;
     for one in counted {
-        let Counted { key, ends_at, count } = *one;
-        let period = quota::word(key.period);
-        let values = params![key.holder as i64, key.metric, period, ends_at as i64, count as i64];
-        go_on(set.execute(values), refused, (Some(key), one))?;
+        go_on(set.execute(row(one)), refused, (Some(one.key), one))?;
     }
     Ok(())
+}
+
+/// A count as the statements take it.
+fn row(&Counted { key, ends_at, count }: &Counted) -> (i64, u32, &'static str, i64, i64) {
+    (key.holder as i64, key.metric, quota::word(key.period), ends_at as i64, count as i64)
 }
 
 fn set_seen(

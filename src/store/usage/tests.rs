@@ -300,6 +300,7 @@ fn a_batch_that_can_not_be_stored_is_not_stored_in_part() {
     let batch = Batch {
         used: vec![Used { application: 1, metric: 1, class: 2, hour: NOVEMBER, count: 1 }],
         counted: vec![counted(1, Period::Day, NOVEMBER + DAY, 1)],
+        given_back: Vec::new(),
         seen: Vec::new(),
     };
     assert!(bench.store.commit_usage(&batch).is_err());

@@ -59,6 +59,11 @@ impl Gatekeeper {
         self.rules.on_error == OnError::Allow
     }
 
+    /// Whether it gets a client's fields of this name, lower case.
+    pub fn is_told(&self, name: &str) -> bool {
+        self.rules.request_headers.iter().any(|told| told == name)
+    }
+
     /// Whether answers may count for other requests.
     pub fn remembers(&self) -> bool {
         self.rules.cache.is_some()

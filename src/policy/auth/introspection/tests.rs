@@ -113,7 +113,7 @@ fn a_token_is_bound_as_the_server_says() {
         r#"{"active":true,"cnf":{"x5t#S256":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}}"#;
     let token = judged(TokenRules::default(), answer).0.unwrap();
     assert_eq!(token.bound, Some(Bound::Certificate("00".repeat(32).into())));
-    assert!(!token.is_for(None) && token.is_for(Some(&"00".repeat(32))));
+    assert!(!token.is_for(None, None) && token.is_for(Some(&"00".repeat(32)), None));
 }
 
 #[test]

@@ -1,8 +1,7 @@
 //! Tokens in requests, and what is said of them (RFC 6750, RFC 9449).
 
-use super::refusal::Refusal;
 use crate::config::{Dpop, JwtAlgorithm};
-use crate::http::Field;
+use crate::http::{Field, values};
 
 /// How a token is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,35 +42,24 @@ pub struct Offered {
 }
 
 impl Offered {
-    /// What those offer who take tokens.
-    pub fn by(takers: impl Iterator<Item = Dpop>) -> Self {
-        takers.fold(Self::default(), |all, one| Self {
-            bearer: all.bearer || one != Dpop::Required,
-            dpop: all.dpop || one != Dpop::Off,
-        })
+    /// What those offer who take tokens, of whom one must take it, or `all`.
+    pub fn by(takers: impl Iterator<Item = Dpop> + Clone, all: bool) -> Self {
+        let strict = takers.clone().filter(|one| *one == Dpop::Required).count();
+        let bearer = if all { strict == 0 } else { strict < takers.clone().count() };
+        Self { bearer, dpop: takers.into_iter().any(|one| one != Dpop::Off) }
     }
 }
 
-/// The token of Authorization. `None`: there is none.
-///
-/// # Errors
-/// Several fields say who calls: which of them counts, two servers could decide differently.
+/// The token of Authorization. `None`: there is none; nor where several fields say who calls, since two
+/// servers could decide differently which of them counts.
 pub fn shown<'b>(
-    fields: &[Field],
+    fields: &'b [Field],
     buf: &'b [u8],
     offered: Offered,
-) -> Result<Option<(Scheme, &'b [u8])>, Refusal> {
-    let mut values =
-        fields.iter().filter(|field| field.name.of(buf).eq_ignore_ascii_case(b"authorization"));
-    let (first, second) = (values.next(), values.next());
-    match (first, second) {
-        (None, _) => Ok(None),
-        (Some(_), Some(_)) => Err(Refusal::Malformed),
-        (Some(field), None) => {
-            let said = Scheme::of(field.value.of(buf));
-            Ok(said.filter(|(scheme, _)| *scheme == Scheme::Bearer || offered.dpop))
-        }
-    }
+) -> Option<(Scheme, &'b [u8])> {
+    let mut said = values(fields, buf, b"authorization");
+    let only = said.next().filter(|_| said.next().is_none());
+    Scheme::of(only?).filter(|(scheme, _)| *scheme == Scheme::Bearer || offered.dpop)
 }
 
 /// What a client is told of a token that was not taken.
@@ -88,12 +76,12 @@ pub enum Challenge {
 }
 
 /// Appends WWW-Authenticate lines: one for each way that is offered, with what went wrong at the one that
-/// the client went.
+/// the client went. The realm, if any, is the first parameter of Bearer, as of the other schemes that ask for one.
 pub fn write_challenges(
     challenge: Challenge,
     went: Scheme,
     offered: Offered,
-    scopes: &[String],
+    (realm, scopes): (&str, &[String]),
     out: &mut Vec<u8>,
 ) {
     let went = if offered.bearer { went } else { Scheme::Dpop };
@@ -101,35 +89,38 @@ pub fn write_challenges(
         if !is_offered {
             continue;
         }
-        let mut parameters = String::new();
+        let mut parameters = Vec::new();
+        if scheme == Scheme::Bearer && !realm.is_empty() {
+            parameters.push(format!("realm=\"{realm}\""));
+        }
         if scheme == went {
-            error(challenge, scopes, &mut parameters);
+            parameters.extend(error(challenge, scopes));
         }
         if scheme == Scheme::Dpop {
-            let separator = if parameters.is_empty() { "" } else { ", " };
-            parameters = format!("{parameters}{separator}algs=\"{}\"", algorithms());
+            parameters.push(format!("algs=\"{}\"", algorithms()));
         }
         let space = if parameters.is_empty() { "" } else { " " };
-        let line = format!("WWW-Authenticate: {}{space}{parameters}\r\n", scheme.name());
+        let (name, parameters) = (scheme.name(), parameters.join(", "));
+        let line = format!("WWW-Authenticate: {name}{space}{parameters}\r\n");
         out.extend_from_slice(line.as_bytes());
     }
 }
 
-fn error(challenge: Challenge, scopes: &[String], out: &mut String) {
-    match challenge {
-        Challenge::Missing => {}
-        Challenge::Invalid => out.push_str("error=\"invalid_token\""),
-        Challenge::Unproved => out.push_str("error=\"invalid_dpop_proof\""),
-        Challenge::Insufficient => {
-            out.push_str("error=\"insufficient_scope\"");
-            if !scopes.is_empty() {
-                // Scopes hold no quotes: the configuration was checked.
-                out.push_str(", scope=\"");
-                out.push_str(&scopes.join(" "));
-                out.push('"');
-            }
+fn error(challenge: Challenge, scopes: &[String]) -> Option<String> {
+    let name = match challenge {
+        Challenge::Missing => return None,
+        Challenge::Invalid => "invalid_token",
+        Challenge::Unproved => "invalid_dpop_proof",
+        Challenge::Insufficient => "insufficient_scope",
+    };
+    let scope = match scopes {
+        // Scopes hold no quotes: the configuration was checked.
+        [_, ..] if challenge == Challenge::Insufficient => {
+            format!(", scope=\"{}\"", scopes.join(" "))
         }
-    }
+        _ => String::new(),
+    };
+    Some(format!("error=\"{name}\"{scope}"))
 }
 
 /// Those that proofs may be signed by.
@@ -163,7 +154,7 @@ mod tests {
         let told = |challenge, scopes: &[&str]| {
             let scopes: Vec<_> = scopes.iter().map(ToString::to_string).collect();
             let mut out = Vec::new();
-            write_challenges(challenge, Scheme::Bearer, BEARER, &scopes, &mut out);
+            write_challenges(challenge, Scheme::Bearer, BEARER, ("", &scopes), &mut out);
             String::from_utf8(out).unwrap()
         };
         assert_eq!(told(Challenge::Missing, &["a"]), "WWW-Authenticate: Bearer\r\n");
@@ -185,7 +176,7 @@ mod tests {
     fn every_way_that_is_offered_is_named() {
         let told = |challenge, went, offered| {
             let mut out = Vec::new();
-            write_challenges(challenge, went, offered, &[], &mut out);
+            write_challenges(challenge, went, offered, ("", &[]), &mut out);
             String::from_utf8(out).unwrap()
         };
         let algs = "algs=\"RS256 RS384 RS512 PS256 PS384 PS512 ES256 ES384 ES512 EdDSA\"\r\n";

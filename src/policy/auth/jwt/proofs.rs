@@ -70,6 +70,11 @@ impl Proofs {
         }
         Use::NoRoom
     }
+
+    /// The share of its places that hold proofs at `now`, seconds since 1970, 0 to 1; an estimate.
+    pub fn used(&self, now: u64) -> f64 {
+        self.table.used(now)
+    }
 }
 
 impl Default for Proofs {
@@ -115,6 +120,7 @@ mod tests {
         for n in &first {
             assert_eq!(proofs.take(&proof(*n, 160), 159), Use::Again, "{n}");
         }
+        assert!(proofs.used(100) > 0.9 && proofs.used(200) == 0.0);
         // When they hold no more there is room for others, also many times over.
         for round in 1..50 {
             let now = 100 + round * 100;

@@ -100,6 +100,14 @@ impl Verifier {
         }
     }
 
+    /// Whether a token names the issuer of these tokens, believed or not. Where the configuration names none, none
+    /// does.
+    pub fn is_named_by(&self, text: &[u8]) -> bool {
+        let said = Token::unbelieved(text);
+        let issuer = said.as_ref().and_then(|said| said.member("iss")?.text());
+        issuer.is_some_and(|issuer| self.rules.says.issuers.iter().any(|one| one == issuer))
+    }
+
     /// Nanoseconds that are worth waiting for keys that were asked for.
     pub fn patience_ns(&self) -> u64 {
         let JwtKeys::Url(url) = &self.rules.keys else { return 0 };
@@ -164,17 +172,28 @@ impl Verified {
             (Some(Bound::Key(thumbprint)), Scheme::Dpop) if dpop != Dpop::Off => {
                 Ok(Some(thumbprint))
             }
-            (_, Scheme::Bearer) if dpop != Dpop::Required && self.is_for(certificate) => Ok(None),
+            (_, Scheme::Bearer) if dpop != Dpop::Required && self.is_for(certificate, None) => {
+                Ok(None)
+            }
             _ => Err(Refusal::NotBound),
         }
     }
 
-    /// Whether a client may use it without another proof that showed a certificate with this SHA-256, hex, or none.
-    pub fn is_for(&self, certificate: Option<&str>) -> bool {
+    /// Whether a client may use it without another proof that showed a certificate with this SHA-256, hex, or
+    /// none, and proved to have the key with this thumbprint, or none.
+    pub fn is_for(&self, certificate: Option<&str>, key: Option<&str>) -> bool {
         match &self.bound {
             None => true,
             Some(Bound::Certificate(digest)) => certificate == Some(digest),
-            Some(Bound::Key(_)) => false,
+            Some(Bound::Key(thumbprint)) => key == Some(thumbprint),
+        }
+    }
+
+    /// The thumbprint of the key that it is bound to.
+    pub fn key(&self) -> Option<&str> {
+        match &self.bound {
+            Some(Bound::Key(thumbprint)) => Some(thumbprint),
+            Some(Bound::Certificate(_)) | None => None,
         }
     }
 

@@ -188,9 +188,9 @@ fn a_bound_token_says_to_whom() {
     let mut claims = good_claims();
     claims["cnf"] = json!({ "x5t#S256": coded([7; 32]) });
     let token = told(plain_rules(), claims).unwrap();
-    assert!(token.is_for(Some(&"07".repeat(32))));
-    assert!(!token.is_for(Some(&"08".repeat(32))) && !token.is_for(None));
+    assert!(token.is_for(Some(&"07".repeat(32)), None));
+    assert!(!token.is_for(Some(&"08".repeat(32)), None) && !token.is_for(None, None));
     let free = told(plain_rules(), good_claims()).unwrap();
-    assert!(free.is_for(None) && free.is_for(Some("x")));
+    assert!(free.is_for(None, None) && free.is_for(Some("x"), None));
     assert_eq!(told(plain_rules(), good_claims()).unwrap().bound, None);
 }
