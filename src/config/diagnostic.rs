@@ -197,9 +197,9 @@ mod tests {
 
     #[test]
     fn what_is_not_utf8_is_told_with_its_place() {
-        let text = b"[server]\nname = \"caf\xe9\"\n";
-        let good = std::str::from_utf8(text).unwrap_err().valid_up_to();
-        let told = Diagnostic::not_utf8("a.toml", text, good).to_string();
+        let text = [b"[server]\nname = \"caf".as_slice(), b"\xe9\"\n"].concat();
+        let good = std::str::from_utf8(&text).unwrap_err().valid_up_to();
+        let told = Diagnostic::not_utf8("a.toml", &text, good).to_string();
         let place = "a.toml:2:12: error: this is not UTF-8: 0xe9 at byte 20 of the file";
         assert_eq!(told, format!("{place} (save the file as UTF-8)"));
     }
