@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::Arc;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use tollgate::config::{self, AccessLogFormat};
