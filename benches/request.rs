@@ -4,13 +4,10 @@
 use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::Arc;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use tollgate::config::{self, AccessLogFormat};
-use tollgate::control::catalog::Slots;
-use tollgate::control::compile::{Material, Plan};
-use tollgate::control::tls::{InForce, Targets};
+use tollgate::control::rehearsal::rehearse;
 use tollgate::http::h1::{Scan, parse_request, parse_response};
 use tollgate::http::{Known, RequestHead, ResponseHead, first};
 use tollgate::policy::auth::Told;
@@ -24,7 +21,6 @@ use tollgate::respond::access_log::{Clock, Record, write_json};
 use tollgate::respond::head::{self, Content};
 use tollgate::route::{self, Found, Params, Unread};
 use tollgate::snapshot::{Action, Forward, Listener, Route, Snapshot};
-use tollgate::stats::Registry;
 use tollgate::upstream::balance::{Picker, Tried};
 use tollgate::upstream::{Group, Target, emit};
 
@@ -114,25 +110,7 @@ const STEP_NS: u64 = 4_000;
 /// The text as the gateway would have it in force, but for sockets.
 fn snapshot(text: &str) -> Snapshot {
     let (settings, _) = config::load(text, "bench", &|_| None).expect("no mistakes");
-    let plan = Plan::new(&settings, &Default::default());
-    let ids = Registry::default().assign(&plan.names(), &[]).expect("few names");
-    let sockets = vec![Arc::default(); settings.listeners.len()];
-    let tls = InForce {
-        listeners: vec![None; sockets.len()],
-        targets: Targets::default(),
-        acme_tokens: Arc::default(),
-    };
-    let (slots, takers) = (Slots::default(), Default::default());
-    let material = Material {
-        ids: &ids,
-        sockets,
-        tls,
-        slots: &slots,
-        takers,
-        gatekeepers: &BTreeMap::new(),
-        max_connections: 1,
-    };
-    plan.compile(material).expect("a snapshot")
+    rehearse(&settings, &BTreeMap::new()).expect("a snapshot")
 }
 
 /// What a core and a connection keep from one request to the next.

@@ -14,7 +14,7 @@ use tracing_subscriber::{EnvFilter, Layer, reload};
 use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder};
 
 use tollgate::cli;
-use tollgate::config::{self, DriverChoice, Settings};
+use tollgate::config::{self, Diagnostic, DriverChoice, Settings};
 use tollgate::control::announce::say;
 use tollgate::control::gateway::SetLevel;
 use tollgate::control::run::{Options, run};
@@ -47,12 +47,15 @@ enum Command {
     },
     /// Check a configuration and report every mistake in it.
     ///
-    /// Ends with status 0 where there is none (warnings do not count).
+    /// Ends with status 0 where there is none (warnings do not count). Files, folders and cores are those of
+    /// this machine.
     Check {
         #[command(flatten)]
         config: ConfigFile,
     },
-    /// Say which route a request would take, and why not another.
+    /// Say which route a request would take, why not another, and what applies to it.
+    ///
+    /// Ends with status 0 where a route matches, 3 where none does.
     ///
     /// Example: tollgate explain -c tollgate.toml GET http://api.example.com/orders/7 -H 'x-tier: gold'
     Explain {
@@ -130,6 +133,9 @@ impl From<DriverArg> for DriverChoice {
     }
 }
 
+/// The status of `explain` where no route matches.
+const NO_ROUTE: u8 = 3;
+
 /// Gives memory of connections that fell silent back to the system, and costs less a request than
 /// the C library's.
 #[global_allocator]
@@ -150,8 +156,13 @@ fn main() -> ExitCode {
             Err(code) => code,
         },
         Command::Check { config } => match checked(&config) {
-            Ok(()) => {
-                say(&format!("{}: no mistakes\n", config.config.display()));
+            Ok(source) => {
+                let found = match source.warnings.len() {
+                    0 => String::new(),
+                    1 => ", 1 warning".to_owned(),
+                    warnings => format!(", {warnings} warnings"),
+                };
+                say(&format!("{}: no mistakes{found}\n", config.config.display()));
                 ExitCode::SUCCESS
             }
             Err(code) => code,
@@ -161,9 +172,9 @@ fn main() -> ExitCode {
             match told(Source::read(&config.config, None)) {
                 Ok(source) => {
                     match explain::explain(&source.settings, &method, &url, &headers, &claims) {
-                        Ok(text) => {
-                            say(&text);
-                            ExitCode::SUCCESS
+                        Ok(explained) => {
+                            say(&explained.text);
+                            if explained.matched { ExitCode::SUCCESS } else { NO_ROUTE.into() }
                         }
                         Err(why) => fail(&why),
                     }
@@ -196,14 +207,15 @@ fn read(file: &ConfigFile) -> Result<(Source, Vec<Seen>), ExitCode> {
 }
 
 /// The same, and whether the store that is there lets it be taken up.
-fn checked(file: &ConfigFile) -> Result<(), ExitCode> {
+fn checked(file: &ConfigFile) -> Result<Source, ExitCode> {
     let (source, _) = read(file)?;
     let conflicts = conflicts(&file.config, &source.settings);
-    if conflicts.is_empty() { Ok(()) } else { told(Err(conflicts)).map(drop) }
+    conflicts.iter().for_each(|conflict| eprintln!("{conflict}"));
+    if conflicts.is_empty() { Ok(source) } else { Err(ExitCode::FAILURE) }
 }
 
 /// Tells warnings and mistakes.
-fn told(source: Result<Source, Vec<String>>) -> Result<Source, ExitCode> {
+fn told(source: Result<Source, Vec<Diagnostic>>) -> Result<Source, ExitCode> {
     match source {
         Ok(source) => {
             for warning in &source.warnings {
@@ -240,7 +252,7 @@ fn run_demo(places: &demo::Places, driver: Option<DriverArg>) -> ExitCode {
                 say(&demo::what_to_try(lines));
             })
         }
-        Err(mistakes) => fail(&mistakes.join("\n")),
+        Err(told) => self::told(Err(told)).err().unwrap_or(ExitCode::FAILURE),
     }
 }
 

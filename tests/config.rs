@@ -198,7 +198,7 @@ fn the_environment_is_read_where_it_is_referred_to() {
         name = "all"
         path = "/*"
         upstream = "app"
-        request_headers = { set = { authorization = "Bearer ${API_TOKEN}", x-raw = "$${API_TOKEN}" } }
+        request_headers = { set = { authorization = "Bearer ${API_TOKEN}", x-raw = "$${{API_TOKEN}}" } }
     "#;
     let (settings, warnings) = load(text, "tollgate.toml").map_err(|all| lines(&all)).unwrap();
     assert_eq!(lines(&warnings), "");
@@ -207,7 +207,7 @@ fn the_environment_is_read_where_it_is_referred_to() {
     assert_eq!(settings.listeners[0].listen, "127.0.0.1:8080".parse().unwrap());
     let set = &settings.routes[0].request_headers.set;
     assert_eq!(set[0], ("authorization".to_owned(), "Bearer s3cret".to_owned()));
-    assert_eq!(set[1], ("x-raw".to_owned(), "${API_TOKEN}".to_owned()));
+    assert_eq!(set[1], ("x-raw".to_owned(), "${{API_TOKEN}}".to_owned()));
 }
 
 #[test]

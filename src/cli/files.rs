@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::failure::Failure;
+use crate::config::Diagnostic;
 use crate::control::admin::v1;
 use crate::control::source::Source;
 use crate::store::{self, Store};
@@ -26,7 +27,10 @@ impl Config {
     /// The store's file.
     fn store(&self) -> Result<PathBuf, Failure> {
         let source = Source::read(&self.config, None);
-        let settings = source.map_err(|mistakes| Failure::Local(mistakes.join("\n")))?.settings;
+        let told = |told: Vec<Diagnostic>| {
+            Failure::Local(told.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+        };
+        let settings = source.map_err(told)?.settings;
         let folder = self.config.parent().unwrap_or("".as_ref());
         Ok(folder.join(&settings.store.path))
     }

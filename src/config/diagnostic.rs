@@ -32,7 +32,7 @@ pub struct Diagnostic {
     pub severity: Severity,
     /// The file's name, as the caller of `load` gave it.
     pub origin: Arc<str>,
-    /// Line, from 1.
+    /// Line, from 1; 0: of the file as a whole.
     pub line: usize,
     /// Column in characters, from 1.
     pub column: usize,
@@ -47,12 +47,42 @@ pub struct Diagnostic {
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { severity, origin, line, column, key, message, help } = self;
-        write!(f, "{origin}:{line}:{column}: {severity}: ")?;
+        match line {
+            0 => write!(f, "{origin}: {severity}: ")?,
+            line => write!(f, "{origin}:{line}:{column}: {severity}: ")?,
+        }
         if !key.is_empty() {
             write!(f, "{key}: ")?;
         }
         f.write_str(message)?;
         if help.is_empty() { Ok(()) } else { write!(f, " ({help})") }
+    }
+}
+
+impl Diagnostic {
+    /// An error of a file that can't be read.
+    pub fn of_file(origin: &str, message: String, help: &str) -> Self {
+        Self {
+            severity: Severity::Error,
+            origin: origin.into(),
+            line: 0,
+            column: 0,
+            key: String::new(),
+            message,
+            help: help.to_owned(),
+        }
+    }
+
+    /// An error of a file whose text is UTF-8 only as far as `good`.
+    pub fn not_utf8(origin: &str, text: &[u8], good: usize) -> Self {
+        let before = text.get(..good).unwrap_or_default();
+        let line_start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+        let in_line = before.get(line_start..).unwrap_or_default();
+        let column = String::from_utf8_lossy(in_line).chars().count() + 1;
+        let byte = text.get(good).copied().unwrap_or_default();
+        let message = format!("this is not UTF-8: 0x{byte:02x} at byte {good} of the file");
+        Self { line, column, ..Self::of_file(origin, message, "save the file as UTF-8") }
     }
 }
 
@@ -158,5 +188,19 @@ impl<'t> Report<'t> {
             all.push(Diagnostic { severity, origin, line, column: 1, key, message, help });
         }
         all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_utf8_is_told_with_its_place() {
+        let text = [b"[server]\nname = \"caf".as_slice(), b"\xe9\"\n"].concat();
+        let good = std::str::from_utf8(&text).unwrap_err().valid_up_to();
+        let told = Diagnostic::not_utf8("a.toml", &text, good).to_string();
+        let place = "a.toml:2:12: error: this is not UTF-8: 0xe9 at byte 20 of the file";
+        assert_eq!(told, format!("{place} (save the file as UTF-8)"));
     }
 }

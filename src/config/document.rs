@@ -128,6 +128,11 @@ impl<'a> Place<'a> {
         entries.iter().any(|entry| matches!(entry.node.value, Value::Refused))
     }
 
+    /// Whether the environment had a say in this string: it may be a secret.
+    pub(super) fn is_expanded(&self) -> bool {
+        matches!(self.node.map(|node| &node.value), Some(Value::Text { expanded: true, .. }))
+    }
+
     /// Whether it is in the file, be its value ever so wrong.
     pub(super) fn written(&self) -> bool {
         self.node.is_some()

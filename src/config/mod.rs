@@ -26,6 +26,7 @@ mod remark;
 pub mod settings;
 mod shape;
 mod suggest;
+pub mod template;
 mod tls;
 mod trail;
 pub mod units;
@@ -63,16 +64,17 @@ pub fn load(
     origin: &str,
     env: &dyn Fn(&str) -> Option<String>,
 ) -> Result<(Settings, Vec<Diagnostic>), Vec<Diagnostic>> {
-    load_with(text, origin, env, &mut |_| Vec::new())
+    load_with(text, origin, env, &mut |_, _| Vec::new())
 }
 
 /// As [`load`], asking somebody who may read files for remarks too. The settings it is shown may
-/// be those of a file with mistakes, where what was refused has been left out or is empty.
+/// be those of a file with mistakes, where what was refused has been left out or is empty; then it
+/// is told that they are not sound.
 pub fn load_with(
     text: &str,
     origin: &str,
     env: &dyn Fn(&str) -> Option<String>,
-    ask: &mut dyn FnMut(&Settings) -> Vec<Remark>,
+    ask: &mut dyn FnMut(&Settings, bool) -> Vec<Remark>,
 ) -> Result<(Settings, Vec<Diagnostic>), Vec<Diagnostic>> {
     let mut report = Report::new(text, origin);
     let settings = read(text, env, ask, &mut report);
@@ -87,7 +89,7 @@ pub fn load_with(
 fn read(
     text: &str,
     env: &dyn Fn(&str) -> Option<String>,
-    ask: &mut dyn FnMut(&Settings) -> Vec<Remark>,
+    ask: &mut dyn FnMut(&Settings, bool) -> Vec<Remark>,
     report: &mut Report<'_>,
 ) -> Option<Settings> {
     let mut tree = document::read(text, report);
@@ -103,7 +105,8 @@ fn read(
     match file::File::deserialize(deserialize::FromNode(&tree)) {
         Ok(file) => {
             let settings = check::settings(file, &place, report);
-            ask(&settings).into_iter().for_each(|remark| remark.tell(&place, report));
+            let sound = !report.has_errors();
+            ask(&settings, sound).into_iter().for_each(|remark| remark.tell(&place, report));
             Some(settings)
         }
         Err(error) => {

@@ -1,6 +1,8 @@
 //! What others have to say about a file's values: they know what stands behind them, this room
 //! knows where they stand.
 
+use std::fmt;
+
 use super::diagnostic::{Report, Severity};
 use super::document::Place;
 
@@ -55,6 +57,12 @@ pub struct Remark {
     pub message: String,
     /// What to do about it; empty where nothing is sure to help.
     pub help: String,
+}
+
+impl fmt::Display for Remark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", pointer(&self.at), self.message)
+    }
 }
 
 impl Remark {

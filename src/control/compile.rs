@@ -13,8 +13,8 @@ use rustls::pki_types::ServerName;
 use super::tls::{InForce, SnapshotTls, Targets};
 use crate::config::upstream_tls::UpstreamTls;
 use crate::config::{
-    self, Balance, HostMatch, HttpProtocol, LimitKey, PathMatch, RouteAuthentication, Settings,
-    TargetAddress,
+    self, Balance, HostMatch, HttpProtocol, LimitKey, PathMatch, Remark, RouteAuthentication,
+    Settings, Severity, Step, TargetAddress,
 };
 use crate::policy::Concurrency;
 use crate::policy::auth::Directory;
@@ -94,20 +94,24 @@ impl<'a> Plan<'a> {
     ///
     /// # Errors
     /// What the checker let pass but a compiler refuses, named by its place.
-    pub fn compile(self, material: Material<'_>) -> Result<Snapshot, String> {
+    pub fn compile(self, material: Material<'_>) -> Result<Snapshot, Box<Remark>> {
         let settings = self.settings;
-        let table = Table::build(&settings.routes).map_err(|e| format!("routes: {e}"))?;
+        let table = Table::build(&settings.routes).map_err(|wrong| {
+            refused(&["routes".into(), (wrong.route as usize).into()], wrong.problem)
+        })?;
         let groups = self.groups(material.ids, &material.tls.targets)?;
         let routes = Routes::new(settings, &table, &material).compile(material.ids)?;
         let listeners = (settings.listeners.iter())
             .zip(&material.ids.directory.listeners)
             .zip(material.sockets)
             .zip(material.tls.listeners)
-            .map(|(((listener, entry), sockets), tls)| {
-                let forwards = compile_forwards(listener, &settings.upstreams)?;
+            .enumerate()
+            .map(|(at, (((listener, entry), sockets), tls))| {
+                let forwards = compile_forwards(listener, &settings.upstreams)
+                    .map_err(|why| refused(&["listeners".into(), at.into()], why))?;
                 Ok(Arc::new(compile_listener(listener, entry, sockets, tls, forwards)))
             })
-            .collect::<Result<_, String>>()?;
+            .collect::<Result<_, Box<Remark>>>()?;
         let targets = groups.iter().flat_map(|g| g.targets.iter().map(|t| t.id)).collect();
         Ok(Snapshot {
             generation: 1,
@@ -133,16 +137,23 @@ impl<'a> Plan<'a> {
         })
     }
 
-    fn groups(&self, ids: &Assignment, tls: &Targets) -> Result<Vec<Group>, String> {
+    fn groups(&self, ids: &Assignment, tls: &Targets) -> Result<Vec<Group>, Box<Remark>> {
         (self.settings.upstreams.iter())
             .zip(&self.targets)
             .zip(&ids.directory.upstreams)
             .map(|(((name, upstream), targets), entry)| {
+                let at = || ["upstreams".into(), name.into(), "targets".into()];
                 compile_group(name, upstream, targets, entry, tls.of(name))
-                    .map_err(|why| format!("upstreams.{name}: {why}"))
+                    .map_err(|why| refused(&at(), why))
             })
             .collect()
     }
+}
+
+/// What the checks of single values let pass.
+fn refused(at: &[Step], why: impl ToString) -> Box<Remark> {
+    let (message, help) = (why.to_string(), String::new());
+    Box::new(Remark { severity: Severity::Error, at: at.to_vec(), message, help })
 }
 
 fn planned(target: &config::Target, addresses: &Addresses) -> Vec<Planned> {
@@ -179,7 +190,7 @@ fn compile_group(
     planned: &[Planned],
     entry: &UpstreamEntry,
     tls: Option<&Arc<rustls::ClientConfig>>,
-) -> Result<Group, String> {
+) -> Result<Group, balance::BuildError> {
     let targets: Vec<Target> = planned
         .iter()
         .zip(&entry.targets)
@@ -196,10 +207,7 @@ fn compile_group(
         targets.iter().map(|t| Member { name: &t.name, weight: t.weight }).collect();
     let picks = match members.len() {
         0 => None,
-        _ => Some(
-            balance::Group::build(&members, &upstream.balance)
-                .map_err(|e| format!("targets: {e:?}"))?,
-        ),
+        _ => Some(balance::Group::build(&members, &upstream.balance)?),
     };
     let hash_key = match &upstream.balance {
         Balance::Maglev(key) => Some(key.clone()),
@@ -305,6 +313,9 @@ fn compile_forwards(
     Ok(forwards)
 }
 
+/// Which key of a route is refused, and why.
+type KeyRefused = (&'static str, String);
+
 /// Compiles routes, sharing what is the same for many: with 100,000 of them, what a request
 /// touches then stays in the cache.
 struct Routes<'a> {
@@ -338,13 +349,14 @@ impl<'a> Routes<'a> {
         Tokens { verifiers, introspectors, all: asked.all, optional: asked.optional }
     }
 
-    fn compile(mut self, ids: &Assignment) -> Result<Vec<Route>, String> {
+    fn compile(mut self, ids: &Assignment) -> Result<Vec<Route>, Box<Remark>> {
         (self.settings.routes.iter())
             .zip(&ids.directory.routes)
             .enumerate()
             .map(|(index, (route, entry))| {
-                self.route(index as u32, route, entry)
-                    .map_err(|why| format!("route {:?}: {why}", route.name))
+                self.route(index as u32, route, entry).map_err(|(key, why)| {
+                    refused(&["routes".into(), index.into(), key.into()], why)
+                })
             })
             .collect()
     }
@@ -354,7 +366,7 @@ impl<'a> Routes<'a> {
         index: u32,
         route: &config::Route,
         entry: &stats::Entry,
-    ) -> Result<Route, String> {
+    ) -> Result<Route, KeyRefused> {
         let names = self.table.parameter_names(index);
         let catch_all = names.last().is_some_and(|n| n == "*");
         let parameters: Vec<&str> =
@@ -373,7 +385,7 @@ impl<'a> Routes<'a> {
         };
         let (of_callers, limits): (Vec<_>, Vec<_>) = route.limits.iter().partition(is_of_callers);
         let edits = Edits::compile(&route.response_headers, names)
-            .map_err(|e| format!("response_headers: {e:?}"))?;
+            .map_err(|why| ("response_headers", why.to_string()))?;
         let rules = RouteRules {
             access: self.access(route),
             limits: limits.into_iter().map(rule).collect(),
@@ -393,10 +405,11 @@ impl<'a> Routes<'a> {
         })
     }
 
-    fn gatekeeper(&self, route: &config::Route) -> Result<Option<Arc<Gatekeeper>>, String> {
+    fn gatekeeper(&self, route: &config::Route) -> Result<Option<Arc<Gatekeeper>>, KeyRefused> {
         let Some(name) = &route.forward_auth else { return Ok(None) };
         let keeper = self.gatekeepers.get(name);
-        keeper.cloned().map(Some).ok_or_else(|| format!("no service is named {name:?}"))
+        let unknown = || ("forward_auth", format!("no service is named {name:?}"));
+        keeper.cloned().map(Some).ok_or_else(unknown)
     }
 
     fn access(&self, route: &config::Route) -> Option<Access> {
@@ -408,15 +421,17 @@ impl<'a> Routes<'a> {
         })
     }
 
-    fn action(&mut self, route: &config::Route, names: Names<'_>) -> Result<Action, String> {
+    fn action(&mut self, route: &config::Route, names: Names<'_>) -> Result<Action, KeyRefused> {
         match &route.action {
             config::Action::Upstream(upstream) => {
                 let group = self.groups.get(upstream.as_str());
-                let group = *group.ok_or_else(|| format!("no upstream is named {upstream:?}"))?;
+                let unknown = || ("upstream", format!("no upstream is named {upstream:?}"));
+                let group = *group.ok_or_else(unknown)?;
                 self.shared_forward(route, names, group).map(Action::Forward)
             }
             config::Action::Redirect { status, to } => {
-                let to = Redirect::compile(to, names).map_err(|e| format!("redirect: {e:?}"))?;
+                let to = Redirect::compile(to, names);
+                let to = to.map_err(|why| ("redirect", why.to_string()))?;
                 Ok(Action::Redirect(*status, Box::new(to)))
             }
             config::Action::Respond { status, body, content_type } => {
@@ -435,7 +450,7 @@ impl<'a> Routes<'a> {
         route: &config::Route,
         names: Names<'_>,
         group: usize,
-    ) -> Result<Arc<Forward>, String> {
+    ) -> Result<Arc<Forward>, KeyRefused> {
         let plain = route.rewrite == config::Rewrite::None
             && route.request_headers == config::HeaderEdits::default();
         if !plain {
@@ -457,14 +472,14 @@ impl<'a> Routes<'a> {
         route: &config::Route,
         names: Names<'_>,
         group: usize,
-    ) -> Result<Forward, String> {
+    ) -> Result<Forward, KeyRefused> {
         let edits = Edits::compile(&route.request_headers, names)
-            .map_err(|e| format!("request_headers: {e:?}"))?;
+            .map_err(|why| ("request_headers", why.to_string()))?;
         let own =
             ForwardFields::compile(&self.settings.forwarding, &self.settings.server.name, &edits);
         let forward = if own == *self.forward { self.forward.clone() } else { Arc::new(own) };
-        let rewrite =
-            PathRewrite::compile(&route.rewrite, names).map_err(|e| format!("rewrite: {e:?}"))?;
+        let rewrite = PathRewrite::compile(&route.rewrite, names)
+            .map_err(|why| ("rewrite", why.to_string()))?;
         Ok(Forward {
             group,
             rewrite: (rewrite != PathRewrite::default()).then_some(rewrite),

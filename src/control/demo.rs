@@ -139,7 +139,7 @@ A demo API is behind the gateway. In another terminal, try:
 
   a routed request           curl -i http://{web}/orders/42
   the same by https          curl -i -k https://{secure}/orders/42
-  what the upstream sees     curl -s http://{web}/anything?x=1
+  what the upstream sees     curl -s 'http://{web}/anything?x=1'
   a 429 with its fields      for i in 1 2 3; do curl -i http://{web}/limited/; done
   the numbers                curl -s http://{admin}/stats
   the live page              http://{admin}/ (in a browser)

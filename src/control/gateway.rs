@@ -28,7 +28,7 @@ use super::store_file::StoreFile;
 use super::tls::{Files, InForce, Issued, ListenerCertificates, Loaded, Resumption, Targets};
 use super::watch::Seen;
 use crate::accept::Admission;
-use crate::config::Settings;
+use crate::config::{Diagnostic, Settings, Severity};
 use crate::http::Bad;
 use crate::io::{Driver, Inbox};
 use crate::limits::DESCRIPTORS_RESERVED;
@@ -277,7 +277,7 @@ impl Gateway {
         let Some(file) = &self.file else {
             return Err(vec!["these settings are built in; there is no file to reload".into()]);
         };
-        let source = self.read(file.clone()).await?;
+        let source = self.read(file.clone()).await?.map_err(refusals)?;
         let (config_hash, settings) = (source.hash(), source.settings);
         for warning in source.warnings {
             tracing::warn!("{warning}");
@@ -335,7 +335,7 @@ impl Gateway {
     /// Reads the file and those it names, beside whatever else control does: 10,000 certificates
     /// take a while. The watcher then looks at what was named, be it in force or refused: the
     /// mistake may lie in a file that is not there yet.
-    async fn read(&self, file: PathBuf) -> Result<Source, Vec<String>> {
+    async fn read(&self, file: PathBuf) -> Result<Result<Source, Vec<Diagnostic>>, Vec<String>> {
         let reading = tokio::task::spawn_blocking(move || {
             let mut files = Files::beside(&file);
             (Source::read(&file, Some(&mut files)), files.into_seen())
@@ -344,7 +344,7 @@ impl Gateway {
         if source.is_ok() || !seen.is_empty() {
             self.named_files.send_replace(seen);
         }
-        source
+        Ok(source)
     }
 
     fn with_tls(
@@ -390,7 +390,7 @@ impl Gateway {
         let text = self.face.told().text.to_string();
         // It fails where a reference to the environment no longer resolves, say.
         let source = Source::check(text, "the configuration in force", None);
-        let settings = source.map_err(|mistakes| mistakes.join("; "))?.settings;
+        let settings = source.map_err(|told| refusals(told).join("; "))?.settings;
         let takers = (self.jwks.verifiers(), self.introspection.introspectors());
         let gatekeepers = self.gatekeepers.clone();
         let compiled = self.compile(&settings, tls, (takers, &gatekeepers))?;
@@ -454,15 +454,17 @@ impl Gateway {
         let _ = news.done.send(());
     }
 
+    /// `store.path` is told by whoever opens it.
     fn tell_what_waits_for_a_restart(&self, new: &Settings) {
-        let old = &self.settings.server;
-        if (old.workers, &old.cores, old.driver)
-            != (new.server.workers, &new.server.cores, new.server.driver)
-        {
-            tracing::warn!("server.workers, cores and driver change with a restart only");
-        }
-        if self.settings.log.json != new.log.json {
-            tracing::warn!("log.json changes with a restart only");
+        let (old, log) = (&self.settings.server, &self.settings.log);
+        let keys = [
+            ("server.workers", old.workers != new.server.workers),
+            ("server.cores", old.cores != new.server.cores),
+            ("server.driver", old.driver != new.server.driver),
+            ("log.json", log.json != new.log.json),
+        ];
+        for (key, _) in keys.into_iter().filter(|(_, changed)| *changed) {
+            tracing::warn!("{key} changes with a restart only");
         }
     }
 
@@ -506,9 +508,17 @@ fn publishable(
         gatekeepers: gatekeepers.by_name(),
         max_connections,
     };
-    let snapshot = plan.compile(material)?;
+    let snapshot = plan.compile(material).map_err(|refusal| refusal.to_string())?;
     bound.keep(&settings.listeners, &sockets)?;
     Ok((snapshot, ids.directory.clone()))
+}
+
+/// Why a file is refused; what is only doubtful about it goes to the log.
+fn refusals(told: Vec<Diagnostic>) -> Vec<String> {
+    let is_error = |one: &Diagnostic| one.severity == Severity::Error;
+    let (mistakes, doubts): (Vec<_>, Vec<_>) = told.into_iter().partition(is_error);
+    doubts.iter().for_each(|doubt| tracing::warn!("{doubt}"));
+    mistakes.iter().map(ToString::to_string).collect()
 }
 
 fn certificates(

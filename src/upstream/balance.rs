@@ -5,6 +5,7 @@
 //! a bounded number of targets unless most of them are being skipped.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use super::maglev::{self, Table, mix};
 use crate::config::Balance;
@@ -26,6 +27,15 @@ pub enum BuildError {
     Empty,
     /// More than [`MAX_TARGETS`].
     TooMany,
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("there is no target"),
+            Self::TooMany => write!(f, "there are more than {MAX_TARGETS} targets"),
+        }
+    }
 }
 
 /// The targets of an upstream, ready to pick from. Targets are known by their index.

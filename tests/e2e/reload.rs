@@ -79,7 +79,8 @@ both_drivers!(
     an_address_in_use_changes_nothing,
     a_request_under_way_ends_as_it_began,
     kept_connections_to_targets_that_stay_are_kept,
-    a_new_number_of_workers_waits_for_a_restart,
+    what_waits_for_a_restart_is_told_by_its_key,
+    only_mistakes_are_reasons_of_a_refusal,
     under_load_nobody_notices,
     memory_stays_flat_over_many_reloads,
     a_listener_may_change_its_name,
@@ -285,15 +286,30 @@ fn kept_connections_to_targets_that_stay_are_kept(driver: Driver) {
     assert_eq!(target.connections(), 1);
 }
 
-fn a_new_number_of_workers_waits_for_a_restart(driver: Driver) {
-    let config = |workers: usize, text: &str| {
-        format!("[server]\nworkers = {workers}\nwatch = false\n{}", saying(text))
+fn what_waits_for_a_restart_is_told_by_its_key(driver: Driver) {
+    let config = |server: &str, log: &str, text: &str| {
+        format!("[server]\nworkers = {server}\nwatch = false\n[log]\n{log}\n{}", saying(text))
     };
-    let gateway = Gateway::start(driver, config(1, "one"));
-    gateway.reload(config(2, "two"));
+    let gateway = Gateway::start(driver, config("1", "", "one"));
+    gateway.reload(config("2\ncores = []", "json = true", "two"));
     assert_eq!(gateway.get("/").expect(200).text(), "two");
-    gateway
-        .wait_log("a word about it", |line| line.contains("workers") && line.contains("restart"));
+    gateway.wait_log("the last word about it", |line| line.contains("log.json changes"));
+    let log = gateway.log();
+    assert!(log.contains("server.workers changes with a restart only"), "{log}");
+    assert!(!log.contains("server.cores") && !log.contains("server.driver"), "{log}");
+}
+
+fn only_mistakes_are_reasons_of_a_refusal(driver: Driver) {
+    let gateway = Gateway::start(driver, saying("one"));
+    let unused = "[upstreams.nobody]\ntargets = [\"127.0.0.1:1\"]\n";
+    gateway.rewrite(saying("two").replace("{ body", "{ status = 700, body") + unused);
+    let refused = gateway.admin_post("/reload").expect(422).text();
+    assert!(refused.contains("error:") && !refused.contains("warning:"), "{refused}");
+    gateway.wait_log("the reason", |line| line.contains("reload refused"));
+    let log = gateway.log();
+    assert!(log.contains("no route uses this upstream"), "{log}");
+    let mut reasons = log.lines().filter(|line| line.contains("reload refused"));
+    assert!(reasons.all(|line| !line.contains("warning:")), "{log}");
 }
 
 fn under_load_nobody_notices(driver: Driver) {

@@ -137,6 +137,73 @@ fn explain_says_which_route_and_why_not_others() {
 }
 
 #[test]
+fn explain_ends_with_3_where_no_route_matches() {
+    let file = FIRST.replace("path = \"/*\"", "path = \"/rest\"\nmethods = [\"PUT\"]");
+    for (url, answer) in [("http://a/nowhere", "404"), ("http://a/rest", "405, Allow: PUT")] {
+        let asked = ["explain", "-c", "a.toml", "GET", url];
+        let explained = run_with_files(&[("a.toml", &file)], &asked);
+        assert_eq!(explained.status.code(), Some(3));
+        let shown = text(&explained.stdout);
+        assert!(shown.contains(&format!("the gateway answers {answer}\n")), "{shown}");
+    }
+}
+
+#[test]
+fn check_counts_warnings() {
+    let unused = FIRST.to_owned() + "[upstreams.nobody]\ntargets = [\"127.0.0.1:1\"]\n";
+    let checked = run_with_files(&[("a.toml", &unused)], &["check", "-c", "a.toml"]);
+    assert!(checked.status.success());
+    assert_eq!(text(&checked.stdout), "a.toml: no mistakes, 1 warning\n");
+}
+
+#[test]
+fn check_and_run_look_at_this_machine() {
+    let path = "path = \"/nonexistent/access.log\"";
+    let lacking = FIRST
+        .replace("workers = 1 ", "cores = [1023] ")
+        .replace("[admin]", &format!("[access_log]\nformat = \"json\"\n{path}\n[admin]"));
+    for command in ["check", "run"] {
+        let ran = run_with_files(&[("a.toml", &lacking)], &[command, "-c", "a.toml"]);
+        let shown = text(&ran.stderr);
+        assert!(!ran.status.success(), "{shown}");
+        assert!(
+            shown.contains("a.toml:2:10: error: server.cores[0]: this machine has no core 1023"),
+            "{shown}"
+        );
+        assert!(
+            shown.contains("a.toml:6:8: error: access_log.path: there is no folder /nonexistent"),
+            "{shown}"
+        );
+    }
+}
+
+#[test]
+fn what_no_route_table_can_hold_is_refused_with_its_place() {
+    let many = tollgate::limits::MAX_SHAPES_PER_HOST;
+    let routes = (1..=many).map(|shape| {
+        let segment = |bit: usize| match shape >> bit & 1 {
+            0 => "/a".to_owned(),
+            _ => format!("/{{p{bit}}}"),
+        };
+        let path: String = (0..10).map(segment).collect();
+        format!("[[routes]]\nname = \"s{shape}\"\npath = \"{path}\"\nrespond = {{}}\n")
+    });
+    let file = FIRST.to_owned() + &routes.collect::<String>();
+    let checked = run_with_files(&[("a.toml", &file)], &["check", "-c", "a.toml"]);
+    let shown = text(&checked.stderr);
+    let place = format!("error: routes[{}]: too many differently shaped patterns", many + 1);
+    assert!(!checked.status.success() && shown.contains(&place), "{shown}");
+}
+
+#[test]
+fn check_of_a_folder_says_so() {
+    let checked = run(&["check", "-c", "/"]);
+    assert!(!checked.status.success());
+    let said = "/: error: this is a folder (name the file in it by -c FILE)\n";
+    assert_eq!(text(&checked.stderr), said);
+}
+
+#[test]
 fn explain_of_a_bad_file_or_url_fails() {
     let bad =
         run_with_files(&[("a.toml", MISTAKES)], &["explain", "-c", "a.toml", "GET", "http://a/"]);

@@ -2,17 +2,19 @@
 
 use std::collections::BTreeMap;
 
+use super::template::{PathNames, template};
 use super::words;
 use crate::config::diagnostic::Report;
 use crate::config::document::Place;
 use crate::config::file;
 use crate::config::settings::{Action, HeaderEdits, PathMatch, Rewrite, Upstream};
 use crate::config::suggest;
+use crate::config::template::Place as Kind;
 
 pub(super) fn action(
     written: &file::Route,
     upstreams: &BTreeMap<String, Upstream>,
-    parameters: &[String],
+    names: Option<&PathNames>,
     place: &Place<'_>,
     report: &mut Report<'_>,
 ) -> Option<Action> {
@@ -40,8 +42,7 @@ pub(super) fn action(
     }
     without_effect(place, report);
     if let Some(redirect) = &written.redirect {
-        let is_pattern = place.key("path").given() || place.key("grpc").given();
-        return self::redirect(redirect, parameters, is_pattern, &place.key("redirect"), report);
+        return self::redirect(redirect, names, &place.key("redirect"), report);
     }
     written.respond.as_ref().map(|written| respond(written, &place.key("respond"), report))
 }
@@ -104,8 +105,7 @@ fn without_effect(place: &Place<'_>, report: &mut Report<'_>) {
 
 fn redirect(
     written: &file::Redirect,
-    parameters: &[String],
-    is_pattern: bool,
+    names: Option<&PathNames>,
     place: &Place<'_>,
     report: &mut Report<'_>,
 ) -> Option<Action> {
@@ -118,14 +118,11 @@ fn redirect(
     let to = written.to.clone()?;
     let key = place.key("to");
     words::field_value(&to, &key.trail, report);
-    let control = |c: char| c.is_ascii_control();
-    if to.is_empty() || (to.contains(|c: char| c == ' ' || !c.is_ascii()) && !to.contains(control))
-    {
-        let message = "a Location is a URI: ASCII without spaces";
-        report.error(&key.trail, message, "write one like \"https://{host}{path}\"");
+    if to.is_empty() {
+        let help = "write one like \"https://{host}{path}\"";
+        report.error(&key.trail, "a redirect leads somewhere", help);
     }
-    let known = Known { words: &["host", "path", "query", "*"], parameters, is_pattern };
-    template(&to, &known, &key, report);
+    template(&to, Kind::Location, names, &key, report);
     Some(Action::Redirect { status, to })
 }
 
@@ -142,7 +139,7 @@ fn respond(written: &file::Respond, place: &Place<'_>, report: &mut Report<'_>) 
 pub(super) fn rewrite(
     written: &file::Route,
     path: Option<&PathMatch>,
-    parameters: &[String],
+    names: Option<&PathNames>,
     place: &Place<'_>,
     report: &mut Report<'_>,
 ) -> Rewrite {
@@ -158,18 +155,8 @@ pub(super) fn rewrite(
             if !to.starts_with('/') && !to.starts_with("{path}") {
                 let message = format!("{to:?} does not begin with `/`");
                 report.error(&rewrite_key.trail, message, format!("write {:?}", format!("/{to}")));
-            } else if let Some(c) =
-                to.chars().find(|c| !c.is_ascii_graphic() || "?#\\".contains(*c))
-            {
-                let help = "write it percent-encoded; the query goes upstream by itself";
-                report.error(&rewrite_key.trail, format!("no path holds {c:?} as it is"), help);
             }
-            let is_pattern = matches!(path, Some(PathMatch::Pattern(_)));
-            let known = Known { words: &["path", "*"], parameters, is_pattern };
-            // Without its path a route's parameters are unknown.
-            if path.is_some() {
-                template(to, &known, &rewrite_key, report);
-            }
+            template(to, Kind::Path, names, &rewrite_key, report);
             Rewrite::Template(to.clone())
         }
         (None, None) => Rewrite::None,
@@ -193,6 +180,11 @@ fn strip_prefix(
         report.error(&place.trail, message, help);
         return Rewrite::None;
     }
+    if let Some(refused) = Kind::Path.refused(prefix).and_then(|at| prefix.get(at..)) {
+        let refused = refused.chars().next().unwrap_or_default();
+        let message = format!("no path holds {refused:?} as it is");
+        report.error(&place.trail, message, "write leading segments of text, percent-encoded");
+    }
     if let Some(PathMatch::Pattern(pattern)) = path {
         let rest = pattern.strip_prefix(prefix);
         if !rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {
@@ -203,47 +195,9 @@ fn strip_prefix(
     Rewrite::StripPrefix(prefix.to_owned())
 }
 
-/// What a template may name.
-struct Known<'k> {
-    words: &'k [&'static str],
-    parameters: &'k [String],
-    is_pattern: bool,
-}
-
-impl Known<'_> {
-    fn has(&self, name: &str) -> bool {
-        self.words.contains(&name) || self.parameters.iter().any(|known| known == name)
-    }
-}
-
-fn template(text: &str, known: &Known<'_>, place: &Place<'_>, report: &mut Report<'_>) {
-    let mut rest = text;
-    while let Some(at) = rest.find(['{', '}']) {
-        let inside =
-            rest.get(at..).and_then(|r| r.strip_prefix('{')).and_then(|r| r.split_once('}'));
-        let Some((name, after)) = inside else {
-            report.error(&place.trail, "a brace is left open", "write `{name}`");
-            return;
-        };
-        if !known.has(name) {
-            let all =
-                known.words.iter().copied().chain(known.parameters.iter().map(String::as_str));
-            let help = match suggest::nearest(name, all.clone()) {
-                Some(near) => format!("write `{{{near}}}`"),
-                None if !known.is_pattern => "a regular expression has no parameters".to_owned(),
-                None => {
-                    let all: Vec<String> = all.map(|name| format!("`{{{name}}}`")).collect();
-                    format!("there are {}", all.join(", "))
-                }
-            };
-            report.error(&place.trail, format!("there is no `{{{name}}}` here"), help);
-        }
-        rest = after;
-    }
-}
-
 pub(super) fn edits(
     written: &file::HeaderEdits,
+    names: Option<&PathNames>,
     place: &Place<'_>,
     report: &mut Report<'_>,
 ) -> HeaderEdits {
@@ -256,17 +210,22 @@ pub(super) fn edits(
     }
     for (key, value) in &written.set {
         let name = edited_name(key, &Place::named(&set_key, key), report);
-        words::field_value(value, &set_key.key(key).trail, report);
+        edited_value(value, names, &set_key.key(key), report);
         edits.set.push((name, value.clone()));
     }
     for (key, values) in &written.add {
         let name = edited_name(key, &Place::named(&add_key, key), report);
         for value in values.all() {
-            words::field_value(value, &add_key.key(key).trail, report);
+            edited_value(value, names, &add_key.key(key), report);
             edits.add.push((name.clone(), value.clone()));
         }
     }
     edits
+}
+
+fn edited_value(text: &str, names: Option<&PathNames>, place: &Place<'_>, report: &mut Report<'_>) {
+    words::field_value(text, &place.trail, report);
+    template(text, Kind::Field, names, place, report);
 }
 
 /// Fields that frame a message or belong to one connection are the gateway's own.

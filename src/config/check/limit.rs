@@ -17,8 +17,8 @@ use crate::limits::{
 pub(super) struct Scope<'s> {
     /// Name of a limit that has none.
     pub(super) default_name: &'s str,
-    /// The route's path parameters.
-    pub(super) parameters: &'s [String],
+    /// The route's path parameters, where its path is known.
+    pub(super) parameters: Option<&'s [String]>,
     /// Whether it is a route: only routes have path parameters.
     pub(super) is_route: bool,
     /// Whether connections are judged that no request is read from.
@@ -28,7 +28,7 @@ pub(super) struct Scope<'s> {
 impl<'s> Scope<'s> {
     /// One that is no route's.
     pub(super) fn plain(default_name: &'s str) -> Self {
-        Self { default_name, parameters: &[], is_route: false, unread: false }
+        Self { default_name, parameters: Some(&[]), is_route: false, unread: false }
     }
 }
 
@@ -191,15 +191,16 @@ fn parameter(
     scope: &Scope<'_>,
     report: &mut Report<'_>,
 ) -> Option<LimitKey> {
-    if scope.parameters.iter().any(|known| known == name) {
-        return Some(LimitKey::PathParameter(name.to_owned()));
-    }
-    let known = scope.parameters.iter().map(String::as_str);
+    let parameters = match scope.parameters {
+        Some(parameters) if !parameters.iter().any(|known| known == name) => parameters,
+        _ => return Some(LimitKey::PathParameter(name.to_owned())),
+    };
+    let known = parameters.iter().map(String::as_str);
     let help = match suggest::nearest(name, known) {
         Some(near) => format!("write \"path:{near}\""),
         None if !scope.is_route => "only limits of routes can be kept by path parameter".to_owned(),
-        None if scope.parameters.is_empty() => format!("write `{{{name}}}` into the route's path"),
-        None => format!("the path has {}", scope.parameters.join(", ")),
+        None if parameters.is_empty() => format!("write `{{{name}}}` into the route's path"),
+        None => format!("the path has {}", parameters.join(", ")),
     };
     report.error(&place.trail, format!("there is no path parameter {name:?} here"), help);
     None

@@ -14,16 +14,24 @@ use crate::limits::{
     MAX_PATH_PARAMETERS, MAX_PATTERN_LENGTH, MAX_PATTERN_SEGMENTS, MAX_REGEX_SIZE,
 };
 
-pub(super) fn host(written: Option<&str>, place: &Place<'_>, report: &mut Report<'_>) -> HostMatch {
-    let Some(text) = written else { return HostMatch::Any };
+/// Nothing where it is no host, which is reported.
+pub(super) fn host(
+    written: Option<&str>,
+    place: &Place<'_>,
+    report: &mut Report<'_>,
+) -> Option<HostMatch> {
+    let Some(text) = written else {
+        // A refused value has been reported, and is not any host.
+        return (!place.written()).then_some(HostMatch::Any);
+    };
     if let Some(rest) = text.strip_prefix("*.").and_then(exact_host) {
-        return HostMatch::Wildcard(format!(".{rest}"));
+        return Some(HostMatch::Wildcard(format!(".{rest}")));
     }
     if let Some(host) = exact_host(text) {
-        return HostMatch::Exact(host);
+        return Some(HostMatch::Exact(host));
     }
     report.error(&place.trail, format!("{text:?} is not a host"), host_help(text));
-    HostMatch::Any
+    None
 }
 
 /// A host without port, in the form requests are compared with.
@@ -67,9 +75,11 @@ pub(super) fn path(
     let (path_key, regex_key) = (place.key("path"), place.key("path_regex"));
     let given = |keys: [&str; 3]| keys.iter().any(|key| place.key(key).written());
     match (&written.path, &written.path_regex) {
-        (Some(_), Some(_)) => {
+        (Some(pattern), Some(regex)) => {
             let message = "a route has `path` or `path_regex`, not both";
             report.error(&regex_key.trail, message, "remove one, or write two routes");
+            check_pattern(pattern, &path_key, report);
+            check_regex(regex, &regex_key, report);
             None
         }
         (Some(pattern), None) => {
@@ -89,59 +99,62 @@ pub(super) fn path(
 }
 
 fn check_pattern(pattern: &str, place: &Place<'_>, report: &mut Report<'_>) -> bool {
-    let refusal = pattern_refusal(pattern);
-    if let Some((message, help)) = &refusal {
+    let refusals = pattern_refusals(pattern);
+    for (message, help) in &refusals {
         report.error(&place.trail, message, help);
     }
-    refusal.is_none()
+    refusals.is_empty()
 }
 
-fn pattern_refusal(pattern: &str) -> Option<Refusal> {
+fn pattern_refusals(pattern: &str) -> Vec<Refusal> {
     let Some(rest) = pattern.strip_prefix('/') else {
         let message = format!("{pattern:?} does not begin with `/`");
-        return Some((message, format!("write {:?}", format!("/{pattern}"))));
+        return vec![(message, format!("write {:?}", format!("/{pattern}")))];
     };
     if pattern.len() > MAX_PATTERN_LENGTH {
         let help = format!("write at most {MAX_PATTERN_LENGTH} bytes");
-        return Some((format!("a path of {} bytes is too long", pattern.len()), help));
+        return vec![(format!("a path of {} bytes is too long", pattern.len()), help)];
     }
     let segments: Vec<&str> = rest.split('/').collect();
+    let dots = segments.iter().any(|segment| is_dots(segment)).then(|| dots_refusal(&segments));
+    dots.into_iter().chain(segment_refusals(&segments)).collect()
+}
+
+/// The advice is a path that would be taken.
+fn dots_refusal(segments: &[&str]) -> Refusal {
+    let help = match without_dots(segments) {
+        Some(path) if pattern_refusals(&path).is_empty() => format!("write {path:?}"),
+        Some(_) => "leave them out".to_owned(),
+        None => "write a path that does not climb above the root".to_owned(),
+    };
+    ("dot segments never reach a route".to_owned(), help)
+}
+
+fn segment_refusals(segments: &[&str]) -> Vec<Refusal> {
     let last = segments.len() - 1;
-    if segments.iter().any(|segment| is_dots(segment)) {
-        let help = match without_dots(&segments) {
-            Some(path) => format!("write {path:?}"),
-            None => "write a path that does not climb above the root".to_owned(),
-        };
-        return Some(("dot segments never reach a route".to_owned(), help));
-    }
-    let mut names: Vec<&str> = Vec::new();
+    let (mut names, mut refusals) = (Vec::new(), Vec::new());
     for (position, segment) in segments.iter().enumerate() {
-        if *segment == "*" && position == last {
-            continue;
-        }
         match parameter(segment) {
             Some(name) if names.contains(&name) => {
                 let message = format!("two parameters are named {name:?}");
-                return Some((message, "give each a name of its own".to_owned()));
+                refusals.push((message, "give each a name of its own".to_owned()));
             }
             Some(name) => names.push(name),
-            None => {
-                if let Some(refusal) = segment_refusal(segment, position == last) {
-                    return Some(refusal);
-                }
-            }
+            None if *segment == "*" && position == last => {}
+            None => refusals.extend(segment_refusal(segment, position == last)),
         }
     }
     let has_variable = !names.is_empty() || segments.last() == Some(&"*");
     if names.len() > MAX_PATH_PARAMETERS {
         let help = format!("write at most {MAX_PATH_PARAMETERS}");
-        return Some((format!("{} path parameters are too many", names.len()), help));
+        refusals.push((format!("{} path parameters are too many", names.len()), help));
     }
     if has_variable && segments.len() > MAX_PATTERN_SEGMENTS {
         let help = format!("write at most {MAX_PATTERN_SEGMENTS}, or a `path_regex`");
-        return Some((format!("{} segments are too many for a pattern", segments.len()), help));
+        let message = format!("{} segments are too many for a pattern", segments.len());
+        refusals.push((message, help));
     }
-    None
+    refusals
 }
 
 pub(super) fn is_dots(segment: &str) -> bool {
@@ -232,13 +245,17 @@ pub(super) fn encoding_refusal(segment: &str) -> Option<Refusal> {
     None
 }
 
-/// The parameters of a path, in order.
+/// The parameters of a path, in order; of an expression its named groups.
 pub(super) fn parameters(path: &PathMatch) -> Vec<String> {
     match path {
         PathMatch::Pattern(pattern) => {
             pattern.split('/').filter_map(parameter).map(str::to_owned).collect()
         }
-        PathMatch::Regex(_) => Vec::new(),
+        PathMatch::Regex(text) => {
+            let regex = regex(text).ok();
+            let names = regex.iter().flat_map(|regex| regex.capture_names().flatten());
+            names.map(str::to_owned).collect()
+        }
     }
 }
 

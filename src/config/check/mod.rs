@@ -21,6 +21,7 @@ mod process;
 mod product;
 mod reach;
 mod route;
+mod template;
 mod tls;
 mod upgrade;
 mod upstream;
@@ -41,6 +42,7 @@ use crate::limits::CONFIG_MAX_TIMEOUT;
 
 /// The settings; they count only if the report holds no error.
 pub(super) fn settings(file: File, top: &Place<'_>, report: &mut Report<'_>) -> Settings {
+    let named = upstream::Named::by(&file, top);
     let server = process::server(file.server, &top.key("server"), report);
     let admin = process::admin(&file.admin, &top.key("admin"), report);
     let access_log = process::access_log(file.access_log, &top.key("access_log"), report);
@@ -69,7 +71,7 @@ pub(super) fn settings(file: File, top: &Place<'_>, report: &mut Report<'_>) -> 
     listener::routed(&listeners, &routes, top, report);
     reach::unreachable(&routes, &top.key("routes"), report);
     listener::unseen_fields(&listeners, &routes, &top.key("routes"), report);
-    upstream::unused(&upstreams, &listeners, &routes, top, report);
+    upstream::unused(&upstreams, &named, top, report);
     product::routed(&products, &routes, top, report);
     claims::known(&routes, &products, &top.key("routes"), report);
     forward_auth::routed(&forward_auth, &routes, top, report);

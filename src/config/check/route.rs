@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::jwt::Takers;
 use super::limit::{self, Scope};
+use super::template::PathNames;
 use super::{Names, action, address, client, grpc, jwt, matcher, product, timeout, upgrade, words};
 use crate::config::diagnostic::Report;
 use crate::config::document::Place;
@@ -58,8 +59,8 @@ fn route(
     let client_certificate =
         client::tests(written.client_certificate.as_ref(), &certificate, report);
     let claims = jwt::claims(&written.claims, &place.key("claims"), report);
-    let parameters = path.as_ref().map(matcher::parameters).unwrap_or_default();
-    let action = action::action(&written, upstreams, &parameters, place, report);
+    let names = path.as_ref().map(PathNames::of);
+    let action = action::action(&written, upstreams, names.as_ref(), place, report);
     grpc::upstream(&written, action.as_ref(), upstreams, place, report);
     let product = product(written.product.take(), place, report);
     if product.is_some() && authentication.is_some() {
@@ -67,23 +68,21 @@ fn route(
         report.error(&place.key("authentication").trail, message, "remove it, or `product`");
     }
     let (allow, deny) = address::rules(&written, place, report);
-    let rewrite = action::rewrite(&written, path.as_ref(), &parameters, place, report);
+    let rewrite = action::rewrite(&written, path.as_ref(), names.as_ref(), place, report);
     let edits = place.key("request_headers");
-    let request_headers = action::edits(&written.request_headers, &edits, report);
+    let request_headers = action::edits(&written.request_headers, names.as_ref(), &edits, report);
     let edits = place.key("response_headers");
-    let response_headers = action::edits(&written.response_headers, &edits, report);
+    let response_headers = action::edits(&written.response_headers, names.as_ref(), &edits, report);
     let host_policy =
         host_policy(written.host_policy.as_deref(), &place.key("host_policy"), report);
     let upgrades = upgrade::upgrades(written.upgrades.take(), &place.key("upgrades"), report);
     let timeouts = timeouts(&written.timeouts, &place.key("timeouts"), report);
-    // Without its path a route's parameters are unknown: its limits cannot be judged.
-    let path = path?;
-    let scope =
-        Scope { default_name: &name, parameters: &parameters, is_route: true, unread: false };
+    let parameters = names.as_ref().map(|names| names.parameters.as_slice());
+    let scope = Scope { default_name: &name, parameters, is_route: true, unread: false };
     let limits = limit::limits(written.limits, &place.key("limits"), &scope, report);
     Some(Route {
-        host,
-        path,
+        host: host?,
+        path: path?,
         methods,
         headers,
         query,

@@ -8,10 +8,9 @@ use super::upstream_tls::upstream_tls;
 use super::{bytes, timeout, words};
 use crate::config::diagnostic::Report;
 use crate::config::document::Place;
-use crate::config::file::{self, BalanceName};
+use crate::config::file::{self, BalanceName, File};
 use crate::config::settings::{
-    Action, Balance, HashKey, HttpProtocol, Listener, Route, SendProxyProtocol, Target,
-    TargetAddress, Upstream,
+    Balance, HashKey, HttpProtocol, Listener, SendProxyProtocol, Target, TargetAddress, Upstream,
 };
 use crate::config::units::Size;
 use crate::limits::{MAX_HEAD_LEAST, MAX_HEAD_LIMIT, MAX_TARGETS, UNIX_PATH_MAX};
@@ -235,28 +234,42 @@ pub(super) fn loops(
     }
 }
 
+/// Which upstreams a file names, be the routes and listeners ever so wrong otherwise.
+pub(super) struct Named {
+    names: HashSet<String>,
+    /// There is a key that may have been meant to name one.
+    uncertain: bool,
+}
+
+impl Named {
+    pub(super) fn by(file: &File, top: &Place<'_>) -> Self {
+        let routes = file.routes.iter().map(|route| &route.upstream);
+        let forwards = file.listeners.iter().flat_map(|listener| &listener.forward);
+        let all = routes.chain(forwards.map(|forward| &forward.upstream));
+        let names: HashSet<String> = all.flatten().cloned().collect();
+        let unknown = names.iter().any(|name| !file.upstreams.contains_key(name));
+        let (routes, mut each) = (top.key("routes"), file.routes.iter().enumerate());
+        let damaged = each.any(|(at, route)| {
+            let acts =
+                route.upstream.is_some() || route.redirect.is_some() || route.respond.is_some();
+            !acts && routes.item(at).damaged()
+        });
+        Self { names, uncertain: unknown || damaged || top.damaged() }
+    }
+}
+
 /// Upstreams that neither route nor listener names.
 pub(super) fn unused(
     upstreams: &BTreeMap<String, Upstream>,
-    listeners: &[Listener],
-    routes: &[(usize, Route)],
+    named: &Named,
     top: &Place<'_>,
     report: &mut Report<'_>,
 ) {
-    // A route that was left out for its mistakes may have named it.
-    if report.has_errors() {
+    if named.uncertain {
         return;
     }
-    let used: HashSet<&str> = routes
-        .iter()
-        .filter_map(|(_, route)| match &route.action {
-            Action::Upstream(name) => Some(name.as_str()),
-            _ => None,
-        })
-        .chain(listeners.iter().flat_map(|l| l.forwards.iter().map(|f| f.upstream.as_str())))
-        .collect();
     let place = top.key("upstreams");
-    for name in upstreams.keys().filter(|name| !used.contains(name.as_str())) {
+    for name in upstreams.keys().filter(|name| !named.names.contains(*name)) {
         let help = "name it as a route's `upstream`, or remove it";
         report.warning(&place.name(name), "no route uses this upstream", help);
     }

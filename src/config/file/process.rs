@@ -7,19 +7,20 @@ use crate::config::settings::{AccessLogFormat, DriverChoice};
 use crate::config::units::{HumanDuration, Size};
 use crate::limits;
 
-/// The process. `workers`, `cores` and `driver` take effect at a restart, everything else at a
-/// reload.
+/// The process. Of the whole file `server.workers`, `server.cores`, `server.driver`, `log.json` and
+/// `store.path` change with a restart only, everything else with a reload.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Server {
     /// Number of workers: one thread each, pinned to a core. More than the allowed cores make
-    /// the gateway slower.
+    /// the gateway slower. Changes with a restart only.
     #[schemars(range(min = 1, max = 1024), extend("x-default" = "one per allowed core"))]
     pub workers: Option<usize>,
-    /// Cores that workers are pinned to, in this order, numbered as the kernel does.
+    /// Cores that workers are pinned to, in this order, numbered as the kernel does; each must be one that
+    /// the gateway may run on. Changes with a restart only.
     #[schemars(extend("x-default" = "all allowed cores"))]
     pub cores: Vec<usize>,
-    /// How workers talk to the kernel.
+    /// How workers talk to the kernel. Changes with a restart only.
     pub driver: DriverChoice,
     /// How long requests in flight may go on after SIGTERM before their connections are closed.
     pub drain_timeout: HumanDuration,
@@ -82,7 +83,7 @@ impl Default for Admin {
 pub struct AccessLog {
     /// What a record looks like.
     pub format: AccessLogFormat,
-    /// The file to append to; it is opened again on SIGUSR1.
+    /// The file to append to, in a folder that exists; it is opened again on SIGUSR1.
     #[schemars(extend("x-default" = "standard output"))]
     pub path: Option<String>,
     /// Bytes of records that may wait to be written. Beyond it records are dropped and counted:
@@ -103,7 +104,7 @@ pub struct Log {
     /// `error`, `warn`, `info`, `debug`, `trace`, `off`, or a filter like
     /// `info,tollgate::upstream=debug`.
     pub level: String,
-    /// JSON lines instead of text. Takes effect at a restart.
+    /// JSON lines instead of text. Changes with a restart only.
     pub json: bool,
 }
 

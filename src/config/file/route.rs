@@ -26,7 +26,7 @@ pub struct Route {
     #[schemars(extend("x-default" = "—"))]
     pub path: Option<String>,
     /// Regular expression that the whole path must match: `"/v[0-9]+/users"`. Tried after all
-    /// patterns; slower than a pattern.
+    /// patterns; slower than a pattern. Its named groups, `(?<name>…)`, are path parameters.
     #[schemars(extend("x-default" = "—"))]
     pub path_regex: Option<String>,
     /// Methods.
@@ -257,10 +257,11 @@ pub struct HeaderEdits {
     /// `{client_cert_san_email}`, `{client_cert_san_ip}`, which are empty where there is none. `{claim:sub}` is
     /// what the token says that was shown, `{claim:/realm/tenant}` leads into objects (RFC 6901); items of
     /// an array are joined by commas. It is empty where the token has none, and where a field can't say it:
-    /// an object, other than printable ASCII, a space at an end, an item with a comma.
+    /// an object, other than printable ASCII, a space at an end, an item with a comma. `{{` and `}}` stand for
+    /// plain braces: `'{{"ip":"{client_ip}"}}'`.
     #[schemars(extend("x-default" = "none"))]
     pub set: BTreeMap<String, String>,
-    /// Fields to add beside others of that name: a value, or an array of values.
+    /// Fields to add beside others of that name: a value, or an array of values, written as in `set`.
     #[schemars(extend("x-default" = "none"))]
     pub add: BTreeMap<String, OneOrMore>,
 }

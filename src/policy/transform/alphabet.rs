@@ -5,16 +5,6 @@ pub(crate) fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
-/// Whether a byte can be part of a path as it is: `pchar` of RFC 3986 section 3.3, `/` and `%`.
-pub(super) fn is_path_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/%".contains(&byte)
-}
-
-/// Whether a byte can stand in a URI reference as it is (RFC 3986 section 2).
-pub(super) fn is_uri_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~:/?#[]@!$&'()*+,;=%".contains(&byte)
-}
-
 /// Bytes as lower-case hexadecimal; `M` must be twice `N`.
 pub(super) fn hex<const N: usize, const M: usize>(bytes: [u8; N]) -> [u8; M] {
     const { assert!(M == 2 * N) };

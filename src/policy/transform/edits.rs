@@ -1,5 +1,7 @@
 //! A route's edits of fields: remove, set, add.
 
+use std::fmt;
+
 use super::alphabet::is_token_byte;
 use super::field_names::FieldNames;
 use super::template::{Names, Place, Template, TemplateError, Values};
@@ -45,6 +47,16 @@ pub enum EditMistake {
     Reserved,
     /// The value.
     Value(TemplateError),
+}
+
+impl fmt::Display for EditError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.why {
+            EditMistake::Name => f.write_str("this is not a field name"),
+            EditMistake::Reserved => f.write_str("the field cannot be edited"),
+            EditMistake::Value(why) => why.fmt(f),
+        }
+    }
 }
 
 impl Edits {

@@ -1,7 +1,8 @@
 //! The Location of a redirect that a route answers with.
 
-use super::alphabet::{hex, is_uri_byte};
+use super::alphabet::hex;
 use super::template::{Names, Place, Template, TemplateError, Values};
+use crate::config::template::is_uri_byte;
 
 /// A compiled redirect target.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,6 +1,5 @@
 //! The path that goes upstream: as it came, without a prefix, or made from a template.
 
-use super::alphabet::is_path_byte;
 use super::template::{Names, Place, Template, TemplateError, Values};
 use crate::config::Rewrite;
 
@@ -27,7 +26,6 @@ impl PathRewrite {
             Rewrite::None => Ok(Self::Keep),
             Rewrite::StripPrefix(prefix) => Self::strip(prefix),
             Rewrite::Template(text) => {
-                check_percent(text.as_bytes())?;
                 Template::parse(text, Place::Path, names).map(Self::Template)
             }
         }
@@ -38,7 +36,7 @@ impl PathRewrite {
         if prefix.is_empty() {
             return Ok(Self::Keep);
         }
-        match prefix.bytes().position(|byte| !is_path_byte(byte)) {
+        match Place::Path.refused(prefix) {
             Some(at) => Err(TemplateError::Byte(at)),
             None => Ok(Self::Strip(format!("/{prefix}").into_bytes().into_boxed_slice())),
         }
@@ -83,15 +81,6 @@ fn strip<'a>(path: &'a [u8], prefix: &[u8]) -> &'a [u8] {
         Some([]) => b"/",
         Some(rest) if rest[0] == b'/' => rest,
         _ => path,
-    }
-}
-
-/// Each `%` in a template must begin an encoded byte by itself.
-fn check_percent(text: &[u8]) -> Result<(), TemplateError> {
-    let encoded = |at: usize| matches!(text.get(at + 1..at + 3), Some(hex) if hex.iter().all(u8::is_ascii_hexdigit));
-    match (0..text.len()).find(|at| text[*at] == b'%' && !encoded(*at)) {
-        Some(at) => Err(TemplateError::Byte(at)),
-        None => Ok(()),
     }
 }
 

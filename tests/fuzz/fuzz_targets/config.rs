@@ -2,35 +2,14 @@
 #![no_main]
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use libfuzzer_sys::fuzz_target;
 use tollgate::config::{self, Settings, Severity};
-use tollgate::control::catalog::Slots;
-use tollgate::control::compile::{Material, Plan};
-use tollgate::control::tls::{InForce, Targets};
-use tollgate::stats::Registry;
+use tollgate::control::rehearsal::rehearse;
 
 /// Compiles settings as a reload does, without sockets or addresses of DNS names.
 fn compile(settings: &Settings) {
-    let plan = Plan::new(settings, &Default::default());
-    let Ok(ids) = Registry::default().assign(&plan.names(), &[]) else { return };
-    let sockets = vec![Arc::default(); settings.listeners.len()];
-    let tls = InForce {
-        listeners: vec![None; sockets.len()],
-        targets: Targets::default(),
-        acme_tokens: Arc::default(),
-    };
-    let material = Material {
-        ids: &ids,
-        sockets,
-        tls,
-        slots: &Slots::default(),
-        takers: Default::default(),
-        gatekeepers: &BTreeMap::new(),
-        max_connections: 1,
-    };
-    if let Ok(snapshot) = plan.compile(material) {
+    if let Ok(snapshot) = rehearse(settings, &BTreeMap::new()) {
         assert_eq!(snapshot.routes.len(), settings.routes.len());
         assert_eq!(snapshot.listeners.len(), settings.listeners.len());
         assert_eq!(snapshot.groups.len(), settings.upstreams.len());

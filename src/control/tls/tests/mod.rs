@@ -103,7 +103,7 @@ fn text(tls: &str) -> String {
 
 fn load_from(files: &mut Files, tls: &str) -> Result<(Arc<Loaded>, Vec<String>), Vec<String>> {
     let mut loaded = Vec::new();
-    let result = config::load_with(&text(tls), "file", &|_| None, &mut |settings| {
+    let result = config::load_with(&text(tls), "file", &|_| None, &mut |settings, _| {
         let remarks;
         (loaded, remarks) = load(settings, files, NOW);
         remarks

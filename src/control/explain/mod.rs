@@ -1,13 +1,22 @@
 //! `tollgate explain`: which route a request would take, which nearly did, and what applies.
 
+mod applied;
+
 use std::fmt::Write;
 
 use super::compile::describe;
-use crate::config::units::{HumanDuration, Rate, Size};
-use crate::config::{Action, ClaimTest, Limit, OnError, Rewrite, Route, Settings, Upstream};
+use crate::config::{ClaimTest, Settings};
 use crate::http::h1::{Scan, parse_request};
 use crate::http::{Framing, RequestHead};
-use crate::route::{Claims, Params, Request, Table};
+use crate::route::{Claims, Found, Params, Request, Table};
+
+/// What would become of a request.
+pub struct Explained {
+    /// For people.
+    pub text: String,
+    /// Whether a route takes it.
+    pub matched: bool,
+}
 
 /// Explains what would become of a request.
 ///
@@ -19,7 +28,7 @@ pub fn explain(
     url: &str,
     headers: &[String],
     claims: &[String],
-) -> Result<String, String> {
+) -> Result<Explained, String> {
     let claims = Told::read(claims)?;
     let (mut bytes, head) = parse(settings, method, url, headers)?;
     let buf = std::mem::take(&mut bytes);
@@ -44,10 +53,14 @@ pub fn explain(
     match explanation.matched {
         Some(index) => {
             let parameters = parameters(&table, &request, index);
-            matched(line, settings, &settings.routes[index as usize], &parameters);
+            applied::route(line, settings, &settings.routes[index as usize], &parameters);
         }
         None => {
-            let _ = writeln!(line, "\nno route matches");
+            let _ = writeln!(
+                line,
+                "\nno route matches: the gateway answers {}",
+                refusal(&table, &request)
+            );
         }
     }
     if !explanation.considered.is_empty() {
@@ -60,7 +73,19 @@ pub fn explain(
     if explanation.omitted > 0 {
         let _ = writeln!(line, "  and {} more", explanation.omitted);
     }
-    Ok(out)
+    Ok(Explained { text: out, matched: explanation.matched.is_some() })
+}
+
+/// `404`, or `405` with what would have been allowed.
+fn refusal(table: &Table, request: &Request<'_>) -> String {
+    match table.find(request, &mut Params::default()) {
+        Found::MethodNotAllowed(methods) => {
+            let mut allow = Vec::new();
+            table.write_allow(methods, &mut allow);
+            format!("405, Allow: {}", String::from_utf8_lossy(&allow))
+        }
+        Found::Route(_) | Found::Token(_) | Found::NotFound => "404".to_owned(),
+    }
 }
 
 /// What a token says that every route would take.
@@ -122,102 +147,6 @@ fn parse(
     }
 }
 
-fn matched(out: &mut String, settings: &Settings, route: &Route, parameters: &str) {
-    let _ = writeln!(out, "\nroute {}  ({})", route.name, describe(route));
-    if !parameters.is_empty() {
-        let _ = writeln!(out, "  with {parameters}");
-    }
-    match &route.action {
-        Action::Upstream(name) => forwarded(out, route, name, settings.upstreams.get(name)),
-        Action::Redirect { status, to } => {
-            let _ = writeln!(out, "  redirect {status} to {to}");
-        }
-        Action::Respond { status, .. } => {
-            let _ = writeln!(out, "  respond {status}");
-        }
-    }
-    asked(out, settings, route);
-    for listener in &settings.listeners {
-        limits(out, &format!("listener {}", listener.name), &listener.limits);
-    }
-    limits(out, "route", &route.limits);
-    limits(out, "every request", &settings.limits);
-    if let Some(max) = route.max_concurrent {
-        let _ = writeln!(out, "  max_concurrent {max}");
-    }
-    if let Some(max) = route.max_concurrent_per_client {
-        let _ = writeln!(out, "  max_concurrent_per_client {max}");
-    }
-    if let Some(max) = route.max_body {
-        let _ = writeln!(out, "  max_body {}", Size(max));
-    }
-}
-
-/// The service that is asked about a request.
-fn asked(out: &mut String, settings: &Settings, route: &Route) {
-    let Some((name, rules)) =
-        route.forward_auth.as_ref().and_then(|name| settings.forward_auth.get_key_value(name))
-    else {
-        return;
-    };
-    let fails = match rules.on_error {
-        OnError::Refuse => "refuse",
-        OnError::Allow => "allow",
-    };
-    let _ = writeln!(out, "  forward_auth {name}: {}, on_error {fails}", rules.url);
-    if let Some(cache) = &rules.cache {
-        let key: Vec<_> = cache.key.iter().map(ToString::to_string).collect();
-        let (key, time) = (key.join(", "), HumanDuration(cache.allowed_for));
-        let denied = HumanDuration(cache.denied_for);
-        let _ = writeln!(out, "    cache by {key}, for {time}, denied_for {denied}");
-    }
-}
-
-/// What applies to a request that goes upstream.
-fn forwarded(out: &mut String, route: &Route, name: &str, upstream: Option<&Upstream>) {
-    let _ = writeln!(out, "  upstream {name}");
-    let Some(upstream) = upstream else { return };
-    for target in &upstream.targets {
-        let _ = writeln!(out, "    target {} weight {}", target.address, target.weight);
-    }
-    let _ = writeln!(out, "    balance {}", upstream.balance);
-    let budget = upstream.retry_budget;
-    let _ = match upstream.retries {
-        0 => writeln!(out, "    retries none"),
-        n => writeln!(out, "    retries {n}, of at most {budget}% of the requests"),
-    };
-    let _ = match &route.rewrite {
-        Rewrite::None => Ok(()),
-        Rewrite::StripPrefix(prefix) => writeln!(out, "  strip_prefix {prefix}"),
-        Rewrite::Template(template) => writeln!(out, "  rewrite {template}"),
-    };
-    let _ = writeln!(out, "  host_policy {}", route.host_policy);
-    let t = &route.timeouts;
-    let connect = HumanDuration(t.connect.unwrap_or(upstream.connect_timeout));
-    let (first_byte, idle) = (HumanDuration(t.first_byte), HumanDuration(t.idle));
-    let total = t.total.map_or("none".into(), |total| HumanDuration(total).to_string());
-    let _ = writeln!(
-        out,
-        "  timeouts connect {connect}, first_byte {first_byte}, idle {idle}, total {total}"
-    );
-    if route.grpc_web {
-        let _ = writeln!(out, "  grpc_web");
-    }
-    if !route.upgrades.is_empty() {
-        let total = t.tunnel_total.map_or("none".into(), |total| HumanDuration(total).to_string());
-        let (upgrades, tunnel) = (route.upgrades.join(", "), HumanDuration(t.tunnel));
-        let _ =
-            writeln!(out, "  upgrades {upgrades}, timeouts tunnel {tunnel}, tunnel_total {total}");
-    }
-}
-
-fn limits(out: &mut String, scope: &str, limits: &[Limit]) {
-    for Limit { name, rate, per, burst, key } in limits {
-        let rate = Rate { amount: *rate, per: *per };
-        let _ = writeln!(out, "  limit {name} ({scope}): rate {rate}, burst {burst}, key {key}");
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -272,7 +201,7 @@ mod tests {
 
     fn explained(path: &str) -> String {
         let (settings, _) = crate::config::load(FILE, "file", &|_| None).unwrap();
-        explain(&settings, "GET", &format!("http://a{path}"), &[], &[]).unwrap()
+        explain(&settings, "GET", &format!("http://a{path}"), &[], &[]).unwrap().text
     }
 
     #[test]
@@ -280,8 +209,8 @@ mod tests {
         let (settings, _) = crate::config::load(FILE, "file", &|_| None).unwrap();
         let ask =
             |claim: &str| explain(&settings, "GET", "http://a/tiers", &[], &[claim.to_owned()]);
-        assert!(ask("/plan/tier=silver").unwrap().contains("route gold"));
-        let shown = ask("/plan/tier=bronze").unwrap();
+        assert!(ask("/plan/tier=silver").unwrap().text.contains("route gold"));
+        let shown = ask("/plan/tier=bronze").unwrap().text;
         let why = "wants that the token's claim /plan/tier is \"gold\" or \"silver\", and it does not say so";
         assert!(shown.contains("route tiers") && shown.contains(why), "{shown}");
         assert!(ask("tier").is_err());
@@ -343,7 +272,8 @@ mod tests {
         "#;
         let (loaded, _) = crate::config::load(&file, "file", &|_| None).unwrap();
         let ask = |headers: &[String]| {
-            explain(&loaded, "POST", "http://a/hello.Greeter/Say", headers, &[]).expect("a request")
+            let url = "http://a/hello.Greeter/Say";
+            explain(&loaded, "POST", url, headers, &[]).expect("a request").text
         };
         let shown = ask(&["Content-Type: application/grpc-web+proto".to_owned()]);
         for line in
@@ -360,5 +290,59 @@ mod tests {
         let shown = explained("/old");
         assert!(shown.contains("redirect 302 to /new"), "{shown}");
         assert!(!shown.contains("timeouts") && !shown.contains("retries"), "{shown}");
+    }
+
+    #[test]
+    fn where_no_route_matches_the_answer_is_told() {
+        let file = FILE.to_owned()
+            + "[[routes]]\nname = \"put\"\npath = \"/put\"\nmethods = [\"PUT\"]\nrespond = {}";
+        let (settings, _) = crate::config::load(&file, "file", &|_| None).unwrap();
+        let ask = |url| explain(&settings, "GET", url, &[], &[]).unwrap();
+        let (nowhere, other) = (ask("http://a/nowhere"), ask("http://a/put"));
+        assert!(!nowhere.matched && nowhere.text.contains("the gateway answers 404"));
+        assert!(!other.matched && other.text.contains("the gateway answers 405, Allow: PUT"));
+    }
+
+    #[test]
+    fn every_policy_is_told_and_no_secret() {
+        let file = FILE.to_owned()
+            + r#"
+        [upstreams.safe]
+        targets = ["app.internal:443"]
+        protocol = "h2"
+        tls = { roots = "ca.pem", server_name = "app.example" }
+        [products.shop.authentication]
+        any_of = ["user_key"]
+        [[routes]]
+        name = "safe"
+        path = "/safe"
+        upstream = "safe"
+        product = "shop"
+        allow = ["10.0.0.0/8"]
+        deny = ["10.1.0.0/16"]
+        request_headers = { remove = ["cookie"], set = { authorization = "Bearer s3cret" } }
+        response_headers = { add = { x-b = ["1", "2"] } }
+        [[routes]]
+        name = "token"
+        path = "/token"
+        authentication = { any_of = ["jwt:main"], optional = true }
+        upstream = "safe"
+        "#;
+        let (settings, _) = crate::config::load(&file, "file", &|_| None).unwrap();
+        let ask = |url| explain(&settings, "GET", url, &[], &[]).unwrap().text;
+        let shown = ask("http://a/safe");
+        for line in [
+            "    protocol h2, max_streams 100",
+            "    tls roots ca.pem, server_name app.example",
+            "  product shop, authentication any_of user_key",
+            "  allow 10.0.0.0/8",
+            "  deny 10.1.0.0/16",
+            "  request_headers remove cookie; set authorization",
+            "  response_headers add x-b, x-b",
+        ] {
+            assert!(shown.lines().any(|shown| shown == line), "{line}\n{shown}");
+        }
+        assert!(!shown.contains("s3cret"), "{shown}");
+        assert!(ask("http://a/token").contains("  authentication any_of jwt:main, optional\n"));
     }
 }
