@@ -201,7 +201,8 @@ fn fill(path: &Path, count: u64, (product, plan): (u64, u32), secret: &[u8; 32])
             }
             let app_id = format!("{id:016x}");
             application.execute(params![id as i64, owner as i64, product as i64, plan, app_id])?;
-            let digest = digest(secret, CredentialKind::UserKey, &[key(id).as_bytes()]);
+            let known_as = (product, CredentialKind::UserKey);
+            let digest = digest(secret, known_as, &[key(id).as_bytes()]);
             credential.execute(params![id as i64, digest])?;
         }
     }

@@ -48,7 +48,7 @@ fn directory(credentials: u32) -> Directory {
             });
             let credential =
                 Credential { id: u64::from(n), application, ends_at: u64::MAX, password: None };
-            take(digest(&SECRET, CredentialKind::UserKey, &[key(n).as_bytes()]), credential);
+            take(digest(&SECRET, (1, CredentialKind::UserKey), &[key(n).as_bytes()]), credential);
         }
         Ok(())
     });
@@ -65,7 +65,7 @@ fn lookup(c: &mut Criterion) {
         group.bench_function(name, |b| {
             b.iter(|| {
                 let key = next.next().expect("a cycle").as_bytes();
-                let digest = digest(&SECRET, CredentialKind::UserKey, &[key]);
+                let digest = digest(&SECRET, (1, CredentialKind::UserKey), &[key]);
                 black_box(directory.credential(&digest)).is_some()
             });
         });

@@ -21,7 +21,7 @@ use tollgate::control::run::{Options, run};
 use tollgate::control::source::Source;
 use tollgate::control::tls::Files;
 use tollgate::control::watch::Seen;
-use tollgate::control::{demo, explain};
+use tollgate::control::{conflicts, demo, explain};
 use tollgate::limits::LOG_LINES;
 
 /// An API gateway and edge proxy: one thread and one io_uring per core.
@@ -155,9 +155,9 @@ fn main() -> ExitCode {
             }
             Err(code) => code,
         },
-        Command::Check { config } => match read(&config) {
-            Ok((source, _)) => {
-                let found = match source.warnings.len() {
+        Command::Check { config } => match checked(&config) {
+            Ok(warnings) => {
+                let found = match warnings {
                     0 => String::new(),
                     1 => ", 1 warning".to_owned(),
                     warnings => format!(", {warnings} warnings"),
@@ -204,6 +204,14 @@ fn read(file: &ConfigFile) -> Result<(Source, Vec<Seen>), ExitCode> {
     let mut files = Files::beside(&file.config);
     let source = told(Source::read(&file.config, Some(&mut files)))?;
     Ok((source, files.into_seen()))
+}
+
+/// The same, and whether the store that is there lets it be taken up. Returns how many warnings there are.
+fn checked(file: &ConfigFile) -> Result<usize, ExitCode> {
+    let (source, _) = read(file)?;
+    let conflicts = conflicts(&file.config, &source.settings);
+    conflicts.iter().for_each(|conflict| eprintln!("{conflict}"));
+    if conflicts.is_empty() { Ok(source.warnings.len()) } else { Err(ExitCode::FAILURE) }
 }
 
 /// Tells warnings and mistakes.

@@ -1,10 +1,13 @@
 //! `tollgate accounts`, `apps`, `keys` and `signup`.
 
+use std::path::Path;
+
 use clap::{Args, Subcommand};
 use hyper::Method;
 use serde_json::{Map, Value, json};
 
 use super::client::Call;
+use super::definition;
 use super::failure::Failure;
 use super::job::{Job, Jobs, Shape};
 use super::shown::Column;
@@ -194,6 +197,9 @@ enum AppVerb {
         /// By this plan of it.
         #[arg(long)]
         plan: String,
+        /// Its public id that it has already, instead of a new one.
+        #[arg(long)]
+        app_id: Option<String>,
         /// For people.
         #[arg(long)]
         description: Option<String>,
@@ -247,12 +253,13 @@ impl Jobs for Apps {
                 query("/v1/applications", filters, APPS)
             }
             AppVerb::Show { id } => Job::one(Call::new(Method::GET, at(id))),
-            AppVerb::Create { name, account, product, plan, description, attributes } => {
+            AppVerb::Create { name, account, product, plan, app_id, description, attributes } => {
                 let body = members([
                     ("name", Some(name.into())),
                     ("account", Some(account.into())),
                     ("product", Some(product.into())),
                     ("plan", Some(plan.into())),
+                    ("app_id", text(app_id)),
                     ("description", text(description)),
                     ("attributes", attributes.value()?),
                 ]);
@@ -331,6 +338,10 @@ struct Credential {
     /// From when on it is refused (RFC 3339).
     #[arg(long)]
     ends_at: Option<String>,
+    /// Of user_key and app_key: the key that the client has already, instead of a new one; `-`: the
+    /// first line of standard input, since everybody on a machine may read a command line.
+    #[arg(long)]
+    key: Option<String>,
     /// Of basic: the user's name.
     #[arg(long)]
     user: Option<String>,
@@ -349,9 +360,14 @@ struct Credential {
 }
 
 impl Credential {
-    fn value(self) -> Value {
-        members([
+    fn value(self) -> Result<Value, Failure> {
+        let key = match self.key.as_deref() {
+            Some("-") => definition::text(Path::new("-"))?.lines().next().map(str::to_owned),
+            _ => self.key,
+        };
+        Ok(members([
             ("kind", Some(self.kind.into())),
+            ("key", text(key)),
             ("label", text(self.label)),
             ("ends_at", text(self.ends_at)),
             ("user", text(self.user)),
@@ -359,7 +375,7 @@ impl Credential {
             ("subject", text(self.subject)),
             ("verifier", text(self.verifier)),
             ("claim", text(self.claim)),
-        ])
+        ]))
     }
 }
 
@@ -393,7 +409,7 @@ impl Jobs for Keys {
                 query("/v1/keys", filters, UNUSED)
             }
             KeyVerb::Create { app, credential } => {
-                Job::one(Call::new(Method::POST, all(app)).with(credential.value()))
+                Job::one(Call::new(Method::POST, all(app)).with(credential.value()?))
             }
             KeyVerb::Rotate { app, key, overlap } => {
                 let call = Call::new(Method::POST, format!("{}/{key}/rotate", all(app)));
@@ -425,6 +441,9 @@ pub struct Signup {
     /// By this plan of it.
     #[arg(long)]
     plan: String,
+    /// Its public id that it has already, instead of a new one.
+    #[arg(long)]
+    app_id: Option<String>,
     #[command(flatten)]
     credential: Credential,
 }
@@ -432,10 +451,16 @@ pub struct Signup {
 impl Jobs for Signup {
     fn job(self) -> Result<Job, Failure> {
         let account = members([("name", Some(self.account.into())), ("email", text(self.email))]);
+        let application = members([
+            ("name", Some(self.app.into())),
+            ("product", Some(self.product.into())),
+            ("plan", Some(self.plan.into())),
+            ("app_id", text(self.app_id)),
+        ]);
         let body = json!({
             "account": account,
-            "application": { "name": self.app, "product": self.product, "plan": self.plan },
-            "credential": self.credential.value(),
+            "application": application,
+            "credential": self.credential.value()?,
         });
         Ok(Job::one(Call::new(Method::POST, "/v1/signups").with(body)))
     }

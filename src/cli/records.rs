@@ -38,6 +38,7 @@ const AUDIT: &[Column] = &[
     ("ACTION", "/action"),
     ("KIND", "/kind"),
     ("ID", "/object"),
+    ("NAME", "/name"),
 ];
 
 impl Jobs for Audit {

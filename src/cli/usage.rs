@@ -12,10 +12,10 @@ use super::shown::Column;
 /// `tollgate usage`.
 #[derive(Args)]
 pub struct Usage {
-    /// From then on (RFC 3339: 2026-11-01T00:00:00Z).
+    /// From the hour on in which this is (RFC 3339: 2026-11-01T00:00:00Z).
     #[arg(long)]
     from: String,
-    /// Until before then (RFC 3339).
+    /// Until the end of the hour in which this is, or that ends then (RFC 3339).
     #[arg(long)]
     to: String,
     /// Only of this application (its id).
@@ -31,6 +31,9 @@ pub struct Usage {
     /// count into are added up: `--metric hits` counts requests.
     #[arg(long)]
     metric: Option<String>,
+    /// Only of answers whose status has this first digit; 0: none was sent.
+    #[arg(long)]
+    class: Option<u8>,
     /// How time is divided: hour, day or month (UTC).
     #[arg(long)]
     grain: Option<String>,
@@ -64,6 +67,7 @@ impl Jobs for Usage {
             ("account", self.account.map(|id| id.to_string())),
             ("product", self.product),
             ("metric", self.metric),
+            ("class", self.class.map(|digit| digit.to_string())),
             ("grain", self.grain),
             ("by", self.by),
             ("order", self.order),

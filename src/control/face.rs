@@ -119,6 +119,13 @@ impl admin::Control for Face {
         self.issuers.all()
     }
 
+    fn takers(&self) -> Vec<String> {
+        let snapshot = self.snapshot.load();
+        let verifiers = (0..).map_while(|at| Some(snapshot.verifiers.at(at)?.name.to_string()));
+        let servers = (0..).map_while(|at| Some(&snapshot.introspectors.at(at)?.name));
+        verifiers.chain(servers.map(|name| format!("introspection:{name}"))).collect()
+    }
+
     fn catalog(&self) -> Arc<Catalog> {
         self.catalog.clone()
     }

@@ -35,3 +35,5 @@ pub mod source;
 mod store_file;
 pub mod tls;
 pub mod watch;
+
+pub use store_file::conflicts;

@@ -3,7 +3,18 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::store::Store;
+use crate::config::Settings;
+use crate::store::catalog::MissingPlan;
+use crate::store::{Store, missing_plans};
+
+/// What of a configuration can't be taken up because of what the store holds. A store that is not
+/// there, or that whoever asks can't read, stands against nothing.
+pub fn conflicts(config: &Path, settings: &Settings) -> Vec<String> {
+    let folder = config.parent().unwrap_or(Path::new(""));
+    let missing = missing_plans(&folder.join(&settings.store.path), &settings.products);
+    let told = |plan: &MissingPlan| format!("{}: error: {plan}", config.display());
+    missing.unwrap_or_default().iter().map(told).collect()
+}
 
 /// The store, be it open or not.
 pub struct StoreFile {

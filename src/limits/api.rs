@@ -1,5 +1,7 @@
 //! Bounds of the admin API, and of commands that speak to it.
 
+use std::ops::RangeInclusive;
+
 use super::STORE_PAGE_MAX;
 
 /// Bytes of a body that the admin API takes: a product with a thousand rules and a hundred plans.
@@ -18,6 +20,10 @@ pub const IDEMPOTENCY_KEPT: i64 = 24 * 3600;
 pub const IDEMPOTENCY_KEY_MAX: usize = 255;
 /// Live credentials of one kind that an application has: two for a rotation, and some for a fleet.
 pub const LIVE_KEYS_MAX: usize = 5;
+/// Characters of a key that comes from elsewhere: fewer are guessed, more no field should hold.
+pub const OWN_KEY: RangeInclusive<usize> = 8..=256;
+/// Characters of an app_id that comes from elsewhere: those of 3scale have 4 or more.
+pub const OWN_APP_ID: RangeInclusive<usize> = 4..=256;
 /// Seconds that two keys, or two secrets, are good side by side: long enough for any roll-out.
 pub const OVERLAP_MAX: i64 = 30 * 24 * 3600;
 /// Bytes of an export's rows that are sent at a time, and how many such pieces wait for who reads them.

@@ -4,11 +4,12 @@
 use std::sync::Arc;
 
 use crate::io::clock;
+use crate::policy::auth::NoAnswer;
 use crate::policy::auth::forward_auth::{Answer, Asked, Gatekeeper, Question, Verdict};
 use crate::respond::failure::Failure;
 
 use super::core::Core;
-use super::inquiry::{self, Errand, NoAnswer};
+use super::inquiry::{self, Errand};
 use super::scratch::Scratch;
 use super::task::Request;
 

@@ -12,7 +12,7 @@ use crate::limits::{
     INQUIRIES_OPEN, PASSWORD_BAD_S, PASSWORD_GOOD_S, PASSWORD_WAIT, PASSWORDS_REMEMBERED,
 };
 use crate::policy::auth::introspection::Said;
-use crate::policy::auth::{Digest, PasswordQuestion, Remembered, Service, forward_auth};
+use crate::policy::auth::{Digest, NoAnswer, PasswordQuestion, Remembered, Service, forward_auth};
 
 /// What is asked.
 pub enum Question {
@@ -82,17 +82,6 @@ pub struct Line {
     pub asker: Asker,
     /// Where answers come in.
     pub replies: Inbox<Reply>,
-}
-
-/// Why there is no answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NoAnswer {
-    /// Too many are asked about.
-    Overloaded,
-    /// None came in time.
-    Late,
-    /// Who should know did not say.
-    Failed,
 }
 
 /// A core's questions, and what it remembers of answers.

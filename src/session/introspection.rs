@@ -6,13 +6,12 @@ use std::sync::Arc;
 
 use crate::config::file::OnError;
 use crate::io::clock;
-use crate::policy::auth::Digest;
 use crate::policy::auth::introspection::{Introspector, Said};
 use crate::policy::auth::jwt::{Refusal, Verified};
-use crate::respond::failure::Failure;
+use crate::policy::auth::{Digest, NoAnswer};
 
 use super::core::Core;
-use super::inquiry::{Answer, Errand, NoAnswer};
+use super::inquiry::{Answer, Errand};
 
 /// Why a token is not believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,7 +19,7 @@ pub(super) enum Doubt {
     /// It is not to be.
     Refused(Refusal),
     /// It is not known whether it is to be.
-    Unknown(Failure),
+    Unknown(NoAnswer),
     /// Nor that; and the request passes all the same.
     Open,
 }
@@ -63,10 +62,9 @@ async fn ask(
     match answer.await {
         Ok(Answer::Token(said)) => Ok(said),
         // Whoever floods the gateway with questions opens no doors by it.
-        Err(NoAnswer::Overloaded) => Err(Doubt::Unknown(Failure::IdentityOverloaded)),
-        Err(NoAnswer::Late) => Err(Doubt::Unknown(Failure::IntrospectionFailed)),
+        Err(why @ (NoAnswer::Overloaded | NoAnswer::Late)) => Err(Doubt::Unknown(why)),
         Ok(_) | Err(NoAnswer::Failed) => Err(match introspector.rules.on_error {
-            OnError::Refuse => Doubt::Unknown(Failure::IntrospectionFailed),
+            OnError::Refuse => Doubt::Unknown(NoAnswer::Failed),
             OnError::Allow => Doubt::Open,
         }),
     }

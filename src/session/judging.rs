@@ -8,15 +8,14 @@ use crate::config::file::Lifecycle;
 use crate::http::{Bad, values};
 use crate::policy::auth::jwt::Proved;
 use crate::policy::auth::{
-    Admitted, Asked, Carrier, Digest, Directory, PasswordQuestion, Product, Refusal, Stop, Wanted,
-    admit,
+    Admitted, Asked, Carrier, Digest, Directory, NoAnswer, PasswordQuestion, Product, Refusal,
+    Stop, Wanted, admit,
 };
 use crate::policy::limit::{self, Charge, Judgement, KeySource, Rule};
 use crate::policy::quota::Charged;
 use crate::policy::{Denied, Passed, Permit, enter, judge_rates};
 use crate::respond::failure::Failure;
 
-use super::inquiry::NoAnswer;
 use super::scratch::Scratch;
 use super::task::Request;
 use super::token;
@@ -73,7 +72,7 @@ struct Rates<'a> {
 struct Shown {
     tokens: Vec<Proved>,
     /// The question about its password, and the answer.
-    answered: Option<(Digest, bool)>,
+    answered: Option<(Digest, Result<bool, NoAnswer>)>,
 }
 
 /// A route is there as long as its product is.
@@ -164,8 +163,9 @@ fn check_authorization(r: &Request<'_>, s: &Scratch) -> Result<(), Failure> {
 
 /// Waits until what a strict plan's request was charged is on the disk.
 async fn write(r: &mut Request<'_>, s: &Scratch, shown: &Shown) -> Result<(), Failure> {
+    let credential = r.admitted.as_ref().and_then(|admitted| admitted.credential);
     match accounting::write(r).await? {
-        true => judge_again(r, s, shown),
+        true => judge_again(r, s, shown, credential),
         false => Ok(()),
     }
 }
@@ -212,23 +212,28 @@ async fn authenticate<'a>(
         // Boxed: what waits is large, and rare.
         match wanted {
             Wanted::Password(question) => {
-                shown.answered = Some(Box::pin(ask_password(r, question)).await?);
+                shown.answered = Some(Box::pin(ask_password(r, question)).await);
             }
             Wanted::Token(at) => {
-                let said = Box::pin(token::introspect(r, s, product, at)).await?;
+                let said = Box::pin(token::introspect(r, s, product, at)).await;
                 shown.tokens[usize::from(at)] = said;
             }
         }
         verdict = self::verdict(r, s, whom, shown);
     }
     let admitted = verdict.map_err(|stop| refused(r, s, shown, stop))?;
-    judge_again(r, s, shown)?;
+    judge_again(r, s, shown, admitted.credential)?;
     Ok(Some(admitted))
 }
 
 /// What was revoked while a request waited, for keys, an answer or the disk, counts already, though
-/// its snapshot does not know.
-fn judge_again(r: &mut Request<'_>, s: &Scratch, shown: &Shown) -> Result<(), Failure> {
+/// its snapshot does not know. It was let in by this credential, and no other that it shows takes its place.
+fn judge_again(
+    r: &mut Request<'_>,
+    s: &Scratch,
+    shown: &Shown,
+    credential: Option<u64>,
+) -> Result<(), Failure> {
     let newest = r.connection.core.snapshot();
     let Some((slot, before)) = r.product else { return Ok(()) };
     if Arc::ptr_eq(&newest.directory, &r.snapshot.directory) {
@@ -241,17 +246,22 @@ fn judge_again(r: &mut Request<'_>, s: &Scratch, shown: &Shown) -> Result<(), Fa
         Lifecycle::Published | Lifecycle::Deprecated => {}
     }
     let verdict = match product.verifiers == before.verifiers {
-        true => verdict(r, s, (&*newest.directory, slot, &**product), shown).map(drop),
+        true => verdict(r, s, (&*newest.directory, slot, &**product), shown),
         // What others said of the token is nothing to those who take tokens now.
         false => Err(Refusal::BadCredential.into()),
     };
-    verdict.map_err(|stop| refused(r, s, shown, stop))
+    let holds = verdict.and_then(|again| match again.credential == credential {
+        true => Ok(()),
+        false => Err(Refusal::BadCredential.into()),
+    });
+    holds.map_err(|stop| refused(r, s, shown, stop))
 }
 
 /// What is answered to a request that is not let in.
 fn refused(r: &mut Request<'_>, s: &Scratch, shown: &Shown, stop: Stop) -> Failure {
     let refusal = match stop {
         Stop::Refused(refusal) => refusal,
+        Stop::Unanswered(why) => return why.into(),
         // Another password was set while the old one was asked about.
         Stop::Ask(_) => Refusal::BadCredential,
     };
@@ -286,9 +296,10 @@ fn verdict<'d>(
     let now_s = now_s(r);
     let inquiries = &r.connection.core.inquiries;
     let known = |digest: &Digest| match shown.answered {
-        Some((asked, is_right)) if asked == *digest => Some(is_right),
-        _ => inquiries.borrow_mut().password(digest, now_s).inspect(|_| {
+        Some((asked, answer)) if asked == *digest => Some(answer),
+        _ => inquiries.borrow_mut().password(digest, now_s).map(|is_right| {
             r.connection.core.stats.passwords_remembered.up();
+            Ok(is_right)
         }),
     };
     let asked = Asked {
@@ -307,14 +318,15 @@ fn verdict<'d>(
 async fn ask_password(
     r: &Request<'_>,
     question: Box<PasswordQuestion>,
-) -> Result<(Digest, bool), Failure> {
+) -> (Digest, Result<bool, NoAnswer>) {
     let (digest, inquiries) = (question.digest, &r.connection.core.inquiries);
     let answer = inquiries.borrow_mut().ask_password(question);
-    let is_right = answer.await.map_err(|none| match none {
-        NoAnswer::Overloaded | NoAnswer::Late | NoAnswer::Failed => Failure::IdentityOverloaded,
-    })?;
-    inquiries.borrow_mut().remember(digest, is_right, now_s(r));
-    Ok((digest, is_right))
+    let answer = answer.await;
+    if let Ok(is_right) = answer {
+        inquiries.borrow_mut().remember(digest, is_right, now_s(r));
+    }
+    // They are verified here: where no answer comes in time, there are too many.
+    (digest, answer.map_err(|_| NoAnswer::Overloaded))
 }
 
 /// Seconds since 1970.

@@ -76,7 +76,7 @@ pub(super) async fn looked_at(
         Ok(believed) => Ok(Some(believed.token)),
         // What can't be known is no reason to take another route.
         Err(Doubt::Refused(Refusal::NoKeys)) => Err(Failure::NoTokenKeys),
-        Err(Doubt::Unknown(failure)) => Err(failure),
+        Err(Doubt::Unknown(why)) => Err(why.into()),
         Err(Doubt::Refused(_) | Doubt::Open) => Ok(None),
     }
 }
@@ -153,7 +153,7 @@ pub(super) async fn introspect(
     s: &Scratch,
     product: &Product,
     at: u16,
-) -> Result<Proved, Failure> {
+) -> Proved {
     let all = &r.snapshot.introspectors;
     let name = product.verifiers.get(usize::from(at));
     let name = name.and_then(|name| name.strip_prefix("introspection:"));
@@ -161,17 +161,17 @@ pub(super) async fn introspect(
     let found = shown_to(r, s, product, &takers(r.snapshot, product));
     let (Some(index), Some((scheme, text))) = (index, found) else {
         // The product is the store's, and the configuration has no such server.
-        return Ok(Proved::Refused(Refusal::NoKeys));
+        return Proved::Refused(Refusal::NoKeys);
     };
     let shown = Shown::of(r, s, scheme, &text).after(r.token.as_deref());
     match known(r, &[index], &shown).await {
         Ok(Believed { token, .. }) => {
             r.token.get_or_insert_with(|| token.clone());
-            Ok(Proved::Token(token))
+            Proved::Token(token)
         }
-        Err(Doubt::Refused(refusal)) => Ok(Proved::Refused(refusal)),
-        Err(Doubt::Open) => Ok(Proved::Open),
-        Err(Doubt::Unknown(failure)) => Err(failure),
+        Err(Doubt::Refused(refusal)) => Proved::Refused(refusal),
+        Err(Doubt::Open) => Proved::Open,
+        Err(Doubt::Unknown(why)) => Proved::Unanswered(why),
     }
 }
 
@@ -204,7 +204,11 @@ fn signed(asked: Tokens) -> Option<Tokens> {
 pub(super) fn failure(r: &mut Request<'_>, s: &Scratch, said: &[Proved]) -> Option<Failure> {
     let refusal = said.iter().find_map(|one| match one {
         Proved::Refused(refusal) => Some(*refusal),
-        Proved::Absent | Proved::Unasked | Proved::Open | Proved::Token(_) => None,
+        Proved::Absent
+        | Proved::Unasked
+        | Proved::Unanswered(_)
+        | Proved::Open
+        | Proved::Token(_) => None,
     })?;
     let (_, product) = r.product?;
     let asked = takers(r.snapshot, product);
@@ -249,7 +253,7 @@ async fn check(r: &mut Request<'_>, s: &Scratch, asked: &Tokens) -> Result<(), F
             Ok(())
         }
         Err(Doubt::Open) => Ok(()),
-        Err(Doubt::Unknown(failure)) => Err(failure),
+        Err(Doubt::Unknown(why)) => Err(why.into()),
         Err(Doubt::Refused(refusal)) => Err(refused(r, asked, scheme, refusal)),
     }
 }

@@ -3,6 +3,7 @@
 //! A copy is made beside running gateways: what one transaction sees. Putting one back is for when
 //! none runs.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
@@ -10,7 +11,9 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags};
 
+use super::catalog::{MissingPlan, Products, Sqlite};
 use super::{ErrorKind, StoreError, connect, lock, schema};
+use crate::config::file::Product;
 
 /// Copies the store to a new file, which only its owner may read. Nobody has to wait.
 ///
@@ -30,6 +33,25 @@ pub fn back_up(store: &Path, to: &Path) -> Result<(), StoreError> {
 pub fn check(store: &Path) -> Result<(), StoreError> {
     let connection = existing(store)?;
     sound(&connection).map_err(|error| error.of(store))
+}
+
+/// Plans of these products that applications have and the products have not; nothing of the store is
+/// touched, and a gateway may run on it.
+///
+/// # Errors
+/// Where it can't be read.
+pub fn missing_plans(
+    store: &Path,
+    products: &BTreeMap<String, Product>,
+) -> Result<Vec<MissingPlan>, StoreError> {
+    let connection = readable(store)?;
+    schema::check(&connection)?;
+    let records = Sqlite { connection: &connection };
+    let mut missing = Vec::new();
+    for (name, definition) in products {
+        missing.extend(records.missing_plans(name, definition)?);
+    }
+    Ok(missing)
 }
 
 /// Puts a backup in the store's place, once it was found sound. What was there is gone.
@@ -63,7 +85,7 @@ fn existing(store: &Path) -> Result<Connection, StoreError> {
     opened.map_err(|error| error.of(store))
 }
 
-/// A backup, which may lie where nobody can write.
+/// A backup, which may lie where nobody can write, or a store that is not ours to write to.
 fn readable(backup: &Path) -> Result<Connection, StoreError> {
     fs::metadata(backup).map_err(|error| StoreError::from(error).of(backup))?;
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;

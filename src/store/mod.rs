@@ -30,7 +30,7 @@ use crate::limits::STORE_BUSY;
 use crate::policy::auth::Digest;
 
 pub use acme::{Account, Certificate};
-pub use backup::{back_up, check, restore};
+pub use backup::{back_up, check, missing_plans, restore};
 pub use error::{ErrorKind, StoreError};
 
 /// An open store.

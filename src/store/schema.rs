@@ -27,6 +27,7 @@ const STEPS: &[&str] = &[
     usage::SCHEMA,
     usage::NAMES,
     catalog::ATTRIBUTE_NAMES,
+    catalog::CREDENTIALS_BY_PRODUCT,
 ];
 
 /// Whether this is a store, or an empty file that may become one. Changes nothing.

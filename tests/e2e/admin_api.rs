@@ -13,25 +13,38 @@ use tollgate::store::usage::{Batch, Used};
 use crate::harness::{BINARY, Client, Driver, Gateway, Response};
 
 /// A gateway with a store, and its first token.
-struct Api {
-    gateway: Gateway,
-    token: String,
+pub struct Api {
+    pub gateway: Gateway,
+    pub token: String,
 }
 
-const CONFIG: &str = "[store]\npath = \"store.db\"\n\
+pub const CONFIG: &str = "[store]\npath = \"store.db\"\n\
      [[routes]]\nname = \"all\"\npath = \"/*\"\nrespond = { status = 200, body = \"ok\" }\n";
 
 impl Api {
     #[track_caller]
     fn start() -> Self {
-        let gateway = Gateway::start(Driver::Epoll, CONFIG);
+        Self::with(Driver::Epoll, CONFIG)
+    }
+
+    /// With another configuration, in whose folder the store is.
+    #[track_caller]
+    pub fn with(driver: Driver, config: &str) -> Self {
+        let gateway = Gateway::start(driver, config);
         let token = init(&gateway, &[]);
-        gateway.reload(CONFIG);
+        gateway.reload(config);
         Self { gateway, token }
     }
 
     /// Asks with this token; `fields` are lines with their ends.
-    fn ask_as(&self, token: &str, method: &str, path: &str, fields: &str, body: &str) -> Response {
+    pub fn ask_as(
+        &self,
+        token: &str,
+        method: &str,
+        path: &str,
+        fields: &str,
+        body: &str,
+    ) -> Response {
         let mut request = format!("{method} /v1{path} HTTP/1.1\r\nHost: localhost\r\n{fields}");
         if !token.is_empty() {
             write!(request, "Authorization: Bearer {token}\r\n").expect("a text");
@@ -46,24 +59,24 @@ impl Api {
         Client::once(self.gateway.admin(), &format!("{request}Connection: close\r\n\r\n{body}"))
     }
 
-    fn ask(&self, method: &str, path: &str, body: &Value) -> Response {
+    pub fn ask(&self, method: &str, path: &str, body: &Value) -> Response {
         let body = if body.is_null() { String::new() } else { body.to_string() };
         self.ask_as(&self.token, method, path, "", &body)
     }
 
     #[track_caller]
-    fn get(&self, path: &str) -> Value {
+    pub fn get(&self, path: &str) -> Value {
         value(&self.ask("GET", path, &Value::Null).expect(200))
     }
 
     #[track_caller]
-    fn make(&self, path: &str, body: &Value) -> Value {
+    pub fn make(&self, path: &str, body: &Value) -> Value {
         value(&self.ask("POST", path, body).expect(201))
     }
 
     /// A product with a plan for all and one that wants approval.
     #[track_caller]
-    fn product(&self) {
+    pub fn product(&self) {
         let definition = json!({
             "methods": [{ "name": "list" }],
             "mapping_rules": [{ "method": "GET", "pattern": "/orders$", "metric": "list" }],
@@ -77,7 +90,7 @@ impl Api {
 
     /// Signs somebody up; ids of account and application, and the answer.
     #[track_caller]
-    fn signed_up(&self, name: &str, plan: &str) -> (u64, u64, Value) {
+    pub fn signed_up(&self, name: &str, plan: &str) -> (u64, u64, Value) {
         let answer = self.make("/signups", &signup(name, plan, "user_key"));
         let id = |what: &str| answer[what]["id"].as_u64().expect("an id");
         (id("account"), id("application"), answer.clone())
@@ -85,7 +98,7 @@ impl Api {
 
     /// A token with this scope.
     #[track_caller]
-    fn token(&self, scope: &str, account: Option<u64>) -> String {
+    pub fn token(&self, scope: &str, account: Option<u64>) -> String {
         let mut body = json!({ "label": scope, "scope": scope });
         if let Some(account) = account {
             body["account"] = account.into();
@@ -94,7 +107,7 @@ impl Api {
     }
 
     /// Runs a command against it.
-    fn cli(&self, args: &[&str]) -> Output {
+    pub fn cli(&self, args: &[&str]) -> Output {
         let mut command = Command::new(BINARY);
         command.args(args).current_dir(self.gateway.folder());
         command.env("TOLLGATE_TOKEN", &self.token);
@@ -103,7 +116,7 @@ impl Api {
     }
 
     #[track_caller]
-    fn cli_ok(&self, args: &[&str]) -> String {
+    pub fn cli_ok(&self, args: &[&str]) -> String {
         let output = self.cli(args);
         let why = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{args:?}: {why}");
@@ -124,7 +137,7 @@ fn try_init(gateway: &Gateway, more: &[&str]) -> Output {
     command.output().expect("the binary runs")
 }
 
-fn signup(name: &str, plan: &str, kind: &str) -> Value {
+pub fn signup(name: &str, plan: &str, kind: &str) -> Value {
     json!({
         "account": { "name": name, "email": format!("ops@{name}.example") },
         "application": { "name": "shop", "product": "orders", "plan": plan },
@@ -133,7 +146,7 @@ fn signup(name: &str, plan: &str, kind: &str) -> Value {
 }
 
 #[track_caller]
-fn value(response: &Response) -> Value {
+pub fn value(response: &Response) -> Value {
     serde_json::from_slice(&response.body)
         .unwrap_or_else(|why| panic!("{why}: {}", response.text()))
 }
@@ -148,7 +161,7 @@ fn rule(response: &Response) -> String {
 }
 
 #[track_caller]
-fn refused(response: Response, status: u16, name: &str) -> Value {
+pub fn refused(response: Response, status: u16, name: &str) -> Value {
     let response = response.expect(status);
     assert_eq!(rule(&response), name, "{}", response.text());
     value(&response)
@@ -514,7 +527,8 @@ fn a_signup_makes_all_or_nothing() {
 
 #[test]
 fn keys_are_rotated_with_an_overlap_and_there_are_few() {
-    let api = Api::start();
+    let jwt = "[jwt.main]\nsecret = \"a-secret-of-32-bytes-for-this-test\"\n";
+    let api = Api::with(Driver::Epoll, &format!("{CONFIG}{jwt}"));
     api.product();
     let (_, app, _) = api.signed_up("acme", "bronze");
     let keys = format!("/applications/{app}/keys");
@@ -550,6 +564,10 @@ fn keys_are_rotated_with_an_overlap_and_there_are_few() {
     assert_eq!(api.make(&keys, &certificate).get("key"), None);
     api.make(&keys, &json!({ "kind": "jwt", "verifier": "main", "claim": "client-7" }));
     refused(api.ask("POST", &keys, &json!({ "kind": "jwt", "verifier": "main" })), 400, "invalid");
+    let typo = json!({ "kind": "jwt", "verifier": "mian", "claim": "client-7" });
+    let problem = refused(api.ask("POST", &keys, &typo), 400, "invalid");
+    assert_eq!(problem["errors"][0]["pointer"], "/verifier");
+    assert_eq!(problem["detail"], "the configuration has no verifier mian: there is main");
 }
 
 #[test]
@@ -588,7 +606,7 @@ fn filters_find_what_they_name() {
 }
 
 /// What an application used in November 2026, as if it had been counted.
-fn used(api: &Api, application: u64, count: u64) {
+pub fn used(api: &Api, application: u64, count: u64) {
     let store = Store::open(&api.gateway.folder().join("store.db")).expect("the store");
     let used = vec![Used { application, metric: 1, class: 2, hour: 1_793_491_200, count }];
     store.commit_usage(&Batch { used, ..Batch::default() }).expect("committed");

@@ -84,7 +84,11 @@ pub fn seed(folder: &Path, words: &str, apps: &[App]) {
                 &NewCredential {
                     application: application.id,
                     kind: CredentialKind::UserKey,
-                    digest: digest(&secret, CredentialKind::UserKey, &[app.key.as_bytes()]),
+                    digest: digest(
+                        &secret,
+                        (product.id, CredentialKind::UserKey),
+                        &[app.key.as_bytes()],
+                    ),
                     hint: String::new(),
                     password: None,
                     label: String::new(),

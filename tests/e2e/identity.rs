@@ -7,14 +7,16 @@ use argon2::password_hash::PasswordHasher;
 use argon2::{Algorithm, Argon2, Params};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tollgate::config::file::CredentialKind;
 use tollgate::policy::auth::digest;
 use tollgate::store::catalog::{CredentialFilter, NewCredential, Page};
 use tollgate::store::{Store, StoreError};
 
 use crate::applications::{BRONZE, seed};
-use crate::harness::{Ask, Caller, Driver, Gateway, Response, Upstream, Version, eventually};
+use crate::harness::{
+    Ask, Caller, Driver, Gateway, Operator, Response, Upstream, Version, eventually,
+};
 
 const BASIC: &str = "[authentication]\nany_of = [\"basic\"]\n[plans.bronze]\n";
 
@@ -33,7 +35,7 @@ both_drivers!(
 );
 
 /// A hash that takes no time to verify.
-fn quick_hash(password: &str) -> String {
+pub fn quick_hash(password: &str) -> String {
     let params = Params::new(8, 1, 1, None).expect("parameters");
     hash(&Argon2::new(Algorithm::Argon2id, argon2::Version::V0x13, params), password)
 }
@@ -51,31 +53,22 @@ fn hash(argon2: &Argon2<'_>, password: &str) -> String {
 /// Gives the only application of the store another credential.
 pub fn add(folder: &Path, kind: CredentialKind, parts: &[&[u8]], password: Option<String>) -> u64 {
     let store = Store::open(&folder.join("store.db")).expect("the store");
-    let digest = digest(store.secret(), kind, parts);
     let (hint, label, ends_at) = (String::new(), String::new(), None);
     let added = store.write(|records| {
         let first = records.credentials(&CredentialFilter::default(), Page::FIRST)?;
         let application = first.rows[0].application;
+        let product = records.application(application)?.expect("the application").product;
+        let digest = digest(store.secret(), (product, kind), parts);
         let new = NewCredential { application, kind, digest, hint, password, label, ends_at };
         Ok::<_, StoreError>(records.insert_credential(&new, 1)?.id)
     });
     added.expect("the store takes it")
 }
 
-pub fn revoke(folder: &Path, credential: u64) {
-    let store = Store::open(&folder.join("store.db")).expect("the store");
-    let revoked = store.write(|records| {
-        records.revoke_credential(credential, 1)?;
-        Ok::<_, StoreError>(())
-    });
-    revoked.expect("the store revokes it");
-}
-
 /// A gateway before the product `shop` of these words, with its store.
 struct Shop {
     gateway: Gateway,
-    folder: tempfile::TempDir,
-    text: String,
+    _folder: tempfile::TempDir,
     /// The first user.
     ann: u64,
 }
@@ -95,7 +88,7 @@ fn shop(driver: Driver, upstream: &Upstream, words: &str, users: &[(&str, String
          [[routes]]\nname = \"shop\"\npath = \"/*\"\nproduct = \"shop\"\nupstream = \"app\"\n\
          [[routes]]\nname = \"free\"\npath = \"/free\"\nupstream = \"app\"\n"
     );
-    Shop { gateway: Gateway::start(driver, &text), folder, text, ann: ids[0] }
+    Shop { gateway: Gateway::start(driver, &text), _folder: folder, ann: ids[0] }
 }
 
 fn request(user: &str, password: &str) -> String {
@@ -159,8 +152,7 @@ fn a_revoked_user_is_refused_though_the_password_is_remembered(driver: Driver) {
     let upstream = Upstream::saying("ok");
     let shop = shop(driver, &upstream, BASIC, &[("ann", quick_hash("right"))]);
     shop.ask("ann", "right").expect(200);
-    revoke(shop.folder.path(), shop.ann);
-    shop.gateway.reload(&shop.text);
+    Operator::of(&shop.gateway).revoke(&shop.gateway, shop.ann);
     shop.ask("ann", "right").expect(401);
     assert_eq!(upstream.count(), 1);
 }
@@ -169,13 +161,12 @@ fn a_new_password_counts_at_once(driver: Driver) {
     let upstream = Upstream::saying("ok");
     let shop = shop(driver, &upstream, BASIC, &[("ann", quick_hash("old"))]);
     shop.ask("ann", "old").expect(200);
-    shop.ask("ann", "new").expect(401);
-    revoke(shop.folder.path(), shop.ann);
-    let hash = Some(quick_hash("new"));
-    add(shop.folder.path(), CredentialKind::Basic, &[b"ann"], hash);
-    shop.gateway.reload(&shop.text);
+    let operator = Operator::of(&shop.gateway);
+    operator.revoke(&shop.gateway, shop.ann);
+    let ann = json!({ "kind": "basic", "user": "ann" });
+    let made = operator.make(&shop.gateway, "/applications/1/keys", &ann);
     shop.ask("ann", "old").expect(401);
-    shop.ask("ann", "new").expect(200);
+    shop.ask("ann", made["key"].as_str().expect("a password")).expect(200);
 }
 
 fn passwords_reach_no_upstream_and_no_log(driver: Driver) {
@@ -206,11 +197,11 @@ fn slow_hash(password: &str) -> String {
 fn who_is_revoked_during_the_question_is_refused(driver: Driver) {
     let upstream = Upstream::saying("ok");
     let shop = shop(driver, &upstream, BASIC, &[("ann", slow_hash("right"))]);
+    let operator = Operator::of(&shop.gateway);
     let mut waits = shop.gateway.connect();
     waits.send(request("ann", "right"));
     eventually("the question is asked", || shop.told("asked") == 1);
-    revoke(shop.folder.path(), shop.ann);
-    shop.gateway.reload(&shop.text);
+    operator.revoke(&shop.gateway, shop.ann);
     assert_eq!(shop.told("answered"), 0, "the revocation came too late to be tested");
     waits.response().expect(401);
     upstream.expect_untouched();

@@ -10,9 +10,10 @@ use crate::applications::{BRONZE, seed};
 use crate::harness::introspector::TokenServer;
 use crate::harness::issuer::{TokenKey, claims, jwks, now};
 use crate::harness::{
-    Ask, BOTH, Caller, Client, Driver, Gateway, Response, Signer, Upstream, Version, eventually, ok,
+    Ask, BOTH, Caller, Client, Driver, Gateway, Operator, Response, Signer, Upstream, Version,
+    eventually, ok,
 };
-use crate::identity::{add, revoke};
+use crate::identity::add;
 
 both_drivers!(
     an_active_token_passes_and_is_asked_about_once,
@@ -443,7 +444,7 @@ fn shop(
     (upstream, server): (&Upstream, &TokenServer),
     authentication: &str,
     rules: &str,
-) -> (Gateway, tempfile::TempDir, String, u64) {
+) -> (Gateway, tempfile::TempDir, u64) {
     let folder = tempfile::tempdir().expect("a folder");
     let words = format!("[authentication]\n{authentication}\n[plans.bronze]\n[plans.free]\n");
     seed(folder.path(), &words, &[BRONZE]);
@@ -457,7 +458,7 @@ fn shop(
         upstream.address,
         server.url(),
     );
-    (Gateway::start(driver, &text), folder, text, credential)
+    (Gateway::start(driver, &text), folder, credential)
 }
 
 const TOKENS: &str = "any_of = [\"introspection:main\"]";
@@ -467,7 +468,7 @@ fn a_token_lets_its_application_in(driver: Driver) {
     server.know("abc", json!({ "client_id": "client-1" }));
     server.know("other", json!({ "client_id": "client-2" }));
     server.know("nobody", json!({ "sub": "client-1" }));
-    let (gateway, _folder, _, _) = shop(driver, (&upstream, &server), TOKENS, "");
+    let (gateway, _folder, _) = shop(driver, (&upstream, &server), TOKENS, "");
     show(&gateway, "abc").expect(200);
     show(&gateway, "abc").expect(200);
     let received = upstream.wait_for_request(2);
@@ -484,13 +485,13 @@ fn a_token_lets_its_application_in(driver: Driver) {
 fn who_is_revoked_during_the_question_is_refused(driver: Driver) {
     let (server, upstream) = (TokenServer::new(), Upstream::saying("ok"));
     server.know("abc", json!({ "client_id": "client-1" }));
-    let (gateway, folder, text, credential) = shop(driver, (&upstream, &server), TOKENS, "");
+    let (gateway, _folder, credential) = shop(driver, (&upstream, &server), TOKENS, "");
+    let operator = Operator::of(&gateway);
     let gate = server.hang();
     let mut waits = gateway.connect();
     waits.send(request("abc"));
     eventually("the question is asked", || server.asked() == 1);
-    revoke(folder.path(), credential);
-    gateway.reload(&text);
+    operator.revoke(&gateway, credential);
     gate.open();
     waits.response().expect_failure(401);
     upstream.expect_untouched();
@@ -500,19 +501,19 @@ fn where_the_server_fails_a_product_has_its_anonymous_plan_or_nothing(driver: Dr
     let (server, upstream) = (TokenServer::new(), Upstream::saying("ok"));
     server.send("");
     let open = "on_error = \"allow\"";
-    let (gateway, _folder, _, _) = shop(driver, (&upstream, &server), TOKENS, open);
+    let (gateway, _folder, _) = shop(driver, (&upstream, &server), TOKENS, open);
     assert_eq!(kind(&show(&gateway, "abc").expect_failure(503)), "introspection_failed");
     let anonymous = format!("{TOKENS}\nanonymous_plan = \"free\"");
-    let (gateway, _folder, _, _) = shop(driver, (&upstream, &server), &anonymous, open);
+    let (gateway, _folder, _) = shop(driver, (&upstream, &server), &anonymous, open);
     show(&gateway, "abc").expect(200);
     let received = upstream.only_request();
     assert_eq!(received.value("x-tollgate-plan"), Some("free"));
     assert_eq!(received.value("x-tollgate-application"), None);
-    let (gateway, _folder, _, _) = shop(driver, (&upstream, &server), &anonymous, "");
+    let (gateway, _folder, _) = shop(driver, (&upstream, &server), &anonymous, "");
     assert_eq!(kind(&show(&gateway, "abc").expect_failure(503)), "introspection_failed");
     // A way before it that is good asks nobody.
     let several = "any_of = [\"user_key\", \"introspection:main\"]";
-    let (gateway, _folder, _, _) = shop(driver, (&upstream, &server), several, "");
+    let (gateway, _folder, _) = shop(driver, (&upstream, &server), several, "");
     let asked = server.asked();
     let key =
         "GET / HTTP/1.1\r\nHost: a\r\nX-API-Key: tg_bronze\r\nAuthorization: Bearer x\r\n\r\n";
@@ -524,7 +525,7 @@ fn both_ways_can_be_asked_for(driver: Driver) {
     let (server, upstream) = (TokenServer::new(), Upstream::saying("ok"));
     server.know("abc", json!({ "client_id": "client-1" }));
     let both = "all_of = [\"user_key\", \"introspection:main\"]";
-    let (gateway, _folder, _, _) = shop(driver, (&upstream, &server), both, "");
+    let (gateway, _folder, _) = shop(driver, (&upstream, &server), both, "");
     let with = |key: &str, token: &str| {
         gateway.once(&format!(
             "GET / HTTP/1.1\r\nHost: a\r\nX-API-Key: {key}\r\nAuthorization: Bearer {token}\r\n\r\n"

@@ -1,6 +1,8 @@
 //! Several who are asked who calls, beside each other: what each leaves to the others, and what none of them
 //! is told.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use tollgate::config::file::CredentialKind;
 
@@ -8,8 +10,8 @@ use crate::applications::{BRONZE, seed};
 use crate::dpop::said;
 use crate::harness::introspector::TokenServer;
 use crate::harness::issuer::{TokenKey, claims, coded, jwks};
-use crate::harness::{Driver, Gateway, Response, Upstream};
-use crate::identity::add;
+use crate::harness::{Driver, Gateway, Operator, Response, Upstream, eventually};
+use crate::identity::{add, quick_hash};
 
 both_drivers!(
     a_slow_service_leaves_places_for_those_who_ask_another,
@@ -19,6 +21,13 @@ both_drivers!(
     what_names_a_verifiers_issuer_is_sent_to_nobody,
     what_a_products_verifier_refuses_is_sent_to_nobody,
     who_calls_is_said_once,
+    a_key_in_the_place_of_tokens_is_a_key,
+    a_bad_credential_keeps_no_good_one_out,
+    who_shows_a_bad_credential_is_not_anonymous,
+    what_is_malformed_is_bad_where_its_kind_is_listed,
+    nobody_is_asked_whom_a_way_before_made_needless,
+    a_question_without_an_answer_counts_where_no_way_is_good,
+    who_was_let_in_by_what_is_revoked_meanwhile_is_not_let_in_by_another,
 );
 
 const WEB: &str =
@@ -90,6 +99,13 @@ struct Parties {
     upstream: Upstream,
 }
 
+/// What tokens say of the client.
+fn says() -> Value {
+    let mut says = claims();
+    says["client_id"] = "client-1".into();
+    says
+}
+
 impl Parties {
     fn new() -> Self {
         let (issuer, client) = (TokenKey::new("i"), TokenKey::new("c"));
@@ -104,12 +120,16 @@ impl Parties {
         Gateway::with(driver, parts.concat() + routes).file("keys.json", keys).start()
     }
 
-    /// A token that is the client's.
+    /// A token of the client's, for whoever shows it.
+    fn free_token(&self) -> String {
+        self.issuer.token(&says())
+    }
+
+    /// One that is bound to the client's key.
     fn token(&self) -> String {
-        let mut claims = claims();
-        claims["client_id"] = "client-1".into();
-        claims["cnf"] = json!({ "jkt": self.client.thumbprint() });
-        self.issuer.token(&claims)
+        let mut says = says();
+        says["cnf"] = json!({ "jkt": self.client.thumbprint() });
+        self.issuer.token(&says)
     }
 
     fn proof(&self, token: &str, id: &str) -> String {
@@ -266,4 +286,153 @@ fn who_calls_is_said_once(driver: Driver) {
     for path in ["/free", "/keys"] {
         ask(path).expect(200);
     }
+}
+
+/// The same product with a user `ann` too.
+fn shop_with_ann(ways: &str) -> (tempfile::TempDir, String) {
+    let (folder, routes) = shop(ways);
+    add(folder.path(), CredentialKind::Basic, &[b"ann"], Some(quick_hash("right")));
+    (folder, routes)
+}
+
+fn basic(pair: &str) -> String {
+    format!("Authorization: Basic {}\r\n", STANDARD.encode(pair))
+}
+
+fn a_key_in_the_place_of_tokens_is_a_key(driver: Driver) {
+    let parties = Parties::new();
+    let place = "\n[credentials]\nuser_key = [\"bearer\"]";
+    for ways in ["\"jwt:main\", \"user_key\"", "\"user_key\", \"jwt:main\""] {
+        let (_folder, routes) = shop(&format!("any_of = [{ways}]{place}"));
+        let gateway = parties.gateway(driver, "", &routes);
+        bearer(&gateway, "tg_bronze").expect(200);
+        bearer(&gateway, &parties.free_token()).expect(200);
+        let forged = TokenKey::new("i").token(&claims());
+        for bad in ["tg_wrong", "a.b.c", &forged] {
+            bearer(&gateway, bad).expect_failure(401);
+        }
+    }
+    assert_eq!(parties.upstream.count(), 4);
+}
+
+fn a_bad_credential_keeps_no_good_one_out(driver: Driver) {
+    let parties = Parties::new();
+    let (_folder, routes) = shop_with_ann("any_of = [\"basic\", \"user_key\", \"app_key\"]");
+    let gateway = parties.gateway(driver, "", &routes);
+    let (good, bad) = ("X-API-Key: tg_bronze\r\n", "X-API-Key: tg_wrong\r\n");
+    let half = "App-Id: app-bronze\r\n";
+    let (right, wrong, unknown) = (basic("ann:right"), basic("ann:wrong"), basic("bob:right"));
+    for fields in [[&right, bad, half], [&wrong, good, half], [&unknown, good, ""]] {
+        ask(&gateway, &fields.concat()).expect(200);
+    }
+    for fields in [[&wrong, bad, half], [&unknown, bad, ""], ["", "", half]] {
+        let refused = ask(&gateway, &fields.concat()).expect_failure(401);
+        assert_eq!(kind(&refused), "bad_credential", "{fields:?}");
+    }
+    assert_eq!(kind(&ask(&gateway, "").expect_failure(401)), "no_credential");
+    assert_eq!(parties.upstream.count(), 3);
+}
+
+fn who_shows_a_bad_credential_is_not_anonymous(driver: Driver) {
+    let parties = Parties::new();
+    let ways = "any_of = [\"user_key\", \"basic\", \"jwt:main\"]\nanonymous_plan = \"bronze\"";
+    let (_folder, routes) = shop_with_ann(ways);
+    let gateway = parties.gateway(driver, "", &routes);
+    let bad = "X-API-Key: tg_wrong\r\n";
+    for fields in [bad, &basic("ann:wrong"), &(basic("bob:a") + bad), "Authorization: Bearer x\r\n"]
+    {
+        ask(&gateway, fields).expect_failure(401);
+    }
+    ask(&gateway, "").expect(200);
+    assert_eq!(parties.upstream.only_request().value("x-tollgate-application"), None);
+}
+
+fn what_is_malformed_is_bad_where_its_kind_is_listed(driver: Driver) {
+    let parties = Parties::new();
+    let basic = ["Basic ", "Basic !!!", "basic YW5u"];
+    let bearer = ["Bearer", "bearer "];
+    let in_user = "user_key = [\"header:X-API-Key\", \"basic_user\"]";
+    for (ways, place, listed, others) in [
+        ("\"user_key\"", "", [].as_slice(), [&basic[..], &bearer[..]].concat()),
+        ("\"user_key\"", in_user, &basic, bearer.to_vec()),
+        ("\"user_key\", \"basic\"", "", &basic, bearer.to_vec()),
+        ("\"user_key\", \"jwt:main\"", "", &bearer, basic.to_vec()),
+    ] {
+        let words =
+            format!("any_of = [{ways}]\nanonymous_plan = \"bronze\"\n[credentials]\n{place}");
+        let (_folder, routes) = shop(&words);
+        let gateway = parties.gateway(driver, "", &routes);
+        for said in listed {
+            let field = format!("Authorization: {said}\r\n");
+            ask(&gateway, &field).expect_failure(401);
+            ask(&gateway, &(field + "X-API-Key: tg_bronze\r\n")).expect(200);
+        }
+        for said in others {
+            ask(&gateway, &format!("Authorization: {said}\r\n")).expect(200);
+        }
+    }
+}
+
+fn nobody_is_asked_whom_a_way_before_made_needless(driver: Driver) {
+    let parties = Parties::new();
+    let place = "\n[credentials]\ntoken = [\"header:X-Token\"]";
+    let ways = "any_of = [\"user_key\", \"introspection:main\", \"basic\"]";
+    let (_folder, routes) = shop_with_ann(&format!("{ways}{place}"));
+    let gateway = parties.gateway(driver, "", &routes);
+    let asked = || (parties.server.asked(), gateway.stats().number("/identity/0/asked"));
+    let shown = |key: &str, token: &str, pair: &str| {
+        ask(&gateway, &format!("X-API-Key: {key}\r\nX-Token: {token}\r\n{}", basic(pair))).status
+    };
+    parties.server.know("good", json!({ "client_id": "client-1" }));
+    assert_eq!((shown("tg_bronze", "one", "ann:wrong"), asked()), (200, (0, 0)));
+    assert_eq!((shown("tg_wrong", "good", "ann:wrong"), asked()), (200, (1, 0)));
+    assert_eq!((shown("tg_wrong", "bad", "ann:right"), asked()), (200, (2, 1)));
+    assert_eq!((shown("tg_wrong", "bad", "ann:wrong"), asked()), (401, (2, 2)));
+}
+
+fn a_question_without_an_answer_counts_where_no_way_is_good(driver: Driver) {
+    let parties = Parties::new();
+    parties.server.send("");
+    let key = |key: &str| format!("X-API-Key: {key}\r\nAuthorization: Bearer opaque\r\n");
+    for ways in [
+        "any_of = [\"introspection:main\", \"user_key\"]",
+        "any_of = [\"user_key\", \"introspection:main\"]\nanonymous_plan = \"bronze\"",
+    ] {
+        let (_folder, routes) = shop(ways);
+        let gateway = parties.gateway(driver, "", &routes);
+        ask(&gateway, &key("tg_bronze")).expect(200);
+        for fields in [key("tg_wrong"), key("")] {
+            let refused = ask(&gateway, &fields).expect_failure(503);
+            assert_eq!(kind(&refused), "introspection_failed");
+        }
+    }
+    // Nor does what is bad hide that nobody could say.
+    let (_folder, routes) = shop("any_of = [\"user_key\", \"jwt:late\"]");
+    let late = "[jwt.late]\njwks_url = \"http://127.0.0.1:9/\"";
+    let gateway = parties.gateway(driver, late, &routes);
+    let shown =
+        |key: &str| format!("X-API-Key: {key}\r\nAuthorization: Bearer {}\r\n", parties.token());
+    ask(&gateway, &shown("tg_bronze")).expect(200);
+    assert_eq!(kind(&ask(&gateway, &shown("tg_wrong")).expect_failure(503)), "no_token_keys");
+    assert_eq!(parties.upstream.count(), 3);
+}
+
+fn who_was_let_in_by_what_is_revoked_meanwhile_is_not_let_in_by_another(driver: Driver) {
+    let parties = Parties::new();
+    parties.server.know("abc", json!({ "client_id": "client-1" }));
+    let (_folder, routes) = shop("any_of = [\"introspection:main\", \"user_key\"]");
+    let gateway = parties.gateway(driver, "", &routes);
+    let operator = Operator::of(&gateway);
+    let gate = parties.server.hang();
+    let mut waits = gateway.connect();
+    let fields = "X-API-Key: tg_bronze\r\nAuthorization: Bearer abc\r\n";
+    waits.send(format!("GET /orders HTTP/1.1\r\nHost: api.example\r\n{fields}\r\n"));
+    eventually("the question is asked", || parties.server.asked() == 1);
+    // The server's client is the last that `shop` makes, after the key and the verifier's.
+    operator.revoke(&gateway, 3);
+    gate.open();
+    waits.response().expect_failure(401);
+    parties.upstream.expect_untouched();
+    parties.server.be_honest();
+    ask(&gateway, fields).expect(200);
 }

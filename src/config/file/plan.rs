@@ -50,7 +50,7 @@ pub struct Plan {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub price: Option<Price>,
     /// Fields that upstreams get with each request of an application of this plan. A client's own
-    /// never pass.
+    /// never pass: names that clients send (`Authorization`, `Accept`) are refused.
     #[schemars(extend("x-default" = "none"))]
     pub attributes: BTreeMap<String, String>,
 }

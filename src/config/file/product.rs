@@ -77,14 +77,14 @@ pub enum Lifecycle {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Authentication {
-    /// Ways of which one must succeed, where there is no `all_of`. The first whose credential the
-    /// request carries decides.
+    /// Ways of which one must succeed, where there is no `all_of`. They are tried in this order; the first
+    /// that proves somebody says which application calls.
     #[schemars(extend("x-default" = "`[\"user_key\"]`"))]
     pub any_of: Vec<String>,
     /// Ways that must all succeed; the first says which application calls.
     #[schemars(extend("x-default" = "none"))]
     pub all_of: Vec<String>,
-    /// Plan of requests that carry no credential; limits and quotas are then kept for the client
+    /// Plan of requests that carry no credential of these ways; limits and quotas are then kept for the client
     /// address. Without it they get 401.
     #[schemars(extend("x-default" = "—"))]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -119,6 +119,14 @@ pub struct CredentialPlaces {
     pub forward: bool,
 }
 
+impl CredentialPlaces {
+    /// Names of fields among them.
+    pub fn fields(&self) -> impl Iterator<Item = &str> {
+        let all = [&self.user_key, &self.app_id, &self.app_key, &self.token];
+        all.into_iter().flatten().filter_map(|place| place.strip_prefix("header:"))
+    }
+}
+
 impl Default for CredentialPlaces {
     fn default() -> Self {
         let one = |place: &str| vec![place.to_owned()];
@@ -142,7 +150,7 @@ pub struct Metric {
     /// Title for people.
     pub title: String,
     /// Unit for people and bills.
-    #[schemars(extend("x-default" = "`hit`"))]
+    #[schemars(extend("x-default" = "none"))]
     pub unit: String,
     /// Response field by whose number (a whole one, at least 0) the metric grows too, so that costly
     /// calls cost more. The field does not go on to the client.
@@ -215,4 +223,12 @@ pub enum CredentialKind {
     Certificate = 4,
     /// A claim of a JSON Web Token.
     Jwt = 5,
+}
+
+impl CredentialKind {
+    /// Whether the gateway draws what it is known by, which is then nobody else's. What is said of somebody
+    /// (a user, a certificate, a claim) can be said in each product.
+    pub fn is_drawn(self) -> bool {
+        matches!(self, Self::UserKey | Self::AppKey)
+    }
 }

@@ -63,6 +63,8 @@ pub trait Control: Send + Sync + 'static {
     fn inquiries(&self) -> Vec<(String, identity::Counts)>;
     /// The issuers whose keys are asked for, by the name of their `[jwt.NAME]`.
     fn issuers(&self) -> Vec<(String, IssuerTold)>;
+    /// Who takes tokens: names of `[jwt.NAME]`, and `introspection:NAME` of the others.
+    fn takers(&self) -> Vec<String>;
     /// Who may call.
     fn catalog(&self) -> Arc<Catalog>;
     /// Loads the configuration again.

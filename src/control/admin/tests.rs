@@ -118,6 +118,10 @@ impl Control for Fake {
         vec![("main".into(), told)]
     }
 
+    fn takers(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     fn catalog(&self) -> Arc<Catalog> {
         Arc::default()
     }

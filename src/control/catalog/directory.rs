@@ -93,7 +93,8 @@ fn note(
     Ok(())
 }
 
-fn each_product(
+/// All products, those of an origin where one is given.
+pub(in crate::control) fn each_product(
     records: &dyn Records,
     origin: Option<Origin>,
 ) -> Result<Vec<ProductRow>, StoreError> {

@@ -25,6 +25,7 @@ use crate::store::catalog::Records;
 use crate::store::{ErrorKind, Store, StoreError};
 
 pub use directory::Touched;
+pub(super) use directory::each_product;
 pub use slots::Slots;
 pub(super) use upkeep::keep;
 
@@ -121,7 +122,11 @@ impl Catalog {
             })
         });
         let made = declaring.await.map_err(|e| e.to_string())?;
-        let directory = Arc::new(made.map_err(|why: StoreError| format!("store.path: {why}"))?);
+        let directory = Arc::new(made.map_err(|why: StoreError| match why.kind() {
+            // It says itself which key stands against what there is.
+            ErrorKind::Referenced => why.to_string(),
+            _ => format!("store.path: {why}"),
+        })?);
         Ok(Declared { directory, catalog: self, _turn: turn })
     }
 

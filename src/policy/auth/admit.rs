@@ -1,12 +1,13 @@
 //! Who calls, and whether their plan lets them: from a request's head, the directory and the time.
 
-use super::digest::{Digest, digest};
+use super::digest::digest;
 use super::directory::{Application, Credential, Directory};
 use super::jwt::Proved;
 use super::mapping::Hits;
-use super::password::{self, PasswordQuestion, Said};
-use super::places::Carrier;
+use super::password::{self, Outcomes, PasswordQuestion, Said};
+use super::places::{Carrier, Malformed};
 use super::product::{Plan, Product, Way};
+use super::service::NoAnswer;
 use crate::config::ClientAttribute;
 use crate::config::file::CredentialKind;
 use crate::http::Identity;
@@ -27,7 +28,7 @@ pub struct Asked<'a> {
     /// What the product's verifiers say of the token that it shows, in their order.
     pub tokens: &'a [Proved],
     /// What is known of passwords, by the digests of questions.
-    pub passwords: &'a dyn Fn(&Digest) -> Option<bool>,
+    pub passwords: &'a Outcomes<'a>,
     /// Seconds since 1970.
     pub now_s: u64,
 }
@@ -95,6 +96,8 @@ pub enum Refusal {
 pub enum Stop {
     /// It may not call.
     Refused(Refusal),
+    /// Whether it may could not be found out.
+    Unanswered(NoAnswer),
     /// This must be found out first.
     Ask(Wanted),
 }
@@ -117,14 +120,23 @@ impl From<Refusal> for Stop {
 enum Proof<'d> {
     /// Nothing of its kind is there.
     Absent,
-    Bad,
-    /// A token, and who knows it has said why not.
-    Refused,
+    /// Something is, and proves nobody.
+    Bad(Refusal),
+    /// It may be good; nobody could say.
+    Doubtful(Stop),
     Of(&'d Credential),
     /// Whatever is there, it keeps nobody out.
     Open,
     /// It takes an answer to say.
     Ask(Wanted),
+}
+
+impl<'d> Proof<'d> {
+    const BAD: Self = Self::Bad(Refusal::BadCredential);
+
+    fn of(found: Option<&'d Credential>) -> Self {
+        found.map_or(Self::BAD, Self::Of)
+    }
 }
 
 /// Who calls, and whether they may.
@@ -166,40 +178,61 @@ pub fn admit<'d>(
     Ok(Admitted { product, application, credential, plan, hits })
 }
 
-/// Whose credential the request carries; `None`: nobody's, and that is enough.
+/// Whose credential the request carries; `None`: none that must be somebody's.
 fn authenticate<'d>(
     directory: &'d Directory,
     slot: u32,
     product: &Product,
     asked: &Asked<'_>,
 ) -> Result<Option<&'d Credential>, Stop> {
-    let mut first: Option<&Credential> = None;
-    let (mut absent, mut open) = (0, 0);
-    for way in &product.ways {
-        match prove(directory, product, *way, asked) {
-            Proof::Absent => absent += 1,
-            Proof::Open => open += 1,
-            Proof::Bad => return Err(Refusal::BadCredential.into()),
-            Proof::Refused => return Err(Refusal::BadToken.into()),
+    let proofs = product.ways.iter().map(|way| match prove(directory, product, *way, asked) {
+        Proof::Of(credential)
+            if credential.application.product != slot || credential.ends_at <= asked.now_s =>
+        {
+            Proof::BAD
+        }
+        proof => proof,
+    });
+    if product.all_ways { all_of(proofs) } else { any_of(proofs) }
+}
+
+/// Whose the first credential is that proves somebody. Where none does, what is doubtful counts more than what
+/// is bad, since it could be good.
+fn any_of<'d>(proofs: impl Iterator<Item = Proof<'d>>) -> Result<Option<&'d Credential>, Stop> {
+    let (mut doubtful, mut bad) = (None, None);
+    for proof in proofs {
+        match proof {
+            Proof::Of(credential) => return Ok(Some(credential)),
             Proof::Ask(wanted) => return Err(Stop::Ask(wanted)),
+            Proof::Doubtful(stop) => doubtful = doubtful.or(Some(stop)),
+            Proof::Bad(refusal) => bad = bad.or(Some(refusal)),
+            Proof::Absent | Proof::Open => {}
+        }
+    }
+    doubtful.or(bad.map(Stop::from)).map_or(Ok(None), Err)
+}
+
+/// Whose the credentials all are.
+fn all_of<'d>(proofs: impl Iterator<Item = Proof<'d>>) -> Result<Option<&'d Credential>, Stop> {
+    let (mut first, mut is_absent) = (None::<&Credential>, false);
+    for proof in proofs {
+        match proof {
             Proof::Of(credential) => {
-                let fits = credential.application.product == slot
-                    && credential.ends_at > asked.now_s
-                    && first.is_none_or(|f| f.application.id == credential.application.id);
-                if !fits {
+                let whose = &first.get_or_insert(credential).application;
+                if whose.id != credential.application.id {
                     return Err(Refusal::BadCredential.into());
                 }
-                if !product.all_ways {
-                    return Ok(Some(credential));
-                }
-                first.get_or_insert(credential);
             }
+            Proof::Ask(wanted) => return Err(Stop::Ask(wanted)),
+            Proof::Doubtful(stop) => return Err(stop),
+            Proof::Bad(refusal) => return Err(refusal.into()),
+            Proof::Absent => is_absent = true,
+            Proof::Open => {}
         }
     }
     match first {
-        _ if absent + open == product.ways.len() && product.anonymous_plan.is_some() => Ok(None),
-        Some(credential) if absent == 0 => Ok(Some(credential)),
-        _ => Err(Refusal::NoCredential.into()),
+        Some(_) if is_absent => Err(Refusal::NoCredential.into()),
+        whose => Ok(whose),
     }
 }
 
@@ -210,27 +243,31 @@ fn prove<'d>(
     asked: &Asked<'_>,
 ) -> Proof<'d> {
     let places = &product.places;
+    let of = |kind, parts: &[&[u8]]| {
+        directory.credential(&digest(&directory.secret, (product.id, kind), parts))
+    };
+    let known = |kind, parts: &[&[u8]]| Proof::of(of(kind, parts));
     match way {
         Way::UserKey => match asked.carrier.find(&places.user_key) {
             None => Proof::Absent,
-            Some(key) => known(directory, digest_of(directory, CredentialKind::UserKey, &[&key])),
+            Some(key) => known(CredentialKind::UserKey, &[&key]),
         },
         Way::AppKey => {
             let id = asked.carrier.find(&places.app_id);
             match (id, asked.carrier.find(&places.app_key)) {
                 (None, None) => Proof::Absent,
-                (Some(id), Some(key)) => {
-                    known(directory, digest_of(directory, CredentialKind::AppKey, &[&id, &key]))
-                }
-                _ => Proof::Bad,
+                (Some(id), Some(key)) => known(CredentialKind::AppKey, &[&id, &key]),
+                _ => Proof::BAD,
             }
         }
         Way::Basic => match asked.carrier.basic() {
             None => Proof::Absent,
-            Some((user, password)) => {
-                match password::whose(directory, (&user, &password), asked.passwords) {
+            Some(Err(Malformed)) => Proof::BAD,
+            Some(Ok((user, password))) => {
+                match password::whose(directory, product.id, (&user, &password), asked.passwords) {
                     Said::Known(credential) => Proof::Of(credential),
-                    Said::Wrong => Proof::Bad,
+                    Said::Wrong => Proof::BAD,
+                    Said::Unanswered(why) => Proof::Doubtful(Stop::Unanswered(why)),
                     Said::Unknown(question) => Proof::Ask(Wanted::Password(question)),
                 }
             }
@@ -239,35 +276,29 @@ fn prove<'d>(
             None | Some(Proved::Absent) => Proof::Absent,
             Some(Proved::Open) => Proof::Open,
             Some(Proved::Unasked) => Proof::Ask(Wanted::Token(index)),
-            Some(Proved::Refused(_)) => Proof::Refused,
+            Some(Proved::Unanswered(why)) => Proof::Doubtful(Stop::Unanswered(*why)),
+            Some(Proved::Refused(why)) if why.is_doubtful() => {
+                Proof::Doubtful(Refusal::BadToken.into())
+            }
+            Some(Proved::Refused(_)) => Proof::Bad(Refusal::BadToken),
             Some(Proved::Token(token)) => {
                 let verifier = product.verifiers.get(usize::from(index));
                 let Some((verifier, claim)) = verifier.zip(token.application.as_ref()) else {
-                    return Proof::Bad;
+                    return Proof::BAD;
                 };
-                let parts = [verifier.as_bytes(), claim.as_bytes()];
-                known(directory, digest_of(directory, CredentialKind::Jwt, &parts))
+                known(CredentialKind::Jwt, &[verifier.as_bytes(), claim.as_bytes()])
             }
         },
         Way::Certificate => {
             let Some(identity) = asked.identity else { return Proof::Absent };
             let by = |attribute| {
                 let text = identity.text(attribute).as_bytes();
-                let digest = digest_of(directory, CredentialKind::Certificate, &[text]);
-                directory.credential(&digest).filter(|_| !text.is_empty())
+                of(CredentialKind::Certificate, &[text]).filter(|_| !text.is_empty())
             };
             let found = by(ClientAttribute::Fingerprint).or_else(|| by(ClientAttribute::Subject));
-            found.map_or(Proof::Bad, Proof::Of)
+            Proof::of(found)
         }
     }
-}
-
-fn digest_of(directory: &Directory, kind: CredentialKind, parts: &[&[u8]]) -> Digest {
-    digest(&directory.secret, kind, parts)
-}
-
-fn known(directory: &Directory, digest: Digest) -> Proof<'_> {
-    directory.credential(&digest).map_or(Proof::Bad, Proof::Of)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::jwt::{Offered, Scheme};
+use super::jwt::{Offered, Scheme, after, shown};
 use crate::http::head::{Field, values};
 use crate::policy::query::{decoded, is_encoded, parameters};
 use crate::policy::transform::FieldNames;
@@ -65,30 +65,30 @@ impl<'a> Carrier<'a> {
     /// What is in the first of these places that holds something. Of repeated fields and parameters
     /// the first counts.
     pub fn find(&self, places: &[Place]) -> Option<Cow<'a, [u8]>> {
-        places.iter().find_map(|place| self.at(place))
+        self.token(places, Offered::default()).map(|(_, text)| text)
     }
 
-    /// The token in the first of these places that holds one, and how it is shown.
+    /// The token in the first of these places that holds one, and how it is shown. Where none does, but a scheme
+    /// of theirs is named, what is shown is empty, and nobody's.
     pub fn token(&self, places: &[Place], offered: Offered) -> Option<(Scheme, Cow<'a, [u8]>)> {
-        places.iter().find_map(|place| match place {
-            Place::Bearer if offered.dpop => {
-                let said = values(self.fields, self.buf, AUTHORIZATION).next()?;
-                let (scheme, text) = Scheme::of(said).filter(|(_, text)| !text.is_empty())?;
-                Some((scheme, Cow::Borrowed(text)))
-            }
-            place => Some((Scheme::Bearer, self.at(place)?)),
-        })
+        let mut there = places.iter().filter_map(|place| self.at(place, offered));
+        there.clone().find(|(_, text)| !text.is_empty()).or_else(|| there.next())
     }
 
-    fn at(&self, place: &Place) -> Option<Cow<'a, [u8]>> {
+    fn at(&self, place: &Place, offered: Offered) -> Option<(Scheme, Cow<'a, [u8]>)> {
         let found = match place {
-            Place::Header(name) => Cow::Borrowed(values(self.fields, self.buf, name).next()?),
-            Place::Query(name) => self.parameter(name)?,
-            Place::Bearer => Cow::Borrowed(self.authorization(b"bearer")?),
-            Place::BasicUser => Cow::Owned(self.basic()?.0),
-            Place::BasicPassword => Cow::Owned(self.basic()?.1),
+            Place::Header(name) => {
+                held(Cow::Borrowed(values(self.fields, self.buf, name).next()?))?
+            }
+            Place::Query(name) => held(self.parameter(name)?)?,
+            Place::Bearer => {
+                let (scheme, text) = shown(self.fields, self.buf, offered)?;
+                return Some((scheme, Cow::Borrowed(text)));
+            }
+            Place::BasicUser => Cow::Owned(self.basic()?.unwrap_or_default().0),
+            Place::BasicPassword => Cow::Owned(self.basic()?.unwrap_or_default().1),
         };
-        (!found.is_empty()).then_some(found)
+        Some((Scheme::Bearer, found))
     }
 
     fn parameter(&self, name: &[u8]) -> Option<Cow<'a, [u8]>> {
@@ -99,23 +99,30 @@ impl<'a> Carrier<'a> {
         })
     }
 
-    /// What follows this scheme (lower case) in Authorization.
-    fn authorization(&self, scheme: &[u8]) -> Option<&'a [u8]> {
+    /// What Authorization: Basic holds; `Err`: not what it should.
+    pub(super) fn basic(&self) -> Option<Result<Pair, Malformed>> {
         let value = values(self.fields, self.buf, AUTHORIZATION).next()?;
-        let (said, rest) = value.split_at_checked(scheme.len())?;
-        let is_it = said.eq_ignore_ascii_case(scheme) && rest.first() == Some(&b' ');
-        is_it.then(|| rest.trim_ascii())
+        after("Basic", value).map(|text| pair(text).ok_or(Malformed))
     }
+}
 
-    /// User and password of Authorization: Basic, as bytes: which characters they are, nobody need
-    /// know to compare them.
-    pub(super) fn basic(&self) -> Option<(Vec<u8>, Vec<u8>)> {
-        let mut user = STANDARD.decode(self.authorization(b"basic")?).ok()?;
-        let colon = memchr::memchr(b':', &user)?;
-        let password = user.split_off(colon + 1);
-        user.truncate(colon);
-        Some((user, password))
-    }
+/// A field or parameter that is empty holds nothing.
+fn held(value: Cow<'_, [u8]>) -> Option<Cow<'_, [u8]>> {
+    (!value.is_empty()).then_some(value)
+}
+
+/// User and password, as bytes: which characters they are, nobody need know to compare them.
+type Pair = (Vec<u8>, Vec<u8>);
+
+/// A scheme is named, and what follows is none of its credentials.
+pub(super) struct Malformed;
+
+fn pair(text: &[u8]) -> Option<Pair> {
+    let mut user = STANDARD.decode(text).ok()?;
+    let colon = memchr::memchr(b':', &user)?;
+    let password = user.split_off(colon + 1);
+    user.truncate(colon);
+    Some((user, password))
 }
 
 /// What of a request only the gateway may see.
@@ -224,16 +231,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_malformed_is_not_there() {
-        for value in
-            ["Basic", "Basic !", "Basic ayAx", "Basicx ayAxOg==", "Bearer", "Bearer ", "Bas"]
-        {
-            assert_eq!(
-                found(&["basic_user", "bearer"], ("Authorization", value), ""),
-                None,
-                "{value}"
-            );
+    fn a_scheme_that_is_named_is_there_whatever_follows() {
+        let of = |value| found(&["basic_user", "bearer"], ("Authorization", value), "");
+        for value in ["Basic", "Basic !", "basic ayAx", "Basic Ojo=", "Bearer", "bearer "] {
+            assert_eq!(of(value).as_deref(), Some(""), "{value}");
         }
+        for value in ["Basicx ayAxOg==", "Bas", "DPoP a", "Digest a", ""] {
+            assert_eq!(of(value), None, "{value}");
+        }
+        let both = ["basic_user", "query:key"];
+        assert_eq!(found(&both, ("Authorization", "Basic !"), "key=q").as_deref(), Some("q"));
     }
 
     #[test]

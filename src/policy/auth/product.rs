@@ -26,7 +26,7 @@ pub struct Product {
     pub notice: Box<[u8]>,
     /// How clients prove who they are.
     pub ways: Vec<Way>,
-    /// Whether all of these must succeed, or the first whose credential is there.
+    /// Whether all of these must succeed, or the first that does is enough.
     pub all_ways: bool,
     /// Those who take tokens, as credentials name them: of `[jwt.NAME]` the name, else
     /// `introspection:NAME`.

@@ -17,6 +17,17 @@ pub struct Service {
     remembered: Box<[OwnLine]>,
 }
 
+/// Why there is no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoAnswer {
+    /// Too many are asked about.
+    Overloaded,
+    /// None came in time.
+    Late,
+    /// Who should know did not say.
+    Failed,
+}
+
 /// One worker's, on a cache line of its own.
 #[repr(align(64))]
 #[derive(Default)]

@@ -2,7 +2,7 @@
 
 use super::Failure;
 use crate::policy::Denied;
-use crate::policy::auth::Refusal;
+use crate::policy::auth::{NoAnswer, Refusal};
 use crate::upstream::ConnectError;
 
 impl From<Denied> for Failure {
@@ -25,6 +25,16 @@ impl From<Refusal> for Failure {
             Refusal::Expired => Self::ApplicationExpired,
             Refusal::NoMappingRule => Self::NoMappingRule,
             Refusal::MethodOff => Self::MethodNotInPlan,
+        }
+    }
+}
+
+/// Of questions about a credential.
+impl From<NoAnswer> for Failure {
+    fn from(none: NoAnswer) -> Self {
+        match none {
+            NoAnswer::Overloaded => Self::IdentityOverloaded,
+            NoAnswer::Late | NoAnswer::Failed => Self::IntrospectionFailed,
         }
     }
 }

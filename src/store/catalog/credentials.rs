@@ -73,6 +73,12 @@ pub trait Credentials {
     fn touch_credentials(&self, used: &[(u64, i64)]) -> Result<(), StoreError>;
 }
 
+/// Users, certificates and claims are known by digests that name their product. Those of before name none and
+/// are found by nobody, so they are not to look as if they were good.
+pub(in crate::store) const SCHEMA: &str = "
+    UPDATE credentials SET revoked_at = unixepoch()
+        WHERE kind IN ('basic', 'certificate', 'jwt') AND revoked_at IS NULL;";
+
 const SELECT: &str = "SELECT * FROM credentials";
 
 impl Credentials for Sqlite<'_> {

@@ -27,10 +27,11 @@ pub use applications::{ApplicationFilter, Applications};
 pub use attributes::AttributeNames;
 pub(super) use attributes::SCHEMA as ATTRIBUTE_NAMES;
 pub use audit::{Audit, AuditFilter};
+pub(super) use credentials::SCHEMA as CREDENTIALS_BY_PRODUCT;
 pub use credentials::{CredentialFilter, Credentials};
 pub use live::{Each, Live, LiveApplication, LiveCredential, Whose};
 pub use pages::{Page, Paged};
-pub use products::Products;
+pub use products::{MissingPlan, Products};
 pub use records::{Counts, Records};
 pub use rows::{
     AccountRow, ApplicationRow, Attributes, AuditRow, CredentialRow, IdempotencyRow, NewAccount,

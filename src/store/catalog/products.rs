@@ -1,6 +1,7 @@
 //! Products, with the ids of their metrics and plans.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use rusqlite::{OptionalExtension, Row, params};
 
@@ -10,6 +11,29 @@ use super::secrets::random_text;
 use super::sqlite::{Json, Sqlite, expected, key, number};
 use crate::config::file;
 use crate::store::{ErrorKind, StoreError};
+
+/// A plan that applications have and their product has no more: they would be nobody's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MissingPlan {
+    /// The product's name.
+    pub product: String,
+    /// The plan's.
+    pub plan: String,
+    /// How many applications have it.
+    pub applications: u64,
+}
+
+impl fmt::Display for MissingPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { product, plan, applications } = self;
+        let have = if *applications == 1 { "application has" } else { "applications have" };
+        write!(
+            f,
+            "products.{product}.plans.{plan}: {applications} {have} this plan of the product: keep it, \
+             or give them another one first (`tollgate apps update ID --plan NAME`)"
+        )
+    }
+}
 
 /// Products.
 pub trait Products {
@@ -50,6 +74,13 @@ pub trait Products {
         origin: Origin,
         expect: Option<u64>,
     ) -> Result<(), StoreError>;
+
+    /// Plans that applications have and this definition of their product has not.
+    fn missing_plans(
+        &self,
+        name: &str,
+        definition: &file::Product,
+    ) -> Result<Vec<MissingPlan>, StoreError>;
 
     /// Makes another secret for upstreams, sent from `at` on: until then they are told of it, and
     /// take both. One that waits already and is not due is replaced.
@@ -110,6 +141,11 @@ impl Products for Sqlite<'_> {
         let attributes = definition.plans.values().flat_map(|plan| plan.attributes.keys());
         self.keep_attribute_names(attributes)?;
         self.name_metrics(id, definition)?;
+        let missing = self.missing_plans(name, definition)?;
+        if !missing.is_empty() {
+            let told: Vec<_> = missing.iter().map(MissingPlan::to_string).collect();
+            return Err(StoreError::new(ErrorKind::Referenced, told.join("; ")));
+        }
         self.name_plans(id, definition)?;
         self.known_product(id)
     }
@@ -132,6 +168,29 @@ impl Products for Sqlite<'_> {
             self.connection.execute(query, params![metric, found.name, name])?;
         }
         Ok(())
+    }
+
+    fn missing_plans(
+        &self,
+        name: &str,
+        definition: &file::Product,
+    ) -> Result<Vec<MissingPlan>, StoreError> {
+        let find = "SELECT id FROM products WHERE name = ?1";
+        let product =
+            self.connection.query_row(find, [name], |row| number(row, "id")).optional()?;
+        let mut missing = Vec::new();
+        for (plan, id) in product.map(|id| self.names("plans", id)).transpose()?.unwrap_or_default()
+        {
+            if definition.plans.contains_key(&plan) {
+                continue;
+            }
+            let count = "SELECT count(*) AS n FROM applications WHERE plan = ?1";
+            let applications = self.connection.query_row(count, [id], |row| number(row, "n"))?;
+            if applications > 0 {
+                missing.push(MissingPlan { product: name.to_owned(), plan, applications });
+            }
+        }
+        Ok(missing)
     }
 
     fn rotate_product_secret(&self, id: u64, at: i64, now: i64) -> Result<ProductRow, StoreError> {
@@ -197,9 +256,8 @@ impl Sqlite<'_> {
 
     fn name_plans(&self, product: u64, definition: &file::Product) -> Result<(), StoreError> {
         let had = self.names("plans", product)?;
-        for (name, id) in had.iter().filter(|(name, _)| !definition.plans.contains_key(*name)) {
-            let gone = self.connection.execute("DELETE FROM plans WHERE id = ?1", [id]);
-            gone.map_err(|error| StoreError::from(error).referenced(&format!("plan {name}")))?;
+        for (_, id) in had.iter().filter(|(name, _)| !definition.plans.contains_key(*name)) {
+            self.connection.execute("DELETE FROM plans WHERE id = ?1", [id])?;
         }
         let query = "INSERT INTO plans (product, name) VALUES (?1, ?2)";
         for name in definition.plans.keys().filter(|name| !had.contains_key(*name)) {

@@ -34,7 +34,8 @@ pub struct Export {
 /// How an export is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExportFormat {
-    /// Comma-separated values, with a header (RFC 4180).
+    /// Comma-separated values, with a header (RFC 4180). A text that a spreadsheet could take for a
+    /// formula has a `'` before it.
     Csv,
     /// An object a line.
     JsonLines,
@@ -57,6 +58,22 @@ struct Line {
     /// `2xx`; `none`: no status was sent.
     status: String,
     count: u64,
+}
+
+/// What makes a formula of a cell, in narrow and full width.
+const FORMULA: [char; 11] = ['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠'];
+
+impl Line {
+    /// With texts that no spreadsheet takes for formulas: customers choose names too (OWASP, CSV
+    /// injection).
+    fn inert(mut self) -> Self {
+        let Self { account_name, app_id, application_name, product, plan, metric, .. } = &mut self;
+        let texts = [account_name, app_id, application_name, product, plan, metric];
+        for text in texts.into_iter().flatten().filter(|text| text.starts_with(FORMULA)) {
+            text.insert(0, '\'');
+        }
+        self
+    }
 }
 
 /// Exports of months.
@@ -235,7 +252,7 @@ fn write_csv(
 ) -> Result<(), StoreError> {
     let mut writer = csv::Writer::from_writer(out);
     for line in lines {
-        writer.serialize(line?).map_err(unwritten)?;
+        writer.serialize(line?.inert()).map_err(unwritten)?;
     }
     writer.flush().map_err(unwritten)
 }

@@ -80,8 +80,8 @@ pub struct UsageRow {
     pub at: Option<u64>,
     /// Id of the application.
     pub application: Option<u64>,
-    /// Id of the product; also `None` where it is no longer there.
-    pub product: Option<u64>,
+    /// Name of the product; also `None` where it is no longer there.
+    pub product: Option<String>,
     /// Name of the metric or method; also `None` where it is no longer there.
     pub metric: Option<String>,
     /// First digit of the status; 0: none was sent.
@@ -157,11 +157,12 @@ fn statement(query: &UsageQuery) -> (String, Vec<Value>) {
          FROM (SELECT application, metric, class, hour AS at, count FROM usage_hours
                WHERE hour >= ?1 AND hour < ?2 {days}) AS u
          LEFT JOIN metrics m ON m.id = u.metric
+         LEFT JOIN products p ON p.id = m.product
          LEFT JOIN applications a ON a.id = u.application
          WHERE true{conditions}
          GROUP BY 1, 2, 3, 4, 5 ORDER BY {order} LIMIT {} OFFSET {}",
         told(Group::Application, "u.application"),
-        told(Group::Product, "m.product"),
+        told(Group::Product, "p.name"),
         told(Group::Metric, "m.name"),
         told(Group::Class, "u.class"),
         query.limit,
@@ -179,7 +180,7 @@ fn row(row: &Row<'_>) -> rusqlite::Result<UsageRow> {
     Ok(UsageRow {
         at: id(0)?,
         application: id(1)?,
-        product: id(2)?,
+        product: row.get(2)?,
         metric: row.get(3)?,
         class: row.get(4)?,
         count: count(5)?,

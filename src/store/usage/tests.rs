@@ -257,6 +257,21 @@ fn exports_are_csv_and_json_lines() {
 }
 
 #[test]
+fn names_in_csv_are_no_formulas() {
+    let bench = bench();
+    bench.used(1, 1, 2, NOVEMBER, 10);
+    let renamed = "UPDATE accounts SET name = '=cmd|''/c calc''!A0';
+                   UPDATE applications SET name = '＝1+1', app_id = '-2' WHERE id = 1;";
+    bench.store.connection().execute_batch(renamed).expect("renamed");
+    let made = bench.make().expect("usage");
+    let csv = bench.text(&made.cursor, ExportFormat::Csv);
+    let row = "\n2026-11,1,'=cmd|'/c calc'!A0,1,'-2,'＝1+1,orders,gold,1,hits,2xx,10\n";
+    assert!(csv.ends_with(row), "{csv}");
+    let lines = bench.text(&made.cursor, ExportFormat::JsonLines);
+    assert!(lines.contains("\"account_name\":\"=cmd|") && lines.contains("\"app_id\":\"-2\""));
+}
+
+#[test]
 fn a_bill_names_those_that_were_deleted_since() {
     let bench = bench();
     bench.used(1, 1, 2, NOVEMBER, 10);

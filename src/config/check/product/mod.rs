@@ -13,7 +13,7 @@ use super::jwt::Takers;
 use super::words::{self, Refusal};
 use crate::config::diagnostic::{Report, Severity};
 use crate::config::document::Place;
-use crate::config::file::{Lifecycle, Product};
+use crate::config::file::{CredentialPlaces, Lifecycle, Product};
 use crate::config::remark::{Remark, Step};
 use crate::config::settings::Route;
 use crate::config::suggest;
@@ -135,10 +135,14 @@ pub fn mistakes(name: &str, product: &Product) -> Vec<Remark> {
     of_name.into_iter().chain(body_mistakes(product)).collect()
 }
 
-/// What is wrong with fields that upstreams get; the ways begin with `attributes`.
-pub fn attribute_mistakes(attributes: &BTreeMap<String, String>) -> Vec<Remark> {
+/// What is wrong with fields that upstreams get, which look for credentials there; the ways begin
+/// with `attributes`.
+pub fn attribute_mistakes(
+    attributes: &BTreeMap<String, String>,
+    credentials: &[&CredentialPlaces],
+) -> Vec<Remark> {
     let mut notes = Notes::default();
-    plan::attributes(attributes, &mut notes);
+    plan::attributes(attributes, credentials, &mut notes);
     notes.into_remarks()
 }
 
@@ -153,7 +157,7 @@ fn body_mistakes(product: &Product) -> Vec<Remark> {
     notes.within("plans", |notes| {
         for (name, plan) in &product.plans {
             notes.refuse(name, plan_name_refusal(name));
-            notes.within(name, |notes| plan::check(plan, &names, notes));
+            notes.within(name, |notes| plan::check(plan, &names, &product.credentials, notes));
         }
     });
     notes.into_remarks()

@@ -7,13 +7,18 @@ use super::notes::Notes;
 use super::{Names, fields, longer, pricing, title};
 use crate::config::check::words::Refusal;
 use crate::config::check::{limit, words};
-use crate::config::file::{Plan, PlanLimit, Quota};
+use crate::config::file::{CredentialPlaces, Plan, PlanLimit, Quota};
 use crate::config::units::HumanDuration;
 use crate::limits::{
     CONFIG_MAX_LIMITS, CONFIG_MAX_RATE, PLAN_ATTRIBUTE_MAX, PLAN_ATTRIBUTES_MAX, PLAN_QUOTA_MAX,
 };
 
-pub(super) fn check(plan: &Plan, names: &Names<'_>, notes: &mut Notes) {
+pub(super) fn check(
+    plan: &Plan,
+    names: &Names<'_>,
+    credentials: &CredentialPlaces,
+    notes: &mut Notes,
+) {
     title(plan.title.as_deref(), notes);
     if let Some(methods) = &plan.methods {
         notes.within("methods", |notes| switched_on(methods, names, notes));
@@ -28,7 +33,7 @@ pub(super) fn check(plan: &Plan, names: &Names<'_>, notes: &mut Notes) {
     if let Some(price) = &plan.price {
         notes.within("price", |notes| pricing::check(price, names, notes));
     }
-    attributes(&plan.attributes, notes);
+    attributes(&plan.attributes, &[credentials], notes);
 }
 
 fn switched_on(methods: &[String], names: &Names<'_>, notes: &mut Notes) {
@@ -155,13 +160,18 @@ fn times(plan: &Plan, notes: &mut Notes) {
     }
 }
 
-/// Fields that upstreams get, of a plan, an account or an application.
-pub(super) fn attributes(attributes: &BTreeMap<String, String>, notes: &mut Notes) {
+/// Fields that upstreams get, of a plan, an account or an application; and where products of these
+/// upstreams look for credentials.
+pub(super) fn attributes(
+    attributes: &BTreeMap<String, String>,
+    credentials: &[&CredentialPlaces],
+    notes: &mut Notes,
+) {
     notes.at_most("attributes", attributes.len(), PLAN_ATTRIBUTES_MAX, "fields");
     let mut seen = HashSet::new();
     notes.within("attributes", |notes| {
         for (name, value) in attributes {
-            if let Some((message, help)) = fields::free_refusal(name) {
+            if let Some((message, help)) = fields::attribute_refusal(name, credentials) {
                 notes.error(name, message, help);
             } else if !seen.insert(name.to_ascii_lowercase()) {
                 let message = format!("{name:?} is there in another case: names have no case");

@@ -17,7 +17,7 @@ use super::moment::Moment;
 use super::paging::{List, Wish};
 use super::patch::patched;
 use super::problem::Problem;
-use crate::control::catalog::Touched;
+use crate::control::catalog::{Touched, each_product};
 use crate::store::catalog::{
     AccountFilter, AccountRow, Attributes, NewAccount, Page, Records, State as Standing, Whose,
 };
@@ -83,8 +83,15 @@ impl AccountBody {
     /// Refuses what can't be; `at` is where it stands in the call's body.
     fn check(&self, at: &str) -> Result<(), Problem> {
         checked::title(&format!("{at}/name"), &self.name)?;
-        checked::email(&format!("{at}/email"), self.email.as_deref())?;
-        checked::attributes(at, &self.attributes)
+        checked::email(&format!("{at}/email"), self.email.as_deref())
+    }
+
+    /// Which products the account's applications will be of is not known: attributes must suit all.
+    fn check_attributes(&self, records: &dyn Records, at: &str) -> Result<(), Problem> {
+        match self.attributes.is_empty() {
+            true => Ok(()),
+            false => checked::attributes(at, &self.attributes, &each_product(records, None)?),
+        }
     }
 }
 
@@ -134,26 +141,22 @@ pub(super) async fn list(
 pub(super) async fn create(State(api): State<Api>, call: Call) -> Result<Answer, Problem> {
     call.caller.operate()?;
     let body: AccountBody = call.json()?;
-    body.check("")?;
     api.change(call, move |change| {
-        let row = made(change, body)?;
+        let row = insert(change, body, "")?;
         let location = format!("/v1/accounts/{}", row.id);
         Answer::made(&AccountView::from(&row), Some(row.version), location)
     })
     .await
 }
 
-/// Makes an account of what is said of it, once that is checked.
+/// Makes an account; `at` is where it stands in the call's body.
 pub(super) fn insert(
     change: &Change<'_>,
     body: AccountBody,
     at: &str,
 ) -> Result<AccountRow, Problem> {
     body.check(at)?;
-    made(change, body)
-}
-
-fn made(change: &Change<'_>, body: AccountBody) -> Result<AccountRow, Problem> {
+    body.check_attributes(change.records, at)?;
     let AccountBody { name, email, state, attributes } = body;
     let new = NewAccount { name, email, state, attributes };
     let row = change.records.insert_account(&new, change.now)?;
@@ -196,6 +199,9 @@ pub(super) async fn patch(
         change.expected.check(before.version)?;
         let body: AccountBody = patched(&AccountBody::from(&before), patch)?;
         body.check("")?;
+        if body.attributes != before.attributes {
+            body.check_attributes(change.records, "")?;
+        }
         let AccountBody { name, email, state, attributes } = body;
         let row = AccountRow { name, email, state, attributes, ..before.clone() };
         let row = change.records.update_account(&row, None, change.now)?;

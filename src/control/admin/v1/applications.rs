@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::slice::from_ref;
 
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -25,6 +26,7 @@ use super::secret;
 use crate::config::file::{Lifecycle, Plan};
 use crate::config::units::HumanDuration;
 use crate::control::catalog::Touched;
+use crate::limits::OWN_APP_ID;
 use crate::store::catalog::{
     ApplicationFilter, ApplicationRow, Attributes, NewApplication, Page, ProductRow, Records,
     State as Standing, Whose,
@@ -86,6 +88,9 @@ pub(super) struct Wanted {
     pub(super) account: Option<u64>,
     #[schema(min_length = 1, max_length = 200, pattern = "^[!-~]([ -~]*[!-~])?$")]
     name: String,
+    /// Its public id, where it has one already; no colon. Operators only.
+    #[schema(min_length = 4, max_length = 256, pattern = "^[!-9;-~]+$")]
+    app_id: Option<String>,
     /// The product that it calls.
     product: String,
     /// By this plan of it. Where that wants approval, the application is `pending`.
@@ -101,8 +106,25 @@ pub(super) struct Wanted {
 impl Wanted {
     fn check(&self, at: &str) -> Result<(), Problem> {
         checked::title(&format!("{at}/name"), &self.name)?;
-        checked::text(&format!("{at}/description"), &self.description)?;
-        checked::attributes(at, &self.attributes)
+        checked::text(&format!("{at}/description"), &self.description)
+    }
+
+    /// Whether it says what only operators say. An app_id that is taken tells that it is there.
+    fn is_operators(&self) -> bool {
+        !self.attributes.is_empty() || self.app_id.is_some()
+    }
+
+    /// The app_id that is said, or one that is drawn.
+    fn app_id(&self, at: &str) -> Result<String, Problem> {
+        let Some(app_id) = &self.app_id else { return secret::app_id() };
+        let pointer = format!("{at}/app_id");
+        checked::graphic(&pointer, app_id, OWN_APP_ID)?;
+        match app_id.contains(':') {
+            true => {
+                Err(Problem::invalid(pointer, "an app_id has no colon: it may be a user's name"))
+            }
+            false => Ok(app_id.clone()),
+        }
     }
 }
 
@@ -144,8 +166,7 @@ impl ApplicationBody {
 
     fn check(&self) -> Result<(), Problem> {
         checked::title("/name", &self.name)?;
-        checked::text("/description", &self.description)?;
-        checked::attributes("", &self.attributes)
+        checked::text("/description", &self.description)
     }
 
     /// Whether all that only operators may change is the same.
@@ -270,7 +291,7 @@ pub(super) async fn create(State(api): State<Api>, call: Call) -> Result<Answer,
     let account = wanted.account.or(call.caller.account());
     let account = account.ok_or_else(|| Problem::invalid("/account", "an account is needed"))?;
     api.change(call, move |change| {
-        if !wanted.attributes.is_empty() {
+        if wanted.is_operators() {
             change.caller.operate()?;
         }
         let there = accounts::seen(change.records, change.caller, account);
@@ -303,6 +324,7 @@ pub(super) fn insert(
     if product.definition.state == Lifecycle::Draft && change.caller.account().is_some() {
         return Err(wrong("product", "there is no product of this name"));
     }
+    checked::attributes(at, &wanted.attributes, from_ref(&product))?;
     let plan = product.definition.plans.get(&wanted.plan).zip(product.plans.get(&wanted.plan));
     let (plan, id) = plan.ok_or_else(|| wrong("plan", "the product has no plan of this name"))?;
     let state = if plan.approval_required { Standing::Pending } else { Standing::Live };
@@ -311,7 +333,7 @@ pub(super) fn insert(
         account,
         product: product.id,
         plan: *id,
-        app_id: secret::app_id()?,
+        app_id: wanted.app_id(at)?,
         name: wanted.name,
         description: wanted.description,
         state,
@@ -383,6 +405,10 @@ pub(super) async fn patch(
         let (says_trial, says_end) = (says("trial_ends_at"), says("ends_at"));
         let mut body: ApplicationBody = patched(&there, patch)?;
         body.check()?;
+        // What they were checked against may have changed: that is no reason not to suspend it.
+        if body.attributes != before.attributes {
+            checked::attributes("", &body.attributes, from_ref(&product))?;
+        }
         if !body.differs_in_words_only(&there) {
             change.caller.operate()?;
         }

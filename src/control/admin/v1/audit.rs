@@ -23,8 +23,12 @@ pub(super) struct AuditView {
     actor: String,
     action: String,
     kind: String,
-    /// Id of what was changed.
-    object: u64,
+    /// Id of what was changed; not there: it has none, as exports.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    object: Option<u64>,
+    /// What that is called, an export by its cursor; not there: it has no name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
     /// How it was; not there: it was not.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Object)]
@@ -38,8 +42,16 @@ pub(super) struct AuditView {
 impl From<AuditRow> for AuditView {
     fn from(row: AuditRow) -> Self {
         let AuditRow { id, at, actor, action, kind, object, before, after } = row;
-        Self { id, at: Moment(at), actor, action, kind, object, before, after }
+        let name = after.as_ref().or(before.as_ref()).and_then(called);
+        let object = (object != 0).then_some(object);
+        Self { id, at: Moment(at), actor, action, kind, object, name, before, after }
     }
+}
+
+/// What a view says it is called.
+fn called(view: &Value) -> Option<String> {
+    let named = ["name", "cursor", "label"].into_iter().find_map(|member| view[member].as_str());
+    named.filter(|name| !name.is_empty()).map(str::to_owned)
 }
 
 /// Which changes.

@@ -18,6 +18,7 @@ use super::extract;
 use super::moment::Moment;
 use super::problem::{Problem, rules};
 use super::seal;
+use crate::control::admin::Control;
 use crate::control::catalog::Touched;
 use crate::limits::{IDEMPOTENCY_KEPT, IDEMPOTENCY_KEY_MAX};
 use crate::policy::auth::Digest;
@@ -93,6 +94,8 @@ pub(super) struct Change<'r> {
     pub(super) now: i64,
     /// What digests are keyed with.
     pub(super) secret: &'r Digest,
+    /// The gateway, which knows what is configured.
+    pub(super) control: &'r dyn Control,
     touched: RefCell<Vec<Touched>>,
 }
 
@@ -142,7 +145,7 @@ impl Api {
         call: Call,
         work: impl FnOnce(&Change<'_>) -> Result<Answer, Problem> + Send + 'static,
     ) -> Result<Answer, Problem> {
-        let secret = self.secret()?;
+        let (secret, control) = (self.secret()?, self.control.clone());
         let in_transaction = move |records: &dyn Records| {
             if let Some(answer) = call.answered(records)? {
                 return Ok((answer, Vec::new()));
@@ -153,6 +156,7 @@ impl Api {
                 expected: &call.expected,
                 now: Moment::now().0,
                 secret: &secret,
+                control: &*control,
                 touched: RefCell::default(),
             };
             let answer = work(&change)?;

@@ -1,10 +1,12 @@
 //! Texts that people give: what there may be in them.
 
+use std::ops::RangeInclusive;
+
 use super::problem::Problem;
 use crate::config::attribute_mistakes;
 use crate::config::units::HumanDuration;
 use crate::limits::{TEXT_MAX, TITLE_MAX};
-use crate::store::catalog::Attributes;
+use crate::store::catalog::{Attributes, ProductRow};
 
 /// A name or title: something, on one line.
 pub(super) fn title(pointer: &str, text: &str) -> Result<(), Problem> {
@@ -47,9 +49,31 @@ pub(super) fn email(pointer: &str, address: Option<&str>) -> Result<(), Problem>
     looks_good.then_some(()).ok_or_else(|| Problem::invalid(pointer, "this is no mail address"))
 }
 
-/// Fields that upstreams get: names that are free, values that are one line.
-pub(super) fn attributes(at: &str, attributes: &Attributes) -> Result<(), Problem> {
-    Problem::of_remarks(at, attribute_mistakes(attributes))
+/// Fields that upstreams of these products get: names that are free, values that are one line.
+pub(super) fn attributes(
+    at: &str,
+    attributes: &Attributes,
+    products: &[ProductRow],
+) -> Result<(), Problem> {
+    let credentials: Vec<_> = products.iter().map(|row| &row.definition.credentials).collect();
+    Problem::of_remarks(at, attribute_mistakes(attributes, &credentials))
+}
+
+/// What a field can hold between two spaces: so many letters, digits and signs of ASCII.
+pub(super) fn graphic(
+    pointer: &str,
+    text: &str,
+    lengths: RangeInclusive<usize>,
+) -> Result<(), Problem> {
+    match lengths.contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        true => Ok(()),
+        false => {
+            let (least, most) = lengths.into_inner();
+            let detail =
+                format!("{least} to {most} visible ASCII characters are needed, no spaces");
+            Err(Problem::invalid(pointer, detail))
+        }
+    }
 }
 
 /// A duration, seconds.
@@ -89,7 +113,7 @@ mod tests {
     #[test]
     fn attributes_are_fields_that_are_free() {
         let ask =
-            |name: &str, value: &str| attributes("", &[(name.to_owned(), value.to_owned())].into());
+            |name: &str, value: &str| attributes("", &[(name.into(), value.into())].into(), &[]);
         assert_eq!(ask("X-Tier", "gold"), Ok(()));
         for (name, value) in [("X Tier", "a"), ("X-Tier", "a\r\nX: y"), ("Host", "a"), ("", "a")] {
             assert!(ask(name, value).is_err(), "{name}: {value}");

@@ -162,7 +162,8 @@ pub(super) async fn confirm(
 #[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Format {
-    /// Comma-separated values with a header (RFC 4180).
+    /// Comma-separated values with a header (RFC 4180). A text that a spreadsheet could take for a
+    /// formula has a `'` before it.
     Csv,
     /// A JSON object a line.
     Jsonl,

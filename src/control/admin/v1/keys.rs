@@ -2,8 +2,6 @@
 //!
 //! A key is shown in the answer that makes it, and nowhere else ever.
 
-use argon2::Argon2;
-use argon2::password_hash::PasswordHasher;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -14,11 +12,11 @@ use super::applications::seen;
 use super::caller::Caller;
 use super::change::{Call, Change};
 use super::checked;
+use super::credential::{Drawn, NewKey};
 use super::extract::{Path, Query};
 use super::moment::Moment;
 use super::paging::{List, Wish};
 use super::problem::{Problem, rules};
-use super::secret;
 use crate::config::file::CredentialKind;
 use crate::control::catalog::Touched;
 use crate::limits::{LIVE_KEYS_MAX, OVERLAP_MAX};
@@ -26,6 +24,7 @@ use crate::policy::auth::digest;
 use crate::store::catalog::{
     ApplicationRow, CredentialFilter, CredentialRow, NewCredential, Page, Paged, Records,
 };
+use crate::store::{ErrorKind, StoreError};
 
 /// A credential. The key itself is not kept.
 #[derive(Debug, Serialize, ToSchema)]
@@ -78,130 +77,6 @@ impl From<&CredentialRow> for KeyView {
     }
 }
 
-/// A credential to be made. Of keys and passwords nothing is said: they are drawn.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct NewKey {
-    kind: CredentialKind,
-    /// For people.
-    #[serde(default)]
-    label: String,
-    /// From when on it is refused.
-    ends_at: Option<Moment>,
-    /// Of `basic`: the user's name; where it is not said, the application's app_id.
-    user: Option<String>,
-    /// Of `certificate`: its SHA-256 fingerprint. Either this or `subject`.
-    fingerprint: Option<String>,
-    /// Of `certificate`: its subject (RFC 4514).
-    subject: Option<String>,
-    /// Of `jwt`: the verifier's name in the configuration; of a server that knows tokens,
-    /// `introspection:NAME`.
-    verifier: Option<String>,
-    /// Of `jwt`: the value of the claim that says which application calls.
-    claim: Option<String>,
-}
-
-/// What a credential is known by, and what is shown of it once.
-struct Drawn {
-    parts: Vec<String>,
-    hint: String,
-    password: Option<String>,
-    user: Option<String>,
-    key: Option<String>,
-}
-
-impl NewKey {
-    fn drawn(&self, app_id: &str, at: &str) -> Result<Drawn, Problem> {
-        checked::label(&format!("{at}/label"), &self.label)?;
-        self.refuse_others(at)?;
-        match self.kind {
-            CredentialKind::UserKey => key(None),
-            CredentialKind::AppKey => key(Some(app_id)),
-            CredentialKind::Basic => basic(self.user.as_deref().unwrap_or(app_id), at),
-            CredentialKind::Certificate => self.certificate(at),
-            CredentialKind::Jwt => {
-                let part = |name, value: &Option<String>| needed(at, name, value.as_deref());
-                let (verifier, claim) =
-                    (part("verifier", &self.verifier)?, part("claim", &self.claim)?);
-                Ok(known_by(vec![verifier, claim.clone()], &claim))
-            }
-        }
-    }
-
-    fn certificate(&self, at: &str) -> Result<Drawn, Problem> {
-        match (&self.fingerprint, &self.subject) {
-            (Some(text), None) => {
-                let hex = text.replace(':', "").to_ascii_lowercase();
-                match hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-                    true => Ok(known_by(vec![hex.clone()], &hex)),
-                    false => Err(Problem::invalid(
-                        format!("{at}/fingerprint"),
-                        "64 hexadecimal digits are needed (SHA-256 of the certificate)",
-                    )),
-                }
-            }
-            (None, subject) => {
-                let subject = needed(at, "subject", subject.as_deref())?;
-                Ok(known_by(vec![subject.clone()], &subject))
-            }
-            (Some(_), Some(_)) => {
-                Err(Problem::invalid(format!("{at}/subject"), "fingerprint or subject, not both"))
-            }
-        }
-    }
-
-    /// What belongs to another kind is a mistake, not passed over.
-    fn refuse_others(&self, at: &str) -> Result<(), Problem> {
-        use CredentialKind::{Basic, Certificate, Jwt};
-        let all = [
-            ("user", self.user.is_some(), Basic),
-            ("fingerprint", self.fingerprint.is_some(), Certificate),
-            ("subject", self.subject.is_some(), Certificate),
-            ("verifier", self.verifier.is_some(), Jwt),
-            ("claim", self.claim.is_some(), Jwt),
-        ];
-        match all.into_iter().find(|(_, said, kind)| *said && *kind != self.kind) {
-            Some((name, ..)) => {
-                Err(Problem::invalid(format!("{at}/{name}"), "this belongs to another kind"))
-            }
-            None => Ok(()),
-        }
-    }
-}
-
-fn needed(at: &str, name: &str, value: Option<&str>) -> Result<String, Problem> {
-    let pointer = format!("{at}/{name}");
-    let value = value.ok_or_else(|| Problem::invalid(&pointer, format!("{name} is needed")))?;
-    checked::title(&pointer, value)?;
-    Ok(value.to_owned())
-}
-
-fn known_by(parts: Vec<String>, shown: &str) -> Drawn {
-    Drawn { parts, hint: secret::hint(shown), password: None, user: None, key: None }
-}
-
-fn key(app_id: Option<&str>) -> Result<Drawn, Problem> {
-    let key = secret::key()?;
-    let parts = app_id.map(str::to_owned).into_iter().chain([key.clone()]).collect();
-    Ok(Drawn { key: Some(key.clone()), ..known_by(parts, &key) })
-}
-
-fn basic(user: &str, at: &str) -> Result<Drawn, Problem> {
-    let pointer = format!("{at}/user");
-    checked::title(&pointer, user)?;
-    if user.contains(':') {
-        return Err(Problem::invalid(pointer, "a user's name has no colon (RFC 7617)"));
-    }
-    let password = secret::key()?;
-    let salt: [u8; 16] = secret::random()?;
-    let hashed = Argon2::default().hash_password_with_salt(password.as_bytes(), &salt);
-    let hashed = hashed.map_err(|why| Problem::new(rules::INTERNAL, why.to_string()))?;
-    let mut drawn = known_by(vec![user.to_owned()], user);
-    drawn.password = Some(hashed.to_string());
-    (drawn.user, drawn.key) = (Some(user.to_owned()), Some(password));
-    Ok(drawn)
-}
-
 /// A new credential as the store takes it, and as it is shown.
 fn wanted(
     change: &Change<'_>,
@@ -212,12 +87,12 @@ fn wanted(
     if new.ends_at.is_some_and(|end| end.0 <= change.now) {
         return Err(Problem::invalid(format!("{at}/ends_at"), "this is over already"));
     }
-    let drawn = new.drawn(&application.app_id, at)?;
+    let drawn = new.drawn(change, &application.app_id, at)?;
     let parts: Vec<&[u8]> = drawn.parts.iter().map(String::as_bytes).collect();
     let row = NewCredential {
         application: application.id,
         kind: new.kind,
-        digest: digest(change.secret, new.kind, &parts),
+        digest: digest(change.secret, (application.product, new.kind), &parts),
         hint: drawn.hint.clone(),
         password: drawn.password.clone(),
         label: new.label,
@@ -336,23 +211,33 @@ fn place(view: &KeyView) -> String {
 }
 
 /// Makes a credential; `at` is where it stands in the call's body. What says who calls by itself
-/// (a user, a certificate, a claim) only operators choose.
+/// (a user, a certificate, a claim) only operators choose, and keys too: who may try many would learn
+/// by what is taken which there are.
 pub(super) fn insert(
     change: &Change<'_>,
     application: &ApplicationRow,
     new: NewKey,
     at: &str,
 ) -> Result<KeyMade, Problem> {
-    let is_drawn = matches!(new.kind, CredentialKind::UserKey | CredentialKind::AppKey);
-    if !is_drawn {
+    if !new.is_drawn() {
         change.caller.operate()?;
     }
     room(change, application.id, new.kind)?;
     let (new, drawn) = wanted(change, application, new, at)?;
-    let row = change.records.insert_credential(&new, change.now)?;
+    let row = change.records.insert_credential(&new, change.now).map_err(taken)?;
     change.touch(Touched::Application(application.id));
     change.note("create", ("key", row.id), None, Some(&KeyView::from(&row)))?;
     Ok(made(&row, application, drawn))
+}
+
+/// Keys are told apart in the whole store, those with an app_id in its application.
+fn taken(error: StoreError) -> Problem {
+    match error.kind() {
+        ErrorKind::Duplicate => {
+            Problem::new(rules::CONFLICT, "a live credential is known by this already")
+        }
+        _ => error.into(),
+    }
 }
 
 fn made(row: &CredentialRow, application: &ApplicationRow, drawn: Drawn) -> KeyMade {
@@ -420,7 +305,7 @@ pub(super) async fn rotate(
     api.change(call, move |change| {
         let application = seen(change.records, change.caller, id)?;
         let old = of(change.records, id, key)?;
-        if !matches!(old.kind, CredentialKind::UserKey | CredentialKind::AppKey) {
+        if !old.kind.is_drawn() {
             let detail = "only keys are drawn anew: make another credential, and revoke this one";
             return Err(Problem::new(rules::CONFLICT, detail));
         }
@@ -442,16 +327,7 @@ fn rotated(
     old: &CredentialRow,
     overlap: i64,
 ) -> Result<KeyMade, Problem> {
-    let new = NewKey {
-        kind: old.kind,
-        label: old.label.clone(),
-        ends_at: None,
-        user: None,
-        fingerprint: None,
-        subject: None,
-        verifier: None,
-        claim: None,
-    };
+    let new = NewKey::of(old.kind, old.label.clone());
     let (new, drawn) = wanted(change, application, new, "")?;
     let until = change.now + overlap;
     let (ended, row) = change.records.rotate_credential(old.id, &new, until, change.now)?;

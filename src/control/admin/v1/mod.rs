@@ -18,6 +18,7 @@ mod audit;
 mod caller;
 mod change;
 mod checked;
+mod credential;
 mod document;
 mod exports;
 mod extract;

@@ -36,6 +36,12 @@ pub(super) fn hint(secret: &str) -> String {
     format!("{shown}…")
 }
 
+/// The same of one that somebody chose, of which no more than a quarter is shown.
+pub(super) fn hint_of_chosen(secret: &str) -> String {
+    let shown: String = secret.chars().take(SHOWN.min(secret.len() / 4)).collect();
+    format!("{shown}…")
+}
+
 /// The digest of a token. No kind of credential has the number 0, so that a key is never a token.
 pub(super) fn token_digest(secret: &Digest, token: &str) -> Digest {
     let mut hasher = blake3::Hasher::new_keyed(secret);
@@ -71,13 +77,15 @@ mod tests {
         assert_eq!(hint("tg_abcdefgh"), "tg_abc…");
         assert_eq!(hint("tgt_abcdefgh"), "tgt_abc…");
         assert_eq!(hint("alice"), "ali…");
+        assert_eq!(hint_of_chosen("12345678"), "12…");
+        assert_eq!(hint_of_chosen("tg_1234567890123"), "tg_…");
     }
 
     #[test]
     fn a_token_is_no_key() {
         let secret = [7; 32];
         let kind = crate::config::file::CredentialKind::UserKey;
-        let key = crate::policy::auth::digest(&secret, kind, &[b"tgt_x"]);
+        let key = crate::policy::auth::digest(&secret, (1, kind), &[b"tgt_x"]);
         assert_ne!(token_digest(&secret, "tgt_x"), key);
     }
 }

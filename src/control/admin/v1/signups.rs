@@ -9,7 +9,8 @@ use super::accounts::{self, AccountBody, AccountView};
 use super::answer::Answer;
 use super::applications::{self, ApplicationView, Wanted};
 use super::change::Call;
-use super::keys::{self, KeyMade, NewKey};
+use super::credential::NewKey;
+use super::keys::{self, KeyMade};
 use super::problem::Problem;
 
 /// Who signs up, for what.

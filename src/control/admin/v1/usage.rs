@@ -21,8 +21,9 @@ pub(super) struct UsageView {
     at: Option<Moment>,
     #[serde(skip_serializing_if = "Option::is_none")]
     application: Option<u64>,
+    /// Its name; not there where it is none any more.
     #[serde(skip_serializing_if = "Option::is_none")]
-    product: Option<u64>,
+    product: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     metric: Option<String>,
     /// First digit of the status; 0: none was sent.
@@ -84,9 +85,10 @@ pub(super) enum First {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Filter {
-    /// From then on.
+    /// From the hour on in which this is: usage is kept by the hour. Of days that are kept as days
+    /// only (`store.keep_hours`) those count that begin in this time.
     from: Moment,
-    /// Until before then.
+    /// Until the end of the hour in which this is, or that ends then.
     to: Moment,
     /// Of this application.
     #[serde(default, deserialize_with = "id")]
@@ -121,6 +123,9 @@ pub(super) struct Filter {
 }
 
 const LIST: &str = "usage";
+
+/// Seconds of what usage is kept by.
+const HOUR: u64 = 3600;
 
 /// What was used; an account's own token sees that account's.
 #[utoipa::path(get, path = "/usage", operation_id = "show_usage", tag = "usage", params(Filter),
@@ -164,8 +169,8 @@ impl Filter {
             Some(First::Time) | None => Order::Time,
         };
         Ok(UsageQuery {
-            from: seconds(self.from),
-            to: seconds(self.to),
+            from: seconds(self.from) / HOUR * HOUR,
+            to: seconds(self.to).next_multiple_of(HOUR),
             application: self.application,
             account: caller.account().or(self.account),
             product: None,

@@ -6,12 +6,15 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::*;
 use crate::http::{Field, Known, Span};
+use crate::policy::auth::Digest;
 use crate::policy::auth::compile::tests::compiled;
 use crate::policy::auth::jwt::{self, Json, Verified};
 use crate::policy::auth::{Hit, Presented};
 
 const SECRET: Digest = [7; 32];
 const SLOT: u32 = 3;
+/// The id of what `compiled` makes.
+const PRODUCT: u64 = 5;
 
 const SHOP: &str = r#"
 mapping_rules = [
@@ -34,7 +37,7 @@ limits = [{ rate = "1000/m" }, { metric = "create", rate = "10/s", burst = 20 }]
 fn directory(applications: &[(&str, Application, u64)]) -> Directory {
     let mut directory = Directory::empty(SECRET);
     directory.change(applications.iter().enumerate().map(|(n, (key, application, ends_at))| {
-        let digest = digest(&SECRET, CredentialKind::UserKey, &[key.as_bytes()]);
+        let digest = digest(&SECRET, (PRODUCT, CredentialKind::UserKey), &[key.as_bytes()]);
         let application = Arc::new(Application {
             lines: application.lines.clone(),
             app_id: application.app_id.clone(),
@@ -62,7 +65,7 @@ fn application(id: u64, plan: u32) -> Application {
 fn refusal(stop: Stop) -> Refusal {
     match stop {
         Stop::Refused(refusal) => refusal,
-        Stop::Ask(_) => panic!("nothing is to be asked here"),
+        Stop::Ask(_) | Stop::Unanswered(_) => panic!("nothing is to be asked here"),
     }
 }
 
@@ -171,7 +174,7 @@ plans = { bronze = {} }
     let challenge = String::from_utf8(product.challenge.to_vec()).unwrap();
     assert!(!challenge.contains("Bearer"), "{challenge}");
     let mut directory = directory(&[("k1", application(1, 1), u64::MAX)]);
-    let known = digest(&directory.secret, CredentialKind::Jwt, &[b"other", b"client"]);
+    let known = digest(&directory.secret, (PRODUCT, CredentialKind::Jwt), &[b"other", b"client"]);
     let credential = Credential {
         id: 300,
         application: application(3, 1).into(),
@@ -219,7 +222,7 @@ fn a_changed_directory_refuses_and_the_old_one_does_not() {
     let product = compiled(SHOP).unwrap();
     let before = directory(&[("k", application(1, 1), u64::MAX)]);
     let mut after = before.clone();
-    after.change([(digest(&SECRET, CredentialKind::UserKey, &[b"k"]), None)]);
+    after.change([(digest(&SECRET, (PRODUCT, CredentialKind::UserKey), &[b"k"]), None)]);
     let call = Call::with(&[("x-api-key", "k")]);
     let asked = ("GET", "/orders", None);
     assert!(call.admitted(&before, &product, asked).is_ok());
@@ -236,7 +239,7 @@ fn an_app_key_needs_its_id() {
         ends_at: u64::MAX,
         password: None,
     };
-    let known = digest(&SECRET, CredentialKind::AppKey, &[b"id", b"key"]);
+    let known = digest(&SECRET, (PRODUCT, CredentialKind::AppKey), &[b"id", b"key"]);
     directory.change([(known, Some(credential))]);
     let verdict = |lines: &[(&str, &str)]| {
         Call::with(lines).admitted(&directory, &product, ("GET", "/", None)).map(drop)
@@ -252,7 +255,7 @@ fn a_password_is_asked_about_and_another_hash_is_another_question() {
     let product = compiled("authentication.any_of = [\"user_key\", \"basic\"]\nplans.p = {}");
     let product = product.unwrap();
     let mut directory = directory(&[("k1", application(1, 1), u64::MAX)]);
-    let user = digest(&SECRET, CredentialKind::Basic, &[b"ann"]);
+    let user = digest(&SECRET, (PRODUCT, CredentialKind::Basic), &[b"ann"]);
     let with = |hash: Option<&str>| {
         let application = application(2, 1).into();
         let password = hash.map(Into::into);
@@ -267,12 +270,14 @@ fn a_password_is_asked_about_and_another_hash_is_another_question() {
             carrier: Carrier { fields: &call.fields, buf: &call.buf, query: None },
             identity: None,
             tokens: &[],
-            passwords: &|_| outcome,
+            passwords: &|_| outcome.map(Ok),
             now_s: 1000,
         };
         match admit(directory, SLOT, &product, &asked) {
             Ok(admitted) => Ok(admitted.credential),
-            Err(Stop::Ask(Wanted::Token(_))) => panic!("no token is to be asked about"),
+            Err(Stop::Ask(Wanted::Token(_)) | Stop::Unanswered(_)) => {
+                panic!("only the password is to be asked about")
+            }
             Err(Stop::Ask(Wanted::Password(question))) => {
                 Err(Some((question.digest, question.hash.is_some())))
             }
@@ -314,7 +319,7 @@ fn of_several_ways_one_or_all_must_succeed() {
             ends_at: u64::MAX,
             password: None,
         };
-        let known = digest(&SECRET, CredentialKind::AppKey, &[b"id", key]);
+        let known = digest(&SECRET, (PRODUCT, CredentialKind::AppKey), &[b"id", key]);
         directory.change([(known, Some(credential))]);
     }
     let (any, all) = (compiled(&words("any_of")).unwrap(), compiled(&words("all_of")).unwrap());
@@ -327,13 +332,51 @@ fn of_several_ways_one_or_all_must_succeed() {
     let id = ("app-id", "id");
     assert_eq!(verdict(&any, &[key]), Ok(Some(100)));
     assert_eq!(verdict(&any, &[id, b]), Ok(Some(52)));
-    assert_eq!(verdict(&any, &[("x-api-key", "bad"), id, a]), Err(Refusal::BadCredential));
+    let bad = ("x-api-key", "bad");
+    assert_eq!(verdict(&any, &[bad, id, a]), Ok(Some(51)));
+    assert_eq!(verdict(&any, &[key, id]), Ok(Some(100)));
+    for shown in [[bad].as_slice(), &[id], &[bad, id], &[bad, id, ("app-key", "c")]] {
+        assert_eq!(verdict(&any, shown), Err(Refusal::BadCredential), "{shown:?}");
+    }
     assert_eq!(verdict(&any, &[]), Ok(None));
     assert_eq!(verdict(&all, &[key, id, a]), Ok(Some(100)));
+    assert_eq!(verdict(&all, &[bad, id, a]), Err(Refusal::BadCredential));
     assert_eq!(verdict(&all, &[key]), Err(Refusal::NoCredential));
     // Another application's key proves nothing.
     assert_eq!(verdict(&all, &[key, id, b]), Err(Refusal::BadCredential));
     assert_eq!(verdict(&all, &[]), Ok(None));
+}
+
+#[test]
+fn what_could_not_be_found_out_counts_where_nothing_is_good() {
+    let directory = directory(&[("k1", application(1, 1), u64::MAX)]);
+    let basic = format!("Basic {}", STANDARD.encode("ann:a"));
+    let verdict = |ways: &str, key: &str| {
+        let words = format!("authentication.{ways}\nplans.p = {{}}");
+        let product = compiled(&words).unwrap();
+        let call = Call::with(&[("x-api-key", key), ("authorization", &basic)]);
+        let asked = Asked {
+            method: b"GET",
+            path: b"/",
+            carrier: Carrier { fields: &call.fields, buf: &call.buf, query: None },
+            identity: None,
+            tokens: &[],
+            passwords: &|_| Some(Err(NoAnswer::Overloaded)),
+            now_s: 1000,
+        };
+        match admit(&directory, SLOT, &product, &asked) {
+            Ok(admitted) => Ok(admitted.credential),
+            Err(Stop::Unanswered(why)) => Err(Some(why)),
+            Err(_) => Err(None),
+        }
+    };
+    for any in ["any_of = [\"basic\", \"user_key\"]", "any_of = [\"user_key\", \"basic\"]"] {
+        assert_eq!(verdict(any, "k1"), Ok(Some(100)));
+        assert_eq!(verdict(any, "bad"), Err(Some(NoAnswer::Overloaded)));
+    }
+    let all = "all_of = [\"user_key\", \"basic\"]";
+    assert_eq!(verdict(all, "k1"), Err(Some(NoAnswer::Overloaded)));
+    assert_eq!(verdict(all, "bad"), Err(None));
 }
 
 #[test]

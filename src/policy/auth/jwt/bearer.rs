@@ -20,16 +20,21 @@ impl Scheme {
         }
     }
 
-    /// What follows the scheme, which is told without regard to case (RFC 9110 section 11.1): nothing,
-    /// where nothing does.
-    pub(in crate::policy::auth) fn of(value: &[u8]) -> Option<(Self, &[u8])> {
+    fn of(value: &[u8]) -> Option<(Self, &[u8])> {
         [Self::Bearer, Self::Dpop].into_iter().find_map(|scheme| {
-            let (name, rest) = value.split_at_checked(scheme.name().len())?;
-            let ends = rest.first().is_none_or(|byte| *byte == b' ');
-            let is_it = ends && name.eq_ignore_ascii_case(scheme.name().as_bytes());
-            is_it.then(|| (scheme, rest.trim_ascii_start()))
+            let text = after(scheme.name(), value)?;
+            Some((scheme, text))
         })
     }
+}
+
+/// What follows a scheme in Authorization, which is told without regard to case (RFC 9110 section 11.1): nothing,
+/// where nothing does.
+pub(in crate::policy::auth) fn after<'v>(scheme: &str, value: &'v [u8]) -> Option<&'v [u8]> {
+    let (name, rest) = value.split_at_checked(scheme.len())?;
+    let ends = rest.first().is_none_or(|byte| *byte == b' ');
+    let is_it = ends && name.eq_ignore_ascii_case(scheme.as_bytes());
+    is_it.then(|| rest.trim_ascii_start())
 }
 
 /// In which ways tokens may be shown.

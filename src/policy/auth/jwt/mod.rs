@@ -25,6 +25,7 @@ mod verifiers;
 mod tests;
 
 pub use asking::Asking;
+pub(super) use bearer::after;
 pub use bearer::{Challenge, Offered, Scheme, shown, write_challenges};
 pub use cache::Cache;
 pub use claims::says;

@@ -85,6 +85,11 @@ impl Refusal {
         matches!(self, Self::UnknownKey | Self::NoKeys)
     }
 
+    /// Whether the token may be good all the same: nobody could say.
+    pub fn is_doubtful(self) -> bool {
+        matches!(self, Self::NoKeys | Self::NoRoom)
+    }
+
     /// Whether the token is good, but not for this: 403 (RFC 6750 section 3.1).
     pub fn is_insufficient(self) -> bool {
         matches!(self, Self::Scope | Self::Claim)

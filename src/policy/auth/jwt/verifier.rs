@@ -15,6 +15,7 @@ use super::key_set::KeySet;
 use super::refusal::Refusal;
 use super::token::Token;
 use crate::config::{Dpop, Jwt, JwtKeys, TokenRules};
+use crate::policy::auth::NoAnswer;
 
 /// Takes the tokens of `[jwt.NAME]`.
 pub struct Verifier {
@@ -52,6 +53,8 @@ pub enum Proved {
     Unasked,
     /// Who knows it does not say, and that is not to keep anybody out.
     Open,
+    /// Whether it is to be believed could not be found out.
+    Unanswered(NoAnswer),
     /// It is not to be believed.
     Refused(Refusal),
     /// It is.

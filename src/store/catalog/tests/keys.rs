@@ -36,6 +36,22 @@ fn a_key_is_rotated_with_an_overlap_and_revoked_once() {
 }
 
 #[test]
+fn what_nobody_can_find_any_more_does_not_look_as_if_it_were_good() {
+    let (folder, store) = store();
+    let (.., application, first) = one_of_each(&store);
+    let client = NewCredential { kind: CredentialKind::Jwt, ..key(application.id, 2) };
+    let client = write(&store, |records| records.insert_credential(&client, NOW));
+    // As it was when digests did not name products.
+    store.connection().pragma_update(None, "user_version", 5).expect("a number");
+    drop(store);
+    let store = Store::open(&folder.path().join("store.db")).expect("the store");
+    let revoked = |id| {
+        read(&store, |records| records.credential(id)).expect("a credential").revoked_at.is_some()
+    };
+    assert_eq!((revoked(first.id), revoked(client.id)), (false, true));
+}
+
+#[test]
 fn a_credential_that_is_over_leaves_its_digest_to_others() {
     let (_folder, store) = store();
     let (.., application, first) = one_of_each(&store);
