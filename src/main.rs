@@ -156,8 +156,8 @@ fn main() -> ExitCode {
             Err(code) => code,
         },
         Command::Check { config } => match checked(&config) {
-            Ok(source) => {
-                let found = match source.warnings.len() {
+            Ok(warnings) => {
+                let found = match warnings {
                     0 => String::new(),
                     1 => ", 1 warning".to_owned(),
                     warnings => format!(", {warnings} warnings"),
@@ -206,12 +206,12 @@ fn read(file: &ConfigFile) -> Result<(Source, Vec<Seen>), ExitCode> {
     Ok((source, files.into_seen()))
 }
 
-/// The same, and whether the store that is there lets it be taken up.
-fn checked(file: &ConfigFile) -> Result<Source, ExitCode> {
+/// The same, and whether the store that is there lets it be taken up. Returns how many warnings there are.
+fn checked(file: &ConfigFile) -> Result<usize, ExitCode> {
     let (source, _) = read(file)?;
     let conflicts = conflicts(&file.config, &source.settings);
     conflicts.iter().for_each(|conflict| eprintln!("{conflict}"));
-    if conflicts.is_empty() { Ok(source) } else { Err(ExitCode::FAILURE) }
+    if conflicts.is_empty() { Ok(source.warnings.len()) } else { Err(ExitCode::FAILURE) }
 }
 
 /// Tells warnings and mistakes.
