@@ -180,10 +180,7 @@ impl Outbound {
         }
         self.stream.borrow_mut().reserve_capacity(len);
         let room = guard.unless_expired(poll_fn(|cx| self.poll_room(cx))).await;
-        let room = room.unwrap_or_else(|| {
-            self.stalled.set(guard.expired() == Some(Expired::Deadline));
-            Err(io::ErrorKind::TimedOut.into())
-        });
+        let room = room.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()));
         match room {
             Ok(room) if room >= len => (self.send(buffer, last).map(|()| len), Buffer::empty()),
             Ok(room) => self.send_part(buffer, room),
@@ -230,7 +227,12 @@ impl Outbound {
         self.ended.get()
     }
 
-    /// Whether the reader had no room for as long as that may be.
+    /// Notes that the reader had no room for as long as that may be.
+    pub fn stalled(&self) {
+        self.stalled.set(true);
+    }
+
+    /// Whether that was noted.
     pub fn is_stalled(&self) -> bool {
         self.stalled.get()
     }

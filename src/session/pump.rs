@@ -346,6 +346,11 @@ impl Pump<'_> {
             self.to.arm_write(pace);
             let (result, back) = stream.write(std::mem::take(out), last, self.to.guard).await;
             *out = back;
+            // Not who reads, but too slowly, or for too long in all.
+            let waited = clock::coarse_ns().saturating_sub(began);
+            if result.is_err() && waited >= self.to.idle_ns {
+                stream.stalled();
+            }
             self.account_for(result, before - out.len(), began, pace)?;
         }
         self.to.guard.disarm();
@@ -422,7 +427,7 @@ impl Pump<'_> {
         let Inlet::Stream(stream) = self.from.side else { return Ok(()) };
         let Some(trailers) = stream.take_trailers() else { return Ok(()) };
         let mut section = Vec::new();
-        decode::trailers(&trailers, &mut section).map_err(Stop::SenderBad)?;
+        decode::trailers(&trailers, &mut section);
         self.reader.take_trailers(&section).map_err(Stop::SenderBad)
     }
 

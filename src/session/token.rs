@@ -114,7 +114,8 @@ async fn of_product(r: &mut Request<'_>, s: &Scratch, product: &Product) -> Vec<
                 ask_servers = !product.all_ways
                     && places.len() < said.len()
                     && !is_theirs(all, &asked.verifiers, refusal, &text);
-                if !ask_servers {
+                // A token that may be good is not bad because a server does not know it.
+                if !ask_servers || refusal.is_doubtful() {
                     said[first] = Proved::Refused(refusal);
                 }
             }

@@ -91,7 +91,8 @@ fn check_size(fields: &HeaderMap, bounds: &HttpBounds) -> Result<(), Bad> {
     if lines_len(fields) > bounds.max_head { Err(Bad::HeadTooLarge) } else { Ok(()) }
 }
 
-/// Lines would have lost these blanks, which HTTP/2 does not allow (RFC 9113 section 8.2.1).
+/// Lines would have lost these blanks, which HTTP/2 does not allow (RFC 9113 section 8.2.1). Of answers
+/// they are only lost: gRPC servers send them in `grpc-message`, whose encoding leaves them.
 fn check_values(fields: &HeaderMap) -> Result<(), Bad> {
     let blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
     let around = |value: &[u8]| blank(value.first()) || blank(value.last());
@@ -165,7 +166,6 @@ pub fn response(
         // There is none in HTTP/2 (RFC 9113 section 8.6).
         return Err(Bad::UnexpectedUpgrade);
     }
-    check_values(&parts.headers)?;
     let granted = switch.filter(|_| parts.status.is_success());
     buf.extend_from_slice(b"HTTP/1.1 ");
     buf.extend_from_slice(granted.map_or(parts.status.as_str(), |_| "101").as_bytes());
@@ -205,13 +205,8 @@ pub struct Switch<'a> {
 }
 
 /// Writes trailers as a trailer section, its end included.
-///
-/// # Errors
-/// What is wrong with them.
-pub fn trailers(fields: &HeaderMap, buf: &mut Vec<u8>) -> Result<(), Bad> {
-    check_values(fields)?;
+pub fn trailers(fields: &HeaderMap, buf: &mut Vec<u8>) {
     field_lines(fields, buf);
-    Ok(())
 }
 
 /// Cookies that came in crumbs are one field again: an HTTP/1.1 server may look at one only (RFC 9113
@@ -337,7 +332,7 @@ mod tests {
     fn values_have_no_blanks_around_them() {
         for value in [" a", "a ", "\ta", "a \t", " "] {
             assert_eq!(refused("https://a/", &[("x", value)]), Some(Bad::BlankAroundValue));
-            assert_eq!(answer(200, &[("x", value)], true).err(), Some(Bad::BlankAroundValue));
+            assert!(answer(200, &[("x", value)], true).is_ok());
         }
         assert!(read("https://a/", &[("x", "a b"), ("y", "")], true).is_ok());
     }

@@ -20,11 +20,6 @@ pub struct Counts {
     addresses: Table<Tallies>,
 }
 
-/// The bits of a hash that name a set. What is left of the tag still tells keys in one place apart.
-const SETS: u64 = (1 << 20) - 1;
-
-const _: () = assert!(QUOTA_SLOTS as u64 / 8 <= SETS + 1, "a table has no more sets");
-
 /// Where a count is kept.
 #[derive(Clone, Copy)]
 struct Place<'t> {
@@ -303,21 +298,8 @@ impl Counts {
             && matches!(place.change(minutes(now_s), change), Change::Made(_))
     }
 
-    /// Ids of applications follow each other, and so do their counts: in the upper bits a hash, in those
-    /// that name a set the id, from a random place on for each metric and period. So a thousand counts
-    /// lie in 32 pages and not in a thousand, and the table fills evenly. Nobody can aim at a set: ids are
-    /// not chosen, and addresses, which are, lie where the hash says.
-    fn hash(&self, key: Key) -> u64 {
-        let hash = self.hasher.hash_one((key.holder, key.metric, key.period as u8));
-        if is_address(key.holder) {
-            return hash;
-        }
-        let from = self.hasher.hash_one((key.metric, key.period as u8));
-        hash & !SETS | from.wrapping_add(key.holder) & SETS
-    }
-
     fn place(&self, key: Key) -> Place<'_> {
-        let hash = self.hash(key);
+        let hash = self.hasher.hash_one((key.holder, key.metric, key.period as u8));
         let table = if is_address(key.holder) { &self.addresses } else { &self.table };
         Place { table, hash }
     }

@@ -66,6 +66,7 @@ struct Place(Rc<Open>);
 impl Place {
     fn take(open: &Rc<Open>) -> Self {
         open.count.set(open.count.get() + 1);
+        open.stood_still.set(false);
         Self(open.clone())
     }
 
@@ -222,7 +223,9 @@ impl Driver {
     /// say.
     fn turns(&mut self) -> bool {
         let now = clock::coarse_ns();
-        let refused = self.wire.is_refused() || self.open.stood_still.get();
+        // Not while answers that were handed over whole are on their way: they would be cut off.
+        let stood_still = self.open.stood_still.get() && !self.machine.has_streams();
+        let refused = self.wire.is_refused() || stood_still;
         if refused && !matches!(self.stage, Stage::Refused(_)) {
             self.refuse(now);
             return true;

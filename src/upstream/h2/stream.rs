@@ -146,7 +146,8 @@ fn lost(error: &h2::Error) -> Lost {
     match error {
         _ if refused || error.is_remote() && error.is_go_away() => Lost::Refused,
         _ if error.is_remote() => Lost::Reset,
-        _ if error.is_library() => Lost::Malformed,
+        // What breaks its whole connection says nothing of this stream's answer.
+        _ if error.is_library() && error.is_reset() => Lost::Malformed,
         _ => Lost::Ended,
     }
 }
