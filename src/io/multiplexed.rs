@@ -10,7 +10,7 @@ use bytes::{Buf, Bytes};
 use h2::{RecvStream, SendStream};
 
 use super::buffer::Buffer;
-use super::deadline::{Expired, Guard};
+use super::deadline::Guard;
 
 /// A piece of content on its way out, in the buffer it was made in.
 pub struct Piece(Buffer);

@@ -156,11 +156,12 @@ fn many_calls_share_two_connections(driver: Driver) {
 }
 
 fn a_servers_refusal_passes(driver: Driver) {
-    let server = GrpcServer::new(|call| call.refuse(5, "no such order"));
+    // The encoding of messages leaves blanks as they are, at the end too, where they are lost.
+    let server = GrpcServer::new(|call| call.refuse(5, "no such order: "));
     let (_gateway, client) = start(driver, &server, "");
     let outcome = client.unary("/a.B/Get", b"");
     assert!(outcome.head_only, "one head here as there");
-    assert_eq!((outcome.status(), outcome.said("grpc-message")), (5, "no such order"));
+    assert_eq!((outcome.status(), outcome.said("grpc-message")), (5, "no such order:"));
 }
 
 fn a_call_that_is_given_up_ends_at_the_server(driver: Driver) {
