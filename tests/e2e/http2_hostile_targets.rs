@@ -30,6 +30,7 @@ both_drivers!(
     one_that_resets_streams_forgotten,
     a_reset_stream_is_not_asked_again,
     malformed_answers_are_not_asked_again,
+    what_breaks_the_connection_is_asked_again_where_that_is_safe,
 );
 
 /// A gateway in front of that target, and a plain one beside it.
@@ -384,17 +385,33 @@ fn a_reset_stream_is_not_asked_again(driver: Driver) {
 }
 
 fn malformed_answers_are_not_asked_again(driver: Driver) {
-    let malformed: [(&str, &[(&str, &str)]); 5] = [
-        ("200", &[("content-length", "5")]),
-        ("200", &[("connection", "close")]),
-        ("200", &[("X-Upper", "y")]),
-        ("200", &[("x", " y")]),
-        ("abc", &[]),
-    ];
-    for (status, fields) in malformed {
+    for field in [("content-length", "5"), ("connection", "close")] {
         is_asked_once(driver, "http_protocol_error", move |stream| {
-            answer(stream, END_STREAM, status, fields)
+            answer(stream, END_STREAM, "200", &[field])
         });
+    }
+}
+
+/// Whose answer it was that broke it can't be told: all who wait there are asked again, where that is
+/// safe.
+fn what_breaks_the_connection_is_asked_again_where_that_is_safe(driver: Driver) {
+    let malformed: [(&str, &[(&str, &str)]); 2] = [("200", &[("X-Upper", "y")]), ("abc", &[])];
+    for (status, fields) in malformed {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&asked);
+        let scene = answers(driver, move |stream| match count.fetch_add(1, Ordering::SeqCst) {
+            1 | 3 => answer(stream, END_STREAM, status, fields),
+            _ => answer(stream, END_STREAM, "204", &[]),
+        });
+        assert_eq!(scene.ask(), Ok(204));
+        assert_eq!(scene.ask(), Ok(204));
+        assert_eq!(asked.load(Ordering::SeqCst), 3);
+        let mut client = scene.gateway.connect();
+        client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
+        client.response().expect(502);
+        drop(client);
+        assert_eq!(asked.load(Ordering::SeqCst), 4);
+        scene.ends_well();
     }
 }
 
