@@ -108,12 +108,13 @@ fn use_up(r: &Request<'_>, admitted: &Admitted<'_>, now_ns: u64) {
     let core = &r.connection.core;
     let now_s = core.wall.of(now_ns) / 1_000_000_000;
     let application = admitted.application.map_or(0, |application| application.id);
+    let plan = admitted.plan.id;
     let class = (r.account.status / 100) as u8;
     let hour = now_s - now_s % 3600;
     let mut usage = core.usage.borrow_mut();
     let mut add = |metric: u16, amount: u64| {
         if let Some(metric) = admitted.product.metrics.get(usize::from(metric)) {
-            usage.add(Unit { application, metric: metric.id, class, hour }, amount);
+            usage.add(Unit { application, plan, metric: metric.id, class, hour }, amount);
         }
     };
     let hits = admitted.hits.as_slice().iter().filter(|hit| hit.amount > 0);

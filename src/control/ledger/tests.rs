@@ -52,7 +52,8 @@ impl Bench {
 impl Running {
     fn report(&self, count: u64) {
         let mut sheet = Sheet::default();
-        let unit = Unit { application: 1, metric: 1, class: 2, hour: now_s() / 3600 * 3600 };
+        let unit =
+            Unit { application: 1, plan: 1, metric: 1, class: 2, hour: now_s() / 3600 * 3600 };
         sheet.used.insert(unit, count);
         self.ledger.reports().leave(Report::Used(sheet)).expect("a place");
     }
@@ -219,7 +220,7 @@ fn a_full_disk_keeps_what_was_counted_until_there_is_room() {
     running.store.limit_pages(Some(1));
     let mut sheet = Sheet::default();
     for application in 1..=5000 {
-        let unit = Unit { application, metric: 1, class: 2, hour: now_s() / 3600 * 3600 };
+        let unit = Unit { application, plan: 1, metric: 1, class: 2, hour: now_s() / 3600 * 3600 };
         sheet.used.insert(unit, 1);
     }
     running.ledger.reports().leave(Report::Used(sheet)).expect("a place");
@@ -244,7 +245,7 @@ fn a_row_that_the_store_refuses_holds_up_no_other() {
     let hour = now_s() / 3600 * 3600;
     let mut sheet = Sheet::default();
     for application in [1, 7, 8] {
-        sheet.used.insert(Unit { application, metric: 1, class: 2, hour }, 5);
+        sheet.used.insert(Unit { application, plan: 1, metric: 1, class: 2, hour }, 5);
     }
     running.ledger.reports().leave(Report::Used(sheet)).expect("a place");
     until("the others", || (running.used() == 10).then_some(()));
