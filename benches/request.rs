@@ -283,7 +283,8 @@ fn permit(
     let mut lines = Vec::new();
     if let Some(judgement) = judgement {
         let rules = scopes.iter().flat_map(|rules| rules.iter());
-        fields::append(&mut lines, snapshot.rate_limit_fields, rules, &judgement);
+        let policies = rules.map(fields::Policy::from);
+        fields::append(&mut lines, snapshot.rate_limit_fields, policies, &judgement.into());
     }
     (permit.expect("limits far above the rate"), lines)
 }

@@ -2,6 +2,7 @@
 
 use crate::policy::auth::Admitted;
 use crate::policy::limit::KeySource;
+use crate::policy::limit::fields::Policy;
 use crate::policy::quota::{self, Beyond, Charge, Charged, Quota, address_holder};
 use crate::respond::failure::Failure;
 
@@ -47,17 +48,12 @@ pub(super) fn refused(charged: Option<&Charged<'_>>) -> Result<(), Failure> {
     }
 }
 
-/// Tells the client how it stands; `alone`: no rate limit has.
-pub(super) fn tell(r: &mut Request<'_>, charged: &Charged<'_>, alone: bool) {
-    let mut fields = std::mem::take(&mut r.answer_fields);
+/// The quotas that a request counts against, as its client is told of them.
+pub(super) fn policies<'r>(r: &'r Request<'_>) -> impl Iterator<Item = Policy<'r>> {
+    let now_s = now_s(r);
     let quotas = r.admitted.iter().flat_map(Admitted::quota_charges).map(|charge| charge.quota);
-    let quotas = quotas.filter(|quota| !quota.only_counted);
-    let which = r.snapshot.rate_limit_fields;
-    quota::fields::append(&mut fields, which, quotas, charged, now_s(r), alone);
-    r.answer_fields = fields;
-    if let Charged::Exceeded(standing) = charged {
-        r.limited_by = Some((standing.quota.name.clone(), standing.reset));
-    }
+    let told = quotas.filter(|quota| !quota.only_counted);
+    told.map(move |quota| quota::fields::policy(quota, now_s))
 }
 
 /// Waits until what a strict plan's request was charged is on the disk; `false`: there was nothing to

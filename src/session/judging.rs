@@ -11,6 +11,7 @@ use crate::policy::auth::{
     Admitted, Asked, Carrier, Digest, Directory, NoAnswer, PasswordQuestion, Product, Refusal,
     Stop, Wanted, admit,
 };
+use crate::policy::limit::fields::{Policy, Told};
 use crate::policy::limit::{self, Charge, Judgement, KeySource, Rule};
 use crate::policy::quota::Charged;
 use crate::policy::{Denied, Passed, Permit, enter, judge_rates};
@@ -355,24 +356,17 @@ fn of_caller<'s, 'a>(r: &'s Request<'a>) -> impl Iterator<Item = Charge<'a>> + C
     of_route.chain(r.admitted.as_ref().into_iter().flat_map(Admitted::charges))
 }
 
-/// Tells the client how it stands.
+/// Tells the client how it stands: of all limits and quotas with the tightest, or with what refused.
 fn tell(r: &mut Request<'_>, rates: &Rates<'_>) {
-    tell_rates(r, rates);
-    if let Some(charged) = &rates.charged {
-        accounting::tell(r, charged, rates.judgement.is_none());
-    }
-}
-
-fn tell_rates(r: &mut Request<'_>, rates: &Rates<'_>) {
-    let Some(judgement) = rates.judgement else { return };
+    let told = rates.judgement.map(Told::from).unwrap_or_default();
+    let told = told.and(rates.charged.map(Told::from).unwrap_or_default());
     let mut fields = std::mem::take(&mut r.answer_fields);
-    let rules = addressed(r).into_iter().flatten();
-    let rules = rules.chain(of_caller(r).map(|charge| charge.rule));
-    limit::fields::append(&mut fields, r.snapshot.rate_limit_fields, rules, &judgement);
+    let rules = addressed(r).into_iter().flatten().chain(of_caller(r).map(|charge| charge.rule));
+    let policies = rules.map(Policy::from).chain(accounting::policies(r));
+    limit::fields::append(&mut fields, r.snapshot.rate_limit_fields, policies, &told);
     r.answer_fields = fields;
-    if let Judgement::Limited { standing, .. } = judgement {
-        let name = standing.rule.name().into();
-        r.limited_by = Some((name, standing.reset));
+    if let Told { member: Some(member), retry_after_ns: Some(_) } = told {
+        r.limited_by = Some((member.name.into(), member.reset));
     }
 }
 
