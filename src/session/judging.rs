@@ -20,12 +20,16 @@ use crate::respond::failure::Failure;
 use super::scratch::Scratch;
 use super::task::Request;
 use super::token;
-use super::{accounting, forward_auth};
+use super::{accounting, form, forward_auth};
 
 /// Judges a request that has its route.
 pub(super) async fn judge(r: &mut Request<'_>, s: &mut Scratch) -> Result<Permit, Failure> {
     take_product(r, s)?;
     check_address(r)?;
+    // Boxed: what waits is large, and rare.
+    if form::is_wanted(r, s) {
+        r.is_form = Box::pin(form::wait(r, s)).await?;
+    }
     let s = &*s;
     let buf = s.input.data();
     let path = s.head.path.of(buf);
@@ -309,6 +313,7 @@ fn verdict<'d>(
         carrier: Carrier { fields: &s.head.fields, buf, query: s.head.query.map(|q| q.of(buf)) },
         identity: r.connection.identity.as_deref(),
         tokens: &shown.tokens,
+        form: form::content(r, s),
         passwords: &known,
         now_s,
     };

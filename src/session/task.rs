@@ -60,6 +60,8 @@ pub(super) struct Request<'a> {
     pub(super) admitted: Option<Admitted<'a>>,
     /// Whether the words hold what its query is without credentials.
     pub(super) query_cleaned: bool,
+    /// Whether what lies behind its head is a whole form, whose parameters mapping rules may ask for.
+    pub(super) is_form: bool,
     /// What its quotas are charged to; an application's id, or what stands for an address.
     pub(super) holder: u64,
     /// Soft quotas that it went beyond, told of when it is over: it may come to nothing.
@@ -237,6 +239,7 @@ pub(super) fn begin<'a>(
         product: None,
         admitted: None,
         query_cleaned: false,
+        is_form: false,
         holder: 0,
         beyond: Vec::new(),
         limited_by: None,
