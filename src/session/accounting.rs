@@ -28,9 +28,9 @@ pub(super) fn charge<'a>(r: &mut Request<'a>) -> Option<Charged<'a>> {
         return None;
     }
     let core = &r.connection.core;
-    let (now_s, beyond) = (now_s(r), &mut r.beyond);
+    let (now_s, beyond, ends) = (now_s(r), &mut r.beyond, &mut r.charged_until);
     let mut told = |one| beyond.push(one);
-    let charged = core.shared.quotas.charge(r.holder, charges, now_s, &mut told);
+    let charged = core.shared.quotas.charge_noting(r.holder, charges, now_s, &mut told, ends);
     if let Charged::Taken(_) = charged {
         let mut usage = core.usage.borrow_mut();
         taken(admitted).for_each(|quota| usage.charged(quota.key(r.holder)));
@@ -85,17 +85,18 @@ pub(super) fn count(r: &Request<'_>, now_ns: u64) {
     let Some(admitted) = r.admitted.as_ref().filter(|_| r.account.counted) else { return };
     let now_s = r.connection.core.wall.of(now_ns) / 1_000_000_000;
     match r.account.failure.is_some() && !r.account.forwarded {
-        true => give_back(r, admitted),
+        true => give_back(r, admitted, now_s),
         false => use_up(r, admitted, now_ns),
     }
     r.beyond.iter().for_each(|beyond| tell_beyond(r, admitted, beyond, now_s));
 }
 
-fn give_back(r: &Request<'_>, admitted: &Admitted<'_>) {
+fn give_back(r: &Request<'_>, admitted: &Admitted<'_>, now_s: u64) {
     let core = &r.connection.core;
     let mut usage = core.usage.borrow_mut();
     // The ledger may have the count as it was.
-    core.shared.quotas.refund(r.holder, admitted.quota_charges(), now_s(r), |charge| {
+    let charges = admitted.quota_charges();
+    core.shared.quotas.refund(r.holder, charges, &r.charged_until, now_s, |charge| {
         usage.gave_back(charge.quota.key(r.holder), charge.amount);
     });
 }

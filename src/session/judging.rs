@@ -85,10 +85,8 @@ fn take_product(r: &mut Request<'_>, s: &mut Scratch) -> Result<(), Failure> {
     let route = &r.snapshot.routes[r.route.unwrap_or_default()];
     let Some(slot) = route.access().and_then(|access| access.product) else { return Ok(()) };
     let product = r.snapshot.directory.product(slot).ok_or(Failure::NoRoute)?;
-    let parameters = &product.secrets.parameters;
-    if let Some(query) = s.head.query.filter(|_| !product.forward && !parameters.is_empty()) {
-        parameters.without(query.of(s.input.data()), &mut s.words.query);
-        r.query_cleaned = true;
+    if !product.forward {
+        r.hide(&product.secrets.parameters, s);
     }
     if product.state == Lifecycle::Draft {
         return Err(Failure::NoRoute);

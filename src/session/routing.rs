@@ -6,6 +6,7 @@ use std::rc::Rc;
 use crate::config::ClaimTest;
 use crate::limits::MAX_CLAIM_SOURCES;
 use crate::policy::auth::jwt::{Verified, says};
+use crate::policy::auth::places::{Parameters, Place};
 use crate::respond::failure::Failure;
 use crate::route::{self, Claims, Found};
 use crate::snapshot::Snapshot;
@@ -80,7 +81,23 @@ pub(super) async fn resolve(
         debug_assert!(seen.0.len() < MAX_CLAIM_SOURCES);
         let token = token::looked_at(r, s, route).await?;
         seen.0.push((source, token));
+        hide(r, s, route);
         found = look_up(r.connection, s, r.snapshot, &seen);
     }
     Ok(found)
+}
+
+/// A token that was looked at in the query is nothing for upstreams, whichever route is taken in the end.
+fn hide(r: &mut Request<'_>, s: &mut Scratch, route: u32) {
+    let slot = r.snapshot.routes[route as usize].access().and_then(|access| access.product);
+    let Some(product) = slot.and_then(|slot| r.snapshot.directory.product(slot)) else { return };
+    let mut names = Parameters::default();
+    for place in &product.places.token {
+        if let Place::Query(name) = place {
+            names.add(name);
+        }
+    }
+    if !product.forward {
+        r.hide(&names, s);
+    }
 }

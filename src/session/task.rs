@@ -9,9 +9,9 @@ use crate::http::grpc::{Call, Dialect};
 use crate::io::clock;
 use crate::policy::auth::forward_auth::{Answer, Judged, Verdict};
 use crate::policy::auth::jwt::Verified;
-use crate::policy::auth::{Admitted, Presented, Product, Told};
+use crate::policy::auth::{Admitted, Presented, Product, Told, places};
 use crate::policy::client;
-use crate::policy::quota::Beyond;
+use crate::policy::quota::{Beyond, Ends};
 use crate::policy::transform::{AddressText, Hop, Parameters, RequestId, Trust, Values};
 use crate::route::Params;
 use crate::snapshot::{Listener, Route, Snapshot};
@@ -64,6 +64,8 @@ pub(super) struct Request<'a> {
     pub(super) is_form: bool,
     /// What its quotas are charged to; an application's id, or what stands for an address.
     pub(super) holder: u64,
+    /// Which periods of theirs it was charged in.
+    pub(super) charged_until: Ends,
     /// Soft quotas that it went beyond, told of when it is over: it may come to nothing.
     pub(super) beyond: Vec<Beyond<'a>>,
     /// The limit that refused it, and seconds until that has a token.
@@ -106,6 +108,18 @@ impl<'a> Request<'a> {
     /// The address that limits and logs know the client by.
     pub(super) fn client_ip(&self) -> IpAddr {
         self.client.addr
+    }
+
+    /// Takes these parameters out of the query that upstreams get.
+    pub(super) fn hide(&mut self, parameters: &places::Parameters, s: &mut Scratch) {
+        let Some(query) = s.head.query.filter(|_| !parameters.is_empty()) else { return };
+        match std::mem::replace(&mut self.query_cleaned, true) {
+            false => parameters.without(query.of(s.input.data()), &mut s.words.query),
+            true => {
+                let before = std::mem::take(&mut s.words.query);
+                parameters.without(&before, &mut s.words.query);
+            }
+        }
     }
 
     /// Its query as it is for upstreams: without credentials, unless its product lets them see these.
@@ -241,6 +255,7 @@ pub(super) fn begin<'a>(
         query_cleaned: false,
         is_form: false,
         holder: 0,
+        charged_until: Ends::default(),
         beyond: Vec::new(),
         limited_by: None,
         answer_fields: std::mem::take(&mut s.words.answer_fields),

@@ -2,7 +2,7 @@ use jiff::tz::TimeZone;
 
 use super::*;
 use crate::config::file::Period;
-use crate::policy::quota::{Charge, Charged, Quota};
+use crate::policy::quota::{Charge, Charged, Ends, Quota};
 use crate::session::usage::{Sheet, Unit, Usage};
 use crate::store::usage::UsageQuery;
 
@@ -142,7 +142,11 @@ fn what_is_given_back_is_given_back_on_the_disk_and_no_more() {
     let give_back = |running: &Running, amount| {
         let charge = Charge { quota: &bench.quota, amount };
         let mut sheet = Sheet::default();
-        running.counts.refund(1, std::iter::once(charge), now_s(), |charge| {
+        let mut ends = Ends::default();
+        // Charged with nothing, so that they are told.
+        let nothing = std::iter::once(Charge { amount: 0, ..charge });
+        running.counts.charge_noting(1, nothing, now_s(), &mut |_| (), &mut ends);
+        running.counts.refund(1, std::iter::once(charge), &ends, now_s(), |charge| {
             assert!(sheet.charge(key, charge.amount, 9));
         });
         running.ledger.reports().leave(Report::Used(sheet)).expect("a place");

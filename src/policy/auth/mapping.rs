@@ -11,8 +11,8 @@
 
 use memchr::memmem;
 
-use super::few::Few;
 use super::pattern::{Glob, Pattern, Segment, Wanted};
+use crate::policy::few::Few;
 use crate::policy::query::{parameters, stands_for};
 
 /// A metric that grows, by its index among its product's, and by how much.
