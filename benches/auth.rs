@@ -169,13 +169,16 @@ fn tokens(c: &mut Criterion) {
 
 const NOW: u64 = 1_900_000_000;
 
+type Sign = dyn Fn(&[u8]) -> Vec<u8>;
+type Check = dyn Fn(&[u8], &[u8]) -> bool;
+
 /// Who signs by an algorithm, and how its signatures are checked: by Tollgate's keys, and by the
 /// library alone.
 struct Signer {
     algorithm: JwtAlgorithm,
     keys: KeySet,
-    sign: Box<dyn Fn(&[u8]) -> Vec<u8>>,
-    check: Box<dyn Fn(&[u8], &[u8]) -> bool>,
+    sign: Box<Sign>,
+    check: Box<Check>,
 }
 
 /// The algorithms that issuers use most.
@@ -201,7 +204,7 @@ fn signers() -> [Signer; 4] {
         signature
     };
     let by_ed = move |text: &[u8]| ed.sign(text).as_ref().to_vec();
-    let public = |algorithm, jwk, sign, key: Result<ParsedPublicKey, KeyRejected>| {
+    let public = |algorithm, jwk, sign: Box<Sign>, key: Result<ParsedPublicKey, KeyRejected>| {
         let keys = json!({ "keys": [jwk] }).to_string();
         let keys = KeySet::read(keys.as_bytes(), &[algorithm]).expect("keys");
         let key = key.expect("a key");
