@@ -18,6 +18,7 @@ mod applications;
 mod bills;
 mod bodies;
 mod bounds;
+mod causes;
 mod certificates;
 mod claims;
 mod client_identity;
