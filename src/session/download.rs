@@ -277,7 +277,8 @@ impl Download<'_, '_, '_> {
         }
         *reply = Buffer::small();
         let edits = self.way.request.route().response_edits();
-        head::interim(response, answer.data(), edits, reply.writer());
+        let location = self.way.location(self.target);
+        head::interim(response, answer.data(), edits, &location, reply.writer());
         self.write_reply(reply).await?;
         // It went out whole, so a final answer may follow, whoever makes it.
         self.progress.begun.set(false);
