@@ -31,6 +31,15 @@ impl Cause {
         }
     }
 
+    /// Of a read that found an alert where an answer should be: with TLS 1.3 a target says only then that
+    /// it does not take our certificate, or wants one (RFC 8446 section 4.4.2.4).
+    pub fn of_refusal(error: &io::Error) -> Option<Self> {
+        match error.get_ref()?.downcast_ref()? {
+            Error::AlertReceived(alert) => Some(Self::Alert(*alert)),
+            _ => None,
+        }
+    }
+
     pub(super) fn of_tls(error: &Error) -> Self {
         match error {
             Error::InvalidCertificate(error) => Self::Found(of_certificate(error)),

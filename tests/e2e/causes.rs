@@ -13,6 +13,7 @@ both_drivers!(
     a_target_without_tls_is_told,
     an_alert_of_the_target_is_told,
     an_end_in_the_handshake_is_told,
+    a_target_that_wants_our_certificate_is_told,
     connections_of_http2_are_told_of_too,
     connections_that_are_passed_on_are_told_of_too,
 );
@@ -117,6 +118,18 @@ fn an_end_in_the_handshake_is_told(driver: Driver) {
     });
     let world = before(driver, &Signer::new(), target, "", ROOTS);
     expect_cause(&world.gateway, "connect_failed", "ended the connection");
+}
+
+fn a_target_that_wants_our_certificate_is_told(driver: Driver) {
+    let signer = Signer::new();
+    let config = signer.strict_server(&signer.certify(&["app.internal"]));
+    let target = Upstream::new(move |peer: &mut Peer| {
+        assert!(!peer.begin_tls(&config), "the gateway shows none");
+        // With TLS 1.3 the handshake is over for the gateway, and its request on the way.
+        peer.wait_closed();
+    });
+    let world = before(driver, &signer, target, "", ROOTS);
+    expect_cause(&world.gateway, "no_tls", "CertificateRequired");
 }
 
 fn connections_of_http2_are_told_of_too(driver: Driver) {
