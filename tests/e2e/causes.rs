@@ -7,6 +7,7 @@ use crate::harness::{Driver, Gateway, Made, Peer, Refusing, Signer, Upstream, fo
 both_drivers!(
     a_refused_connection_is_told_in_words,
     a_socket_that_is_not_there_is_told,
+    a_lack_of_descriptors_is_told,
     an_untrusted_issuer_is_told,
     another_name_is_told,
     an_expired_certificate_is_told,
@@ -39,6 +40,18 @@ fn a_socket_that_is_not_there_is_told(driver: Driver) {
     let target = format!("unix:{}", folder.path().join("none").display());
     let gateway = Gateway::start(driver, forward_all(&target));
     expect_cause(&gateway, "connect_failed", "No such file or directory");
+}
+
+fn a_lack_of_descriptors_is_told(driver: Driver) {
+    // Of whose connections none is kept.
+    let upstream = Upstream::new(|peer| drop(peer.next_head()));
+    let gateway = Gateway::before(driver, &upstream);
+    let mut client = gateway.connect();
+    client.get("/").expect_failure(502);
+    gateway.limit_descriptors(3);
+    client.get("/").expect_failure(503);
+    let line = gateway.wait_log("the failure", |line| line.contains("no_descriptors"));
+    assert!(line.contains("Too many open files"), "{line}");
 }
 
 /// A gateway that speaks TLS to a target with this certificate, as `keys` have it.
