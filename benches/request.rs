@@ -182,7 +182,9 @@ impl Core {
         self.request_id.extend_from_slice(id.text(buf));
         // Its route.
         let asked = asked(head, buf);
-        let Found::Route(index) = snapshot.table.find(&asked, params) else { panic!("no route") };
+        let Found::Route(index, _) = snapshot.table.find(&asked, params) else {
+            panic!("no route")
+        };
         let route = &snapshot.routes[index as usize];
         let Action::Forward(rules) = &route.action else { panic!("another action") };
         // Its rules.

@@ -20,7 +20,7 @@ pub(super) fn finish(r: &Request<'_>, s: &mut Scratch) {
     let lasted_ns = now.saturating_sub(account.began_ns);
     let finished = Finished {
         listener: r.listener.id,
-        route: r.route.map(|_| r.route_id()),
+        route: r.route.map(|_| r.route_id),
         status: account.status,
         bytes_in: account.head_in + account.content_in,
         bytes_out: account.bytes_out,
@@ -52,7 +52,7 @@ fn count_failure(r: &Request<'_>, failure: Failure) {
         stats.listener(r.listener.id).bad.up(bad as usize);
     }
     if r.route.is_some() {
-        stats.route(r.route_id()).rare().failures.up();
+        stats.route(r.route_id).rare().failures.up();
     }
 }
 

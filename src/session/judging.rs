@@ -375,7 +375,7 @@ fn tell(r: &mut Request<'_>, rates: &Rates<'_>) {
 
 fn count_verdict(r: &Request<'_>, rates: &Rates<'_>) {
     let stats = &r.connection.core.stats;
-    let route = stats.route(r.route_id());
+    let route = stats.route(r.route_id);
     match rates.denied {
         None if rates.judgement.is_some() => {
             route.times().allowed.up();

@@ -37,17 +37,21 @@ pub(super) fn look_up(
         claims,
     };
     let found = snapshot.table.find(&asked, &mut s.params);
-    if let Found::Route(index) = found {
+    if let Found::Route(index, id) = found {
         prefetch(&snapshot.routes[index as usize]);
-        prefetch(c.core.stats.route(snapshot.route_ids[index as usize]));
+        prefetch(c.core.stats.route(id));
     }
     found
 }
 
-/// The route that was found.
-pub(super) fn take(r: &mut Request<'_>, found: Found) -> Result<usize, Failure> {
+/// Takes the route that was found.
+pub(super) fn take(r: &mut Request<'_>, found: Found) -> Result<(), Failure> {
     match found {
-        Found::Route(index) => Ok(index as usize),
+        Found::Route(index, id) => {
+            r.route = Some(index as usize);
+            r.route_id = id;
+            Ok(())
+        }
         Found::MethodNotAllowed(allowed) => {
             r.answer_fields.extend_from_slice(b"Allow: ");
             r.snapshot.table.write_allow(allowed, &mut r.answer_fields);

@@ -44,7 +44,10 @@ pub(super) struct Request<'a> {
     pub(super) listener: &'a Listener,
     pub(super) client: client::Client,
     pub(super) client_text: AddressText,
+    /// The route it took, once it is known: its index.
     pub(super) route: Option<usize>,
+    /// That route's stable id.
+    pub(super) route_id: u32,
     /// The protocol that it asks to switch to, where its route allows that.
     pub(super) upgrade: Option<&'a str>,
     /// The gRPC call that it is. One of gRPC-Web is none unless its route says so.
@@ -83,11 +86,6 @@ impl<'a> Request<'a> {
     /// The route it took; only asked after routing.
     pub(super) fn route(&self) -> &Route {
         &self.snapshot.routes[self.route.unwrap_or_default()]
-    }
-
-    /// That route's stable id.
-    pub(super) fn route_id(&self) -> u32 {
-        self.snapshot.route_ids[self.route.unwrap_or_default()]
     }
 
     /// Whether this is the connection's last answer, as far as is known before it begins. One to an
@@ -245,6 +243,7 @@ pub(super) fn begin<'a>(
         client_text: if client.trusted { AddressText::of(client.addr) } else { c.peer_text },
         client,
         route: None,
+        route_id: 0,
         upgrade: None,
         grpc: Call::of(&s.head, buf).filter(|call| call.asked == Dialect::Plain),
         judged: None,
