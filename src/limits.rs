@@ -520,6 +520,9 @@ pub const H2_CONTENT_ALONG: usize = 16 * 1024;
 /// Longest field block taken in decoded form is this many times `max_head`: what is only a little too
 /// large gets a 431 of ours, with its record; what is larger the protocol's machine refuses.
 pub const H2_HEAD_FACTOR: usize = 2;
+/// A field block that stands for more than so many times `max_head` is an attack (one byte of it can stand
+/// for 4,000), and is not decoded to its end.
+pub const H2_BOMB_FACTOR: usize = 8;
 /// Debt (see `http::h2::frames`) at which a peer is not listened to any more.
 pub const H2_DEBT_MAX: i64 = 10_000;
 /// What messages and content may pay in advance: for the resets of a page that is left while its

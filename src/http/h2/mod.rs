@@ -13,5 +13,7 @@
 pub mod decode;
 pub mod encode;
 pub mod frames;
+pub mod heads;
+pub mod hpack;
 mod kinds;
 mod rules;
