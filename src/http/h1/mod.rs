@@ -22,6 +22,9 @@ pub use request::parse_request;
 pub use response::{Asked, parse_response};
 pub use scan::Scan;
 
+pub(in crate::http) use fields::{Presence, Underscores, add};
+pub(in crate::http) use request::read_written;
+
 use super::bad::Bad;
 use scan::{FirstLine, Sight};
 use stop::Stop;

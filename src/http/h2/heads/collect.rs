@@ -3,10 +3,11 @@
 //! anything.
 
 use super::decode::Wrong;
+use crate::config::HttpBounds;
 use crate::http::Bad;
 use crate::http::bytes::{is_blank, is_token, value_end};
-use crate::http::h1::encode;
-use crate::http::head::{Known, Span};
+use crate::http::h1::{Presence, Underscores, add, encode};
+use crate::http::head::{Field, Known, Span};
 use crate::http::host::parse_authority;
 use crate::http::known::{HOP_BY_HOP, known};
 use crate::http::upgrade::WEBSOCKET;
@@ -129,18 +130,38 @@ pub(super) enum Tunnel {
     Other,
 }
 
-/// Bounds of a request.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Bounds {
-    pub(super) max_fields: usize,
-    pub(super) max_uri: usize,
+/// The fields of a request, as its parser would find them in the lines.
+#[derive(Debug)]
+pub(super) struct Found<'a> {
+    pub(super) fields: &'a mut Vec<Field>,
+    pub(super) presence: Presence,
+    underscores: Underscores,
+    /// Whether they are all where they were when they were found.
+    pub(super) whole: bool,
+}
+
+impl<'a> Found<'a> {
+    fn new(fields: &'a mut Vec<Field>, underscores: Underscores) -> Self {
+        fields.clear();
+        Self { fields, presence: Presence::default(), underscores, whole: true }
+    }
+
+    /// A field whose line, with a name of `len` bytes, begins at `start` and ends the text.
+    #[inline]
+    fn add(&mut self, text: &[u8], start: usize, len: usize, known: Known) {
+        let name = Span::new(start, start + len);
+        let value = Span::new(start + len + 2, text.len() - encode::END.len());
+        let field = Field { name, value, known, hop: HOP_BY_HOP.contains(known) };
+        add(text, field, self.underscores, &mut self.presence, self.fields);
+    }
 }
 
 /// A request's lines.
 #[derive(Debug)]
 pub(super) struct Request<'a> {
     pub(super) lines: Lines<'a>,
-    bounds: Bounds,
+    pub(super) found: Found<'a>,
+    bounds: &'a HttpBounds,
     /// At the front of the text, one behind the other, until the request line is written.
     pseudos: Pseudos,
     begun: bool,
@@ -155,9 +176,15 @@ pub(super) struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    pub(super) fn new(lines: Lines<'a>, bounds: Bounds) -> Self {
+    /// Its lines go to `text`, and where its fields stand there to `fields`.
+    pub(super) fn new(
+        text: &'a mut Vec<u8>,
+        fields: &'a mut Vec<Field>,
+        bounds: &'a HttpBounds,
+    ) -> Self {
         Self {
-            lines,
+            lines: Lines::new(text, bounds.max_head),
+            found: Found::new(fields, Underscores::of(bounds)),
             bounds,
             pseudos: [None; 5],
             begun: false,
@@ -197,8 +224,21 @@ impl<'a> Request<'a> {
             Known::Other if self.tunnel != Tunnel::None && name == b"sec-websocket-key" => {
                 self.lines.refuse(Bad::BadWebsocketKey);
             }
-            _ => self.lines.push(name, known, value),
+            _ => self.push(name, known, value),
         }
+    }
+
+    #[inline]
+    fn push(&mut self, name: &[u8], known: Known, value: &[u8]) {
+        let start = self.lines.text.len();
+        self.lines.push(name, known, value);
+        if !self.lines.keeps() {
+            return;
+        }
+        if self.found.fields.len() == self.bounds.max_fields {
+            return self.lines.refuse(Bad::TooManyFields);
+        }
+        self.found.add(self.lines.text, start, name.len(), known);
     }
 
     /// Ends the block.
@@ -311,8 +351,15 @@ impl<'a> Request<'a> {
         }
         if let Some(protocol) = protocol {
             self.tunnel = upgrade(text, protocol)?;
+            self.found.whole = false;
         }
         text.drain(..raw);
+        if let Some((authority, _)) = self.authority {
+            let name = b"host".len();
+            let start = authority.start as usize - name - 2;
+            let line = &text[..authority.end as usize + encode::END.len()];
+            self.found.add(line, start, name, Known::Host);
+        }
         Ok(())
     }
 
@@ -320,7 +367,7 @@ impl<'a> Request<'a> {
     fn take_host(&mut self, name: &[u8], value: &[u8]) {
         self.hosts += 1;
         match self.authority {
-            None => self.lines.push(name, Known::Host, value),
+            None => self.push(name, Known::Host, value),
             _ if !self.lines.keeps() => {}
             Some(_) if self.hosts > 1 => self.lines.refuse(Bad::RepeatedHost),
             Some((authority, default_port)) => {
@@ -335,13 +382,14 @@ impl<'a> Request<'a> {
     fn take_cookie(&mut self, name: &[u8], value: &[u8]) {
         let start = self.lines.text.len();
         let Some((from, to)) = self.cookie.filter(|_| self.lines.keeps()) else {
-            self.lines.push(name, Known::Cookie, value);
+            self.push(name, Known::Cookie, value);
             self.cookie = self.lines.keeps().then_some((start, self.lines.text.len()));
             return;
         };
         if start + value.len() + 2 > self.lines.max {
             return self.lines.refuse(Bad::HeadTooLarge);
         }
+        self.found.whole = false;
         // Most often it is the last line already.
         let text = &mut *self.lines.text;
         text[from..].rotate_left(to - from);

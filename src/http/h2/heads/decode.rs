@@ -6,11 +6,11 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::collect::{Answer, Bounds, Lines, Request, Tunnel};
+use super::collect::{Answer, Lines, Request, Tunnel};
 use crate::config::HttpBounds;
 use crate::http::Bad;
 use crate::http::bytes::{is_token, value_end};
-use crate::http::h1::{Asked, Scan, encode, parse_request, parse_response};
+use crate::http::h1::{Asked, Presence, Scan, encode, parse_request, parse_response, read_written};
 use crate::http::h2::hpack::{Broken, Decoder};
 use crate::http::head::{Framing, RequestHead, ResponseHead, Version};
 use crate::limits::{H2_BOMB_FACTOR, MAX_TRAILERS};
@@ -88,34 +88,41 @@ pub fn request(
     head: &mut RequestHead,
 ) -> Result<(), Wrong> {
     debug_assert!(buf.is_empty(), "lines begin a buffer");
-    let (max_fields, max_uri) = (bounds.max_fields, bounds.max_uri);
-    let lines = Lines::new(buf, bounds.max_head);
-    let mut request = Request::new(lines, Bounds { max_fields, max_uri });
+    let mut request = Request::new(buf, &mut head.fields, bounds);
     fields(decoder, block, bounds.max_head, |name, value| request.take(name, value))?;
     request.end();
     request.lines.verdict()?;
-    let tunnel = request.tunnel;
-    read_request(tunnel, ended, key, bounds, buf, head).map_err(Wrong::Bad)
+    let (tunnel, found) = (request.tunnel, request.found);
+    let presence = Some(found.presence).filter(|_| found.whole);
+    if tunnel == Tunnel::Websocket {
+        encode::field(buf, b"sec-websocket-key", STANDARD.encode(key).as_bytes());
+    }
+    buf.extend_from_slice(encode::END);
+    read_request(tunnel, ended, presence, bounds, buf, head).map_err(Wrong::Bad)
 }
+
+/// Reads a request's lines. `presence`: of its fields, if they are in `head`.
 
 fn read_request(
     tunnel: Tunnel,
     ended: bool,
-    key: [u8; 16],
+    presence: Option<Presence>,
     bounds: &HttpBounds,
-    buf: &mut Vec<u8>,
+    buf: &mut [u8],
     head: &mut RequestHead,
 ) -> Result<(), Bad> {
     if tunnel != Tunnel::None && ended {
         return Err(Bad::BadConnectTarget);
     }
-    if tunnel == Tunnel::Websocket {
-        encode::field(buf, b"sec-websocket-key", STANDARD.encode(key).as_bytes());
-    }
-    buf.extend_from_slice(encode::END);
-    let whole = parse_request(buf, &mut Scan::default(), bounds, head)?;
-    if !whole || head.len != buf.len() {
-        return Err(Bad::BadRequestLine);
+    match presence {
+        Some(_) if buf.len() > bounds.max_head => return Err(Bad::HeadTooLarge),
+        Some(presence) => read_written(buf, presence, bounds, head)?,
+        None => {
+            let whole = parse_request(buf, &mut Scan::default(), bounds, head)?;
+            if !whole || head.len != buf.len() {
+                return Err(Bad::BadRequestLine);
+            }
+        }
     }
     head.version = Version::Http2;
     head.keep_alive = true;
@@ -251,6 +258,8 @@ mod tests {
     use crate::http::h2::hpack::TABLE_SIZE;
     use crate::http::head::TargetForm;
     use crate::http::{Method, values};
+    use proptest::prelude::*;
+    use proptest::sample::select;
 
     const BOUNDS: HttpBounds = HttpBounds {
         max_head: 512,
@@ -638,5 +647,54 @@ mod tests {
         assert_eq!(nothing(decoder, b"\x40\x01g\x01h", 512), Ok(()));
         // Or it could come again, from the table.
         assert_eq!(nothing(decoder, b"\x40\x01g\x01\n", 512), Err(Wrong::NotHttp));
+    }
+
+    fn some_field() -> impl Strategy<Value = (String, String)> {
+        let names = [
+            "host",
+            "cookie",
+            "content-length",
+            "expect",
+            "x_b",
+            "x_forwarded_for",
+            "te",
+            "via",
+            "x",
+        ];
+        let values = ["a", "A:443", "5", "100-continue", "trailers", "", "b c"];
+        (select(names.to_vec()), select(values.to_vec()))
+            .prop_map(|(name, value)| (name.to_owned(), value.to_owned()))
+    }
+
+    proptest! {
+        /// Fields that are noted as they are written are those that the parser finds.
+        #[test]
+        fn a_head_is_the_same_as_the_parsers(
+            fields in proptest::collection::vec(some_field(), 0..6),
+            (authority, underscores) in any::<(bool, bool)>(),
+            path in select(vec!["/", "/a/../b%41?c", "/%2e%2e", "*", "/a?"]),
+        ) {
+            let bounds = HttpBounds { underscores_in_headers: underscores, ..BOUNDS };
+            let (mut buf, mut noted) = (Vec::new(), RequestHead::default());
+            let mut request = Request::new(&mut buf, &mut noted.fields, &bounds);
+            let pseudos = if authority { but(":path", path) } else { without(":authority") };
+            let fields = fields.iter().map(|(name, value)| (&name[..], &value[..]));
+            for (name, value) in pseudos.into_iter().chain(fields) {
+                request.take(name.as_bytes(), value.as_bytes());
+            }
+            request.end();
+            prop_assume!(request.lines.verdict().is_ok() && request.found.whole);
+            let presence = Some(request.found.presence);
+            buf.extend_from_slice(encode::END);
+            let (mut other, mut parsed) = (buf.clone(), RequestHead::default());
+            let none = Tunnel::None;
+            let one = read_request(none, false, presence, &bounds, &mut buf, &mut noted);
+            let two = read_request(none, false, None, &bounds, &mut other, &mut parsed);
+            prop_assert_eq!(one, two);
+            if one.is_ok() {
+                prop_assert_eq!(format!("{noted:?}"), format!("{parsed:?}"));
+                prop_assert_eq!(buf, other);
+            }
+        }
     }
 }
