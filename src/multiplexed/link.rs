@@ -34,6 +34,8 @@ pub struct Link {
     /// What came before its first turn is to be looked at.
     early: Cell<bool>,
     fault: Cell<Option<Code>>,
+    /// See [`Self::is_within`]. Noted when something comes: a read takes the rest with it.
+    within: Cell<bool>,
 }
 
 impl Link {
@@ -56,6 +58,7 @@ impl Link {
             driver: RefCell::default(),
             woken: Cell::new(false),
             fault: Cell::new(None),
+            within: Cell::new(role == Role::Server),
         })
     }
 
@@ -102,8 +105,7 @@ impl Link {
 
     /// Whether something has begun and not ended that comes at once from those who mean well.
     pub fn is_within(&self) -> bool {
-        let rest = self.rest.borrow();
-        self.machine.borrow().is_within(rest.data())
+        self.within.get()
     }
 
     /// Whether something is on its way out.
@@ -190,6 +192,7 @@ impl Link {
                 }
             }
         }
+        self.within.set(self.machine.borrow().is_within(rest.data()));
         if !rest.is_empty() {
             *self.rest.borrow_mut() = rest;
         }
