@@ -49,9 +49,11 @@ fn fields(
 ) -> Result<(), Wrong> {
     let mut fits = true;
     // What the table has was looked at when it came, and was the connection's end where it did not fit.
-    let each = |name: &[u8], value: &[u8], new: bool| match new && !is_http(name, value) {
-        true => fits = false,
-        false => field(name, value),
+    let each = |name: &[u8], value: &[u8], new: bool| {
+        fits &= !new || is_http(name, value);
+        if fits {
+            field(name, value);
+        }
     };
     decoder.decode(block, most.saturating_mul(H2_BOMB_FACTOR), each)?;
     if fits { Ok(()) } else { Err(Wrong::NotHttp) }
@@ -102,7 +104,6 @@ pub fn request(
 }
 
 /// Reads a request's lines. `presence`: of its fields, if they are in `head`.
-
 fn read_request(
     tunnel: Tunnel,
     ended: bool,
@@ -642,7 +643,9 @@ mod tests {
         let lines = "GET / HTTP/1.1\r\nhost: a\r\ne: f\r\nb: c\r\n\r\n";
         assert_eq!(take(b"\x82\x86\x84\xc2\xbe\xc0"), Ok(lines.into()));
         assert_eq!(take(&[0xbf; 10]), Err(Wrong::TooLarge));
-        assert_eq!(nothing(decoder, &[0xbf; 10], 512), Err(Wrong::TooLarge));
+        // It does come again, in the same block.
+        assert_eq!(take(b"\x82\x86\x84\xc2\x40\x01g\x01\n\xbe"), Err(Wrong::NotHttp));
+        assert_eq!(nothing(decoder, &[0xc0; 10], 512), Err(Wrong::TooLarge));
         assert_eq!(nothing(decoder, &[0x80], 512), Err(Wrong::Broken));
         assert_eq!(nothing(decoder, b"\x40\x01g\x01h", 512), Ok(()));
         // Or it could come again, from the table.
