@@ -32,7 +32,11 @@ pub fn request(
     let mut request = Request::new(buf, &mut head.fields, bounds);
     fields(decoder, block, bounds.max_head, |name, value| request.take(name, value))?;
     request.end();
-    request.lines.verdict()?;
+    if let Err(wrong) = request.lines.verdict() {
+        // Of a part of them nobody should make anything.
+        request.found.fields.clear();
+        return Err(wrong);
+    }
     let (tunnel, found) = (request.tunnel, request.found);
     let presence = Some(found.presence).filter(|_| found.whole);
     if tunnel == Tunnel::Websocket {
