@@ -8,7 +8,7 @@
 pub mod body;
 mod connection;
 pub mod encode;
-mod fields;
+pub(in crate::http) mod fields;
 mod framing;
 pub mod request;
 pub mod response;
@@ -21,9 +21,6 @@ pub use body::{BodyReader, Decoded};
 pub use request::parse_request;
 pub use response::{Asked, parse_response};
 pub use scan::Scan;
-
-pub(in crate::http) use fields::{Presence, Underscores, add};
-pub(in crate::http) use request::read_written;
 
 use super::bad::Bad;
 use scan::{FirstLine, Sight};

@@ -2,11 +2,12 @@
 //! sections 8.2.2 and 8.3). Regular ones are a name and a value already; pseudo-header fields may be
 //! anything.
 
-use super::decode::Wrong;
+use super::wrong::Wrong;
 use crate::config::HttpBounds;
 use crate::http::Bad;
 use crate::http::bytes::{is_blank, is_token, value_end};
-use crate::http::h1::{Presence, Underscores, add, encode};
+use crate::http::h1::encode;
+use crate::http::h1::fields::{Presence, Underscores, add};
 use crate::http::head::{Field, Known, Span};
 use crate::http::host::parse_authority;
 use crate::http::known::{HOP_BY_HOP, known};

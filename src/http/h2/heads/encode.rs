@@ -124,7 +124,8 @@ fn line(text: &[u8], at: usize) -> Result<Option<Line<'_>>, Bad> {
         return Ok(None);
     }
     let line = &text[at..end];
-    let colon = memchr::memchr(b':', line).ok_or(Bad::MissingColon)?;
+    // Names are short: a search by words would not begin.
+    let colon = line.iter().position(|byte| *byte == b':').ok_or(Bad::MissingColon)?;
     // Behind the colon and the space that the encoders write.
     let value = line.get(colon + 2..).unwrap_or_default();
     Ok(Some((&line[..colon], value, end + 2)))

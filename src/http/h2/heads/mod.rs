@@ -8,5 +8,7 @@
 mod collect;
 pub mod decode;
 pub mod encode;
+mod wrong;
 
-pub use decode::{Arrived, Switch, Wrong};
+pub use decode::{Arrived, Switch};
+pub use wrong::Wrong;

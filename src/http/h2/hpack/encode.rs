@@ -116,7 +116,7 @@ impl Encoder {
         if size(len, value.len()) > LARGEST.min(self.table.max()) {
             return literal(PASSING, number, name, value, out);
         }
-        let hash = hash(padded, len, value);
+        let hash = hash(number, padded, len, value);
         let index = self.index.get_or_insert_with(Index::new);
         if let Some(number) = index.find(&self.table, hash, name, value) {
             return integer(INDEXED, STATIC_LEN + 1 + number, out);
@@ -205,13 +205,14 @@ fn long_integer(first: u8, mut rest: usize, out: &mut Vec<u8>) {
     out.push(rest as u8);
 }
 
-/// Of a field whose name is the first `len` bytes, zeros behind it.
+/// Of a field whose name has that number in the static table, or is the first `len` bytes, zeros behind it.
 #[inline]
-fn hash(padded: &[u8; NAME_MAX], len: usize, value: &[u8]) -> u32 {
+fn hash(number: Option<usize>, padded: &[u8; NAME_MAX], len: usize, value: &[u8]) -> u32 {
     let mix =
         |hash: u64, word: u64| (hash.rotate_left(5) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    let mut hash = (len << 16 | value.len()) as u64;
-    for word in &padded.as_chunks::<8>().0[..len.div_ceil(8)] {
+    let mut hash = mix(number.unwrap_or(0) as u64, value.len() as u64);
+    let words = if number.is_none() { len.div_ceil(8) } else { 0 };
+    for word in &padded.as_chunks::<8>().0[..words] {
         hash = mix(hash, u64::from_le_bytes(*word));
     }
     let (whole, rest) = value.as_chunks::<8>();

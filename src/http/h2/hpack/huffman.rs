@@ -103,50 +103,53 @@ impl Code {
 /// Appends what `coded` stands for. None: it has the end in it, or is not padded with less than a byte of
 /// the end's first bits.
 pub(super) fn decode(coded: &[u8], out: &mut Vec<u8>) -> Option<()> {
+    let before = out.len();
     // The shortest code has five bits.
-    out.reserve(coded.len() * 8 / 5);
-    // The next bits, from the highest on; how many of them are there.
+    out.resize(before + coded.len() * 8 / 5, 0);
+    let len = decode_into(coded, &mut out[before..])?;
+    out.truncate(before + len);
+    Some(())
+}
+
+/// The same to the front of `room`; gives how many bytes.
+fn decode_into(coded: &[u8], room: &mut [u8]) -> Option<usize> {
+    let all = room.len();
+    let mut places = room.iter_mut();
+    // The next bits, from the highest on; how many of them count. Others behind them come once more.
     let (mut bits, mut count) = (0u64, 0u32);
     let mut rest = coded;
     loop {
-        while count <= 56
-            && let [byte, behind @ ..] = rest
-        {
-            bits |= u64::from(*byte) << (56 - count);
-            count += 8;
-            rest = behind;
+        if let Some(word) = rest.first_chunk::<8>() {
+            bits |= u64::from_be_bytes(*word) >> count;
+            let whole = (63 - count) / 8;
+            rest = &rest[whole as usize..];
+            count += 8 * whole;
+        } else {
+            while count <= 56
+                && let [byte, behind @ ..] = rest
+            {
+                bits |= u64::from(*byte) << (56 - count);
+                count += 8;
+                rest = behind;
+            }
         }
-        if count < LONGEST as u32 {
-            // All that is left.
-            return finish(bits, count, out);
-        }
-        while count >= LONGEST as u32 {
+        // Few only where nothing follows: then the bits behind them are zeros.
+        let few = count < LONGEST as u32;
+        while count >= LONGEST as u32 || few && !is_padding(bits, count) {
             let (symbol, length) = CODE.first(bits)?;
-            out.push(symbol);
+            count = count.checked_sub(length)?;
+            *places.next()? = symbol;
             bits <<= length;
-            count -= length;
+        }
+        if few {
+            return Some(all - places.len());
         }
     }
 }
 
-/// The last bits, which may end within what looks like a code.
-fn finish(mut bits: u64, mut count: u32, out: &mut Vec<u8>) -> Option<()> {
-    while count > 0 {
-        let padding = u64::MAX << (64 - count);
-        if count < 8 && bits == padding {
-            return Some(());
-        }
-        // Codes of zeros are short: what does not come can't be taken for more than is there.
-        match CODE.first(bits) {
-            Some((symbol, length)) if length <= count => {
-                out.push(symbol);
-                bits <<= length;
-                count -= length;
-            }
-            _ => return None,
-        }
-    }
-    Some(())
+/// Whether these last bits are the first of the end's code, and less than a byte.
+fn is_padding(bits: u64, count: u32) -> bool {
+    count == 0 || count < 8 && bits == u64::MAX << (64 - count)
 }
 
 /// The other way, for tests: what is sent goes as it is.

@@ -1,77 +1,18 @@
-//! Field blocks become heads.
-//!
-//! A tunnel is begun by an extended CONNECT (RFC 8441) and granted by a 2xx. Both are written out as
-//! what they stand for, the GET with Upgrade and its 101, so that one place judges all of them.
+//! Requests.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::collect::{Answer, Lines, Request, Tunnel};
+use super::block::fields;
 use crate::config::HttpBounds;
 use crate::http::Bad;
-use crate::http::bytes::{is_token, value_end};
-use crate::http::h1::{Asked, Presence, Scan, encode, parse_request, parse_response, read_written};
-use crate::http::h2::hpack::{Broken, Decoder};
-use crate::http::head::{Framing, RequestHead, ResponseHead, Version};
-use crate::limits::{H2_BOMB_FACTOR, MAX_TRAILERS};
-
-/// What is wrong with a field block, and what it costs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wrong {
-    /// The message: a client gets an answer of ours, a target's answer is a 502.
-    Bad(Bad),
-    /// The stream: a message that is malformed (RFC 9113 section 8.1.1), PROTOCOL_ERROR.
-    Malformed,
-    /// The connection: a name or value that HTTP does not have, or a pseudo-header field that nobody
-    /// defined or that trailers have, PROTOCOL_ERROR (section 5.4.2 leaves that open).
-    NotHttp,
-    /// The connection: no field block, COMPRESSION_ERROR.
-    Broken,
-    /// The connection: a block that stands for far more than is taken, ENHANCE_YOUR_CALM.
-    TooLarge,
-}
-
-impl From<Broken> for Wrong {
-    fn from(broken: Broken) -> Self {
-        match broken {
-            Broken::Malformed => Self::Broken,
-            Broken::TooLarge => Self::TooLarge,
-        }
-    }
-}
-
-/// Decodes a whole block, as all that come must be. `most`: bytes of lines that are taken of it.
-fn fields(
-    decoder: &mut Decoder,
-    block: &[u8],
-    most: usize,
-    mut field: impl FnMut(&[u8], &[u8]),
-) -> Result<(), Wrong> {
-    let mut fits = true;
-    // What the table has was looked at when it came, and was the connection's end where it did not fit.
-    let each = |name: &[u8], value: &[u8], new: bool| match new && !is_http(name, value) {
-        true => fits = false,
-        false => field(name, value),
-    };
-    decoder.decode(block, most.saturating_mul(H2_BOMB_FACTOR), each)?;
-    if fits { Ok(()) } else { Err(Wrong::NotHttp) }
-}
-
-/// Whether a regular field can be one, in lower case (RFC 9113 section 8.2.1).
-#[inline]
-fn is_http(name: &[u8], value: &[u8]) -> bool {
-    let pseudo = name.first() == Some(&b':');
-    let named = || is_token(name) && !name.iter().any(u8::is_ascii_uppercase);
-    pseudo || named() && value_end(value, 0) == value.len()
-}
-
-/// Decodes a block that nobody wants any more, since the next one may refer to its fields.
-///
-/// # Errors
-/// The connection must end.
-pub fn nothing(decoder: &mut Decoder, block: &[u8], most: usize) -> Result<(), Wrong> {
-    fields(decoder, block, most, |_, _| {})
-}
+use crate::http::h1::fields::Presence;
+use crate::http::h1::request::read_written;
+use crate::http::h1::{Scan, encode, parse_request};
+use crate::http::h2::heads::collect::{Request, Tunnel};
+use crate::http::h2::heads::wrong::Wrong;
+use crate::http::h2::hpack::Decoder;
+use crate::http::head::{Framing, RequestHead, Version};
 
 /// Writes a request out to `buf`, which is empty, and reads it. `ended`: no content follows. Where it
 /// asks for a WebSocket, `key` becomes its Sec-WebSocket-Key: HTTP/2 has none, HTTP/1.1 needs one.
@@ -91,7 +32,11 @@ pub fn request(
     let mut request = Request::new(buf, &mut head.fields, bounds);
     fields(decoder, block, bounds.max_head, |name, value| request.take(name, value))?;
     request.end();
-    request.lines.verdict()?;
+    if let Err(wrong) = request.lines.verdict() {
+        // Of a part of them nobody should make anything.
+        request.found.fields.clear();
+        return Err(wrong);
+    }
     let (tunnel, found) = (request.tunnel, request.found);
     let presence = Some(found.presence).filter(|_| found.whole);
     if tunnel == Tunnel::Websocket {
@@ -102,7 +47,6 @@ pub fn request(
 }
 
 /// Reads a request's lines. `presence`: of its fields, if they are in `head`.
-
 fn read_request(
     tunnel: Tunnel,
     ended: bool,
@@ -138,121 +82,9 @@ fn read_request(
     Ok(())
 }
 
-/// An answer's head that has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Arrived {
-    /// Its status: below 200 another head follows.
-    pub status: u16,
-    /// Its content-length, where it has one, and that is a number.
-    pub length: Option<u64>,
-}
-
-/// Writes an answer out to `lines`, which is empty. `most`: bytes of them.
-///
-/// # Errors
-/// What is wrong with it.
-pub fn answer(
-    decoder: &mut Decoder,
-    block: &[u8],
-    most: usize,
-    lines: &mut Vec<u8>,
-) -> Result<Arrived, Wrong> {
-    debug_assert!(lines.is_empty(), "lines begin a buffer");
-    let mut answer = Answer::new(Lines::new(lines, most));
-    fields(decoder, block, most, |name, value| answer.take(name, value))?;
-    let status = answer.end()?;
-    let length = answer.lines.length();
-    lines.extend_from_slice(encode::END);
-    Ok(Arrived { status, length })
-}
-
-/// The switch that a request asked a target for.
-#[derive(Debug)]
-pub struct Switch<'a> {
-    /// The protocol.
-    pub protocol: &'a str,
-    /// What answers the request's Sec-WebSocket-Key, where it has one: a target of HTTP/2 does not
-    /// know it.
-    pub accept: Option<String>,
-}
-
-/// Reads an answer's lines (see [`answer`]), which `buf` has. `ended`: no content follows. `switch`: the
-/// request asked for a tunnel, and a 2xx grants it.
-///
-/// # Errors
-/// What is wrong with it.
-pub fn response(
-    ended: bool,
-    max_head: usize,
-    to: Asked,
-    switch: Option<&Switch<'_>>,
-    buf: &mut Vec<u8>,
-    head: &mut ResponseHead,
-) -> Result<(), Bad> {
-    let status = buf.get(9..12).ok_or(Bad::BadStatusLine)?;
-    if status == b"101" {
-        // There is none in HTTP/2 (RFC 9113 section 8.6).
-        return Err(Bad::UnexpectedUpgrade);
-    }
-    if let Some(switch) = switch.filter(|_| status[0] == b'2') {
-        grant(switch, buf);
-    }
-    let whole = parse_response(buf, &mut Scan::default(), max_head, to, head)?;
-    if !whole || head.len != buf.len() {
-        return Err(Bad::BadStatusLine);
-    }
-    head.version = Version::Http2;
-    head.keep_alive = true;
-    head.framing = match head.framing {
-        Framing::None => Framing::None,
-        Framing::Length(0) if ended => Framing::Length(0),
-        Framing::Length(n) if !ended => Framing::Length(n),
-        Framing::Length(_) => return Err(Bad::Truncated),
-        _ if ended => Framing::Length(0),
-        _ => Framing::Chunked,
-    };
-    Ok(())
-}
-
-/// Makes a 2xx the 101 that it stands for.
-fn grant(switch: &Switch<'_>, buf: &mut Vec<u8>) {
-    buf[9..12].copy_from_slice(b"101");
-    buf.truncate(buf.len() - encode::END.len());
-    encode::upgrade(buf, switch.protocol);
-    if let Some(accept) = &switch.accept {
-        encode::field(buf, b"sec-websocket-accept", accept.as_bytes());
-    }
-    buf.extend_from_slice(encode::END);
-}
-
-/// Writes trailers out to `lines`, which is empty, as a trailer section, its end included. `most`: bytes
-/// that a head may have. Of trailers that are too large a section comes that is refused for that.
-///
-/// # Errors
-/// What is wrong with them.
-pub fn trailers(
-    decoder: &mut Decoder,
-    block: &[u8],
-    most: usize,
-    lines: &mut Vec<u8>,
-) -> Result<(), Wrong> {
-    let mut section = Lines::new(lines, MAX_TRAILERS);
-    fields(decoder, block, most, |name, value| match name.first() {
-        Some(b':') => section.note(Wrong::NotHttp),
-        _ => section.field(name, value),
-    })?;
-    match section.verdict() {
-        Err(Wrong::Bad(_)) => lines.resize(MAX_TRAILERS + 1, b'x'),
-        verdict => {
-            verdict?;
-            lines.extend_from_slice(encode::END);
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::block::{nothing, written as block};
     use super::*;
     use crate::config::EncodedSlash;
     use crate::http::h2::hpack::TABLE_SIZE;
@@ -274,23 +106,6 @@ mod tests {
 
     const GOOD: [(&str, &str); 4] =
         [(":method", "GET"), (":scheme", "https"), (":authority", "a"), (":path", "/")];
-
-    fn block(fields: Fields<'_>) -> Vec<u8> {
-        let mut out = Vec::new();
-        for (name, value) in fields {
-            // The encoder would write a name in lower case.
-            let (name, value) = (name.as_bytes(), value.as_bytes());
-            out.extend([&[0, name.len() as u8], name].concat());
-            if value.len() < 127 {
-                out.push(value.len() as u8);
-            } else {
-                let rest = value.len() - 127;
-                out.extend([127, rest as u8 | 0x80, (rest >> 7) as u8]);
-            }
-            out.extend(value);
-        }
-        out
-    }
 
     fn read(fields: Fields<'_>, ended: bool) -> Result<(RequestHead, Vec<u8>), Wrong> {
         let (mut buf, mut head) = (Vec::new(), RequestHead::default());
@@ -497,7 +312,6 @@ mod tests {
     fn values_have_no_blanks_around_them() {
         for value in [" a", "a ", "\ta", "a \t", " "] {
             refused(&with(&[("x", value)]), Bad::BlankAroundValue);
-            assert!(answered("200", &[("x", value)], true).is_ok());
         }
         assert!(read(&with(&[("x", "a b"), ("y", "")]), true).is_ok());
     }
@@ -533,97 +347,6 @@ mod tests {
         cookie(&[x, a, b, x, c]);
     }
 
-    fn answered(
-        status: &str,
-        fields: Fields<'_>,
-        ended: bool,
-    ) -> Result<(Arrived, ResponseHead), Wrong> {
-        let all = [&[(":status", status)], fields].concat();
-        let (mut buf, mut head) = (Vec::new(), ResponseHead::default());
-        let arrived = answer(&mut Decoder::new(TABLE_SIZE), &block(&all), 512, &mut buf)?;
-        let to = Asked::from(Method::Get);
-        response(ended, 512, to, None, &mut buf, &mut head).map_err(Wrong::Bad)?;
-        Ok((arrived, head))
-    }
-
-    #[test]
-    fn a_2xx_grants_what_was_asked_for() {
-        let to = Asked { method: Method::Get, upgrade: true };
-        for (status, read) in [("200", 101), ("403", 403)] {
-            let switch = Switch { protocol: "raw", accept: Some("x".into()) };
-            let (mut buf, mut head) = (Vec::new(), ResponseHead::default());
-            let block = block(&[(":status", status), ("a", "b")]);
-            answer(&mut Decoder::new(TABLE_SIZE), &block, 512, &mut buf).expect("an answer");
-            response(false, 512, to, Some(&switch), &mut buf, &mut head).expect("a head");
-            assert_eq!(head.status, read);
-            assert_eq!(head.fields.len(), if read == 101 { 4 } else { 1 });
-        }
-    }
-
-    #[test]
-    fn answers_end_with_their_stream() {
-        let framing = |fields, ended| answered("200", fields, ended).map(|(_, head)| head.framing);
-        assert_eq!(framing(&[], false), Ok(Framing::Chunked));
-        assert_eq!(framing(&[], true), Ok(Framing::Length(0)));
-        assert_eq!(framing(&[("content-length", "2")], false), Ok(Framing::Length(2)));
-        let short = framing(&[("content-length", "2")], true);
-        assert_eq!(short, Err(Wrong::Bad(Bad::Truncated)));
-        let switch = answered("101", &[], false).map(|(_, head)| head.framing);
-        assert_eq!(switch, Err(Wrong::Bad(Bad::UnexpectedUpgrade)));
-        let (arrived, head) = answered("204", &[], true).expect("an answer");
-        assert_eq!((arrived, head.framing), (Arrived { status: 204, length: None }, Framing::None));
-    }
-
-    #[test]
-    fn what_the_machine_is_told_of_an_answer() {
-        let arrived = |status: &str, fields: Fields<'_>| {
-            answered(status, fields, false).map(|(arrived, _)| arrived)
-        };
-        let length = ("content-length", "5");
-        assert_eq!(arrived("206", &[length]), Ok(Arrived { status: 206, length: Some(5) }));
-        let mut lines = Vec::new();
-        let twice = block(&[(":status", "200"), length, length]);
-        let twice = answer(&mut Decoder::new(TABLE_SIZE), &twice, 512, &mut lines);
-        assert_eq!(twice, Ok(Arrived { status: 200, length: None }));
-        let large = "x".repeat(600);
-        assert_eq!(arrived("200", &[("x", &large)]), Err(Wrong::Bad(Bad::HeadTooLarge)));
-        assert_eq!(arrived("600", &[]), Err(Wrong::Bad(Bad::BadStatusCode)));
-        for status in ["abc", "20", "2000", "099", ""] {
-            assert_eq!(arrived(status, &[]), Err(Wrong::NotHttp), "{status}");
-        }
-        for fields in [("connection", "x"), (":path", "/"), (":status", "200"), ("te", "gzip")] {
-            assert_eq!(arrived("200", &[fields]), Err(Wrong::Malformed));
-        }
-        for fields in [("X-Upper", "x"), (":x", "/"), ("a", "\0")] {
-            assert_eq!(arrived("200", &[fields]), Err(Wrong::NotHttp));
-        }
-        let none =
-            answer(&mut Decoder::new(TABLE_SIZE), &block(&[("a", "b")]), 512, &mut Vec::new());
-        assert_eq!(none, Err(Wrong::Malformed));
-    }
-
-    fn trailing(fields: Fields<'_>) -> Result<String, Wrong> {
-        let mut lines = Vec::new();
-        trailers(&mut Decoder::new(TABLE_SIZE), &block(fields), 8192, &mut lines)?;
-        Ok(String::from_utf8(lines).expect("text"))
-    }
-
-    #[test]
-    fn trailers_are_a_section() {
-        let fields = [("grpc-status", "0"), ("x", "")];
-        assert_eq!(trailing(&fields), Ok("grpc-status: 0\r\nx: \r\n\r\n".into()));
-        assert_eq!(trailing(&[]), Ok("\r\n".into()));
-        for name in [":path", ":status", ":z", "X"] {
-            assert_eq!(trailing(&[(name, "x")]), Err(Wrong::NotHttp), "{name}");
-        }
-        assert_eq!(trailing(&[("transfer-encoding", "chunked")]), Err(Wrong::Malformed));
-        assert_eq!(trailing(&[("x", "a\r\nb: c")]), Err(Wrong::NotHttp));
-        let large = "x".repeat(4000);
-        let section = trailing(&[("a", &large), ("b", &large), ("c", &large)]).expect("a section");
-        let mut reader = crate::http::h1::BodyReader::streamed();
-        assert_eq!(reader.take_trailers(section.as_bytes()), Err(Bad::TrailersTooLarge));
-    }
-
     #[test]
     fn the_table_stays_right_whatever_becomes_of_a_block() {
         let decoder = &mut Decoder::new(TABLE_SIZE);
@@ -642,7 +365,9 @@ mod tests {
         let lines = "GET / HTTP/1.1\r\nhost: a\r\ne: f\r\nb: c\r\n\r\n";
         assert_eq!(take(b"\x82\x86\x84\xc2\xbe\xc0"), Ok(lines.into()));
         assert_eq!(take(&[0xbf; 10]), Err(Wrong::TooLarge));
-        assert_eq!(nothing(decoder, &[0xbf; 10], 512), Err(Wrong::TooLarge));
+        // It does come again, in the same block.
+        assert_eq!(take(b"\x82\x86\x84\xc2\x40\x01g\x01\n\xbe"), Err(Wrong::NotHttp));
+        assert_eq!(nothing(decoder, &[0xc0; 10], 512), Err(Wrong::TooLarge));
         assert_eq!(nothing(decoder, &[0x80], 512), Err(Wrong::Broken));
         assert_eq!(nothing(decoder, b"\x40\x01g\x01h", 512), Ok(()));
         // Or it could come again, from the table.
