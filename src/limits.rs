@@ -523,8 +523,8 @@ pub const H2_CONTENT_KEPT: usize = 4 * 1024;
 pub const H2_HEADS_KEPT: usize = 8;
 /// Larger ones are given back at once.
 pub const H2_HEADS_KEPT_SIZE: usize = 4 * 1024;
-/// Longest field block taken in decoded form is this many times `max_head`: what is only a little too
-/// large gets a 431 of ours, with its record; what is larger the protocol's machine refuses.
+/// What a peer is told to be the longest list of fields that is taken, as a multiple of `max_head`: what
+/// is only a little too large gets a 431 of ours, with its record.
 pub const H2_HEAD_FACTOR: usize = 2;
 /// A field block that stands for more than so many times `max_head` is an attack (one byte of it can stand
 /// for 4,000), and is not decoded to its end.

@@ -174,7 +174,8 @@ impl Outbound {
     /// The reader reset the stream, or its connection ended.
     pub fn end_with(&self, trailers: &[Field], buf: &[u8]) -> io::Result<()> {
         self.ended.set(true);
-        let sent = self.link.say(|machine, out| machine.send_trailers(self.key, trailers, buf, out));
+        let sent =
+            self.link.say(|machine, out| machine.send_trailers(self.key, trailers, buf, out));
         sent.map_err(broken)
     }
 

@@ -175,8 +175,7 @@ impl Link {
         self.ask(|machine| machine.turn(clock::coarse_ns()));
         loop {
             let mut reading = takes.reading();
-            let received =
-                self.say(|machine, out| machine.receive(rest.data(), &mut reading, out));
+            let received = self.say(|machine, out| machine.receive(rest.data(), &mut reading, out));
             match received {
                 Ok(Received { taken, begun }) => {
                     rest.consume(taken);

@@ -53,11 +53,7 @@ pub(super) struct Wire {
 }
 
 impl Wire {
-    pub(super) fn new(
-        stream: Rc<dyn AsRef<Stream>>,
-        watch: &Rc<Watch>,
-        slowest: Slowest,
-    ) -> Self {
+    pub(super) fn new(stream: Rc<dyn AsRef<Stream>>, watch: &Rc<Watch>, slowest: Slowest) -> Self {
         let fd = (*stream).as_ref().fd();
         Self {
             stream,

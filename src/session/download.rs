@@ -194,8 +194,8 @@ impl Download<'_, '_, '_> {
         let switch = upgrade.map(|protocol| Switch { protocol, accept });
         let switch = switch.as_ref().filter(|_| ended.is_some());
         let no_content = ended != Some(false);
-        let mut read = answer
-            .append_with(|buf| decode::response(no_content, max, to, switch, buf, response));
+        let mut read =
+            answer.append_with(|buf| decode::response(no_content, max, to, switch, buf, response));
         if read.is_ok() && response.status == 101 {
             read = upgrade::check_answer(way, response, answer.data());
         }

@@ -71,8 +71,9 @@ pub(super) fn break_off(r: &Request<'_>, failure: Failure, account: &mut Account
     let mut told = Vec::new();
     let code_text = code.to_string();
     let message = grpc::escaped(failure.meaning().title);
-    let fields = [(&b"grpc-status"[..], code_text.as_bytes()), (b"grpc-message", message.as_bytes())]
-        .map(|(name, value)| Field::unknown(name, value, &mut told));
+    let fields =
+        [(&b"grpc-status"[..], code_text.as_bytes()), (b"grpc-message", message.as_bytes())]
+            .map(|(name, value)| Field::unknown(name, value, &mut told));
     if answer.end_with(&fields, &told).is_err() {
         return Fate::Reset;
     }

@@ -57,9 +57,7 @@ impl Header {
             payload = &rest[..end];
         }
         match self.kind {
-            super::super::kinds::HEADERS if self.has(PRIORITIZED) => {
-                payload.get(5..).ok_or(wrong)
-            }
+            super::super::kinds::HEADERS if self.has(PRIORITIZED) => payload.get(5..).ok_or(wrong),
             _ => Ok(payload),
         }
     }

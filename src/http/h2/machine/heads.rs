@@ -6,10 +6,8 @@ use super::receive::{Begun, Reading};
 use super::stream::{Head, READS};
 use super::{Block, Code, End, Fault, Goodbye, Key, Machine, Role};
 use crate::http::h2::heads::{Arrived, Wrong, decode};
+use crate::http::h2::kinds::{END_HEADERS, END_STREAM, HEADERS, PADDED, PRIORITIZED, RST_STREAM};
 use crate::http::{Bad, Framing};
-use crate::http::h2::kinds::{
-    END_HEADERS, END_STREAM, HEADERS, PADDED, PRIORITIZED, RST_STREAM,
-};
 use crate::limits::MAX_INTERIM;
 
 const WRONG: Fault = Fault(Code::PROTOCOL_ERROR);
@@ -159,8 +157,7 @@ impl Machine {
     ) -> Result<Option<u64>, Broken> {
         let Reading { lines, head, key } = reading;
         let (decoder, bounds) = (&mut self.decoder, &self.bounds);
-        let read =
-            decode::request(decoder, fields.bytes, fields.ends, *key, bounds, lines, head);
+        let read = decode::request(decoder, fields.bytes, fields.ends, *key, bounds, lines, head);
         match read {
             // It has no content, and says that it has some.
             Err(Wrong::Bad(Bad::Truncated)) => Err(Broken::Stream(End::Malformed)),
@@ -185,12 +182,7 @@ impl Machine {
     }
 
     /// A head on a stream that there is: an answer, or trailers.
-    fn take_more(
-        &mut self,
-        key: Key,
-        fields: &Fields<'_>,
-        out: &mut Vec<u8>,
-    ) -> Result<(), Fault> {
+    fn take_more(&mut self, key: Key, fields: &Fields<'_>, out: &mut Vec<u8>) -> Result<(), Fault> {
         if !self.is_open(key) {
             self.pass_over(fields)?;
             return self.late(key.id);

@@ -5,11 +5,11 @@ use super::past::Known;
 use super::settings::{PREFACE, WINDOW_MOST};
 use super::stream::WRITES;
 use super::{Code, End, Fault, Goodbye, Key, LAST_PING, Machine, Role};
-use crate::http::{Bad, RequestHead};
 use crate::http::h2::kinds::{
     ACK, CONTINUATION, DATA, GOAWAY, HEADERS, PING, PRIORITY, PUSH_PROMISE, RST_STREAM, SETTINGS,
     WINDOW_UPDATE,
 };
+use crate::http::{Bad, RequestHead};
 
 /// A request that came.
 #[derive(Debug)]

@@ -7,13 +7,11 @@ use std::task::{Context, Poll};
 use super::frame::{HEADER, PAYLOAD_MAX, header};
 use super::stream::{Head, READS, Turn, WRITES};
 use super::{Code, End, Key, Machine, Role};
+use crate::http::Bad;
 use crate::http::Field;
 use crate::http::h2::heads::encode;
 use crate::http::h2::hpack::Encoder;
-use crate::http::h2::kinds::{
-    CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, RST_STREAM,
-};
-use crate::http::Bad;
+use crate::http::h2::kinds::{CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, RST_STREAM};
 use crate::limits::{GATHERED_MAX, H2_HEADS_KEPT, H2_HEADS_KEPT_SIZE};
 
 /// Why a head was not sent.

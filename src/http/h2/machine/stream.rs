@@ -7,8 +7,8 @@ use std::rc::Rc;
 use std::task::{Context, Waker};
 
 use super::Key;
-use crate::http::h2::code::Code;
 use crate::http::Bad;
+use crate::http::h2::code::Code;
 use crate::http::h2::heads::Arrived;
 use crate::limits::H2_CONTENT_KEPT;
 

@@ -26,7 +26,7 @@ pub(super) const TERMS: Terms = Terms {
 };
 
 /// One end, and what it has said and heard.
-pub(super) struct End1 {
+pub(super) struct Side {
     pub(super) machine: Machine,
     pub(super) out: Vec<u8>,
     rest: Vec<u8>,
@@ -34,7 +34,7 @@ pub(super) struct End1 {
     pub(super) fault: Option<Fault>,
 }
 
-impl End1 {
+impl Side {
     pub(super) fn new(role: Role, terms: &Terms) -> Self {
         let mut out = Vec::new();
         let machine = Machine::new(role, terms, 0, &mut out);
@@ -93,16 +93,16 @@ impl End1 {
 
 /// A client and a server, and how what they say is cut.
 pub(super) struct Pair {
-    pub(super) client: End1,
-    pub(super) server: End1,
+    pub(super) client: Side,
+    pub(super) server: Side,
     step: usize,
 }
 
 impl Pair {
     pub(super) fn new(step: usize) -> Self {
         let ours = Terms { stream_window: H2_UPSTREAM_STREAM_WINDOW, ..TERMS };
-        let client = End1::new(Role::Client, &ours);
-        let mut pair = Self { client, server: End1::new(Role::Server, &TERMS), step };
+        let client = Side::new(Role::Client, &ours);
+        let mut pair = Self { client, server: Side::new(Role::Server, &TERMS), step };
         pair.exchange();
         pair
     }
@@ -225,7 +225,8 @@ fn who_waits_longest_has_the_room_first() {
     let streams: Vec<_> = (0..3).map(|_| pair.ask(POST, false)).collect();
     // Together more than the gather buffer holds.
     let piece = vec![b'x'; 40_000];
-    let took: Vec<_> = streams.iter().map(|(up, _)| pair.client.write(*up, &piece, false)).collect();
+    let took: Vec<_> =
+        streams.iter().map(|(up, _)| pair.client.write(*up, &piece, false)).collect();
     assert_eq!(took[0], Poll::Ready(Ok(40_000)));
     assert!(matches!(took[1], Poll::Ready(Ok(1..40_000))), "{took:?}");
     assert_eq!(took[2], Poll::Pending);
@@ -302,8 +303,10 @@ fn what_is_dropped_is_given_up() {
     pair.exchange();
     assert!(pair.server.machine.gone(down).get());
     // What came before the reset is not lost.
-    assert_eq!(pair.server.machine.poll_content(down, &Context::from_waker(Waker::noop())),
-        Poll::Ready(Ok(60_000)));
+    assert_eq!(
+        pair.server.machine.poll_content(down, &Context::from_waker(Waker::noop())),
+        Poll::Ready(Ok(60_000))
+    );
     pair.server.machine.release(down, &mut pair.server.out);
     pair.exchange();
     assert_eq!((pair.client.machine.held(), pair.server.machine.held()), (0, 0));
@@ -326,7 +329,8 @@ fn step() -> impl Strategy<Value = Step> {
     let n = 0..6usize;
     prop_oneof![
         any::<bool>().prop_map(Step::Ask),
-        (n.clone(), 0..100_000usize, any::<bool>()).prop_map(|(n, size, end)| Step::Up(n, size, end)),
+        (n.clone(), 0..100_000usize, any::<bool>())
+            .prop_map(|(n, size, end)| Step::Up(n, size, end)),
         n.clone().prop_map(Step::Answer),
         (n.clone(), 0..100_000usize, any::<bool>())
             .prop_map(|(n, size, end)| Step::Down(n, size, end)),
@@ -378,10 +382,10 @@ fn take(steps: &[Step], cut: usize) {
                 lower(n).map(|key| server.content(key));
             }
             Step::DropUp(n) => {
-                upper(n).map(|key| client.machine.release(key, &mut client.out));
+                upper(n).inspect(|key| client.machine.release(*key, &mut client.out));
             }
             Step::DropDown(n) => {
-                lower(n).map(|key| server.machine.release(key, &mut server.out));
+                lower(n).inspect(|key| server.machine.release(*key, &mut server.out));
             }
             Step::Exchange => pair.exchange(),
         }
@@ -399,7 +403,7 @@ proptest! {
 
     #[test]
     fn no_bytes_are_a_panic(bytes in vec(any::<u8>(), 0..300), cut in 1..50usize) {
-        let mut server = End1::new(Role::Server, &TERMS);
+        let mut server = Side::new(Role::Server, &TERMS);
         server.hear(PREFACE);
         server.hear(&[0, 0, 0, 4, 0, 0, 0, 0, 0]);
         bytes.chunks(cut).for_each(|piece| server.hear(piece));

@@ -1,7 +1,7 @@
 //! What breaks a rule, and what that costs.
 
 use super::super::*;
-use super::pair::{End1, Pair, TERMS};
+use super::pair::{Pair, Side, TERMS};
 use crate::http::h2::kinds::*;
 
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
@@ -22,8 +22,8 @@ fn post(stream: u32) -> Vec<u8> {
     frame(HEADERS, END_HEADERS, stream, &[&[0x83], &GET[1..]].concat())
 }
 
-fn server() -> End1 {
-    let mut server = End1::new(Role::Server, &TERMS);
+fn server() -> Side {
+    let mut server = Side::new(Role::Server, &TERMS);
     server.hear(PREFACE);
     server.hear(&frame(SETTINGS, 0, 0, &[]));
     server.out.clear();
@@ -188,10 +188,10 @@ fn settings_with_bad_values() {
 
 #[test]
 fn what_must_come_first() {
-    let mut early = End1::new(Role::Server, &TERMS);
+    let mut early = Side::new(Role::Server, &TERMS);
     early.hear(&[&PREFACE[..], &frame(PING, 0, 0, &[0; 8])].concat());
     assert_eq!(early.fault, Some(Fault(Code::PROTOCOL_ERROR)));
-    let mut other = End1::new(Role::Server, &TERMS);
+    let mut other = Side::new(Role::Server, &TERMS);
     other.hear(b"GET / HTTP/1.1\r\n");
     assert_eq!(other.fault, Some(Fault(Code::PROTOCOL_ERROR)));
     let mut pushed = server();
