@@ -179,9 +179,10 @@ impl Link {
             match received {
                 Ok(Received { taken, begun }) => {
                     rest.consume(taken);
-                    match begun {
-                        Some(begun) => takes.take(begun),
-                        None => break,
+                    let Some(begun) = begun else { break };
+                    takes.take(begun);
+                    if rest.is_empty() {
+                        break;
                     }
                 }
                 Err(Fault(code)) => {

@@ -31,7 +31,8 @@ pub(super) async fn begin(
     let link = Link::new(stream, watch, slowest, (Role::Client, &spoken), Buffer::empty());
     // What the target sends first says how many streams it takes, and whether it opens tunnels; or
     // that it speaks something else.
-    let begun = poll_fn(|cx| match link.poll_turn(cx, &mut Nobody::default()) {
+    let mut nobody = Nobody::default();
+    let begun = poll_fn(|cx| match link.poll_turn(cx, &mut nobody) {
         Poll::Ready(()) => Poll::Ready(false),
         Poll::Pending if link.fault().is_some() => Poll::Ready(false),
         Poll::Pending if link.ask(|machine| machine.has_settings()) => Poll::Ready(true),
@@ -45,7 +46,7 @@ pub(super) async fn begin(
         return Err(ConnectError::Failed);
     }
     let shared = Shared::new(link.clone(), terms);
-    Ok((Driver { deadline, shared: shared.clone(), link, said: false }, shared))
+    Ok((Driver { deadline, shared: shared.clone(), link, nobody, said: false }, shared))
 }
 
 /// As many streams as there may be, none of whose answers anybody reads, leave room for another's.
@@ -83,6 +84,7 @@ pub(super) struct Driver {
     deadline: Guard,
     shared: Rc<Shared>,
     link: Rc<Link>,
+    nobody: Nobody,
     /// The target was told that no more streams come.
     said: bool,
 }
@@ -95,7 +97,7 @@ impl Driver {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             let link = &self.link;
-            if link.poll_turn(cx, &mut Nobody::default()).is_ready() {
+            if link.poll_turn(cx, &mut self.nobody).is_ready() {
                 return Poll::Ready(());
             }
             if let Some(code) = link.fault() {

@@ -109,7 +109,7 @@ impl Machine {
     fn make_room(&mut self, bytes: usize, out: &mut Vec<u8>) {
         self.windows.taken += bytes as u32;
         let taken = self.windows.taken;
-        if taken >= self.windows.incoming_most / 2 {
+        if taken >= self.windows.incoming_most / 2 && !self.over {
             self.windows.taken = 0;
             self.windows.incoming += i64::from(taken);
             self.write(WINDOW_UPDATE, 0, 0, &taken.to_be_bytes(), out);

@@ -63,11 +63,11 @@ impl Header {
     }
 }
 
-/// Writes a frame's header.
-pub(super) fn header(len: usize, kind: u8, flags: u8, stream: u32, out: &mut Vec<u8>) {
+/// A frame's header in bytes.
+pub(super) fn header(len: usize, kind: u8, flags: u8, stream: u32) -> [u8; HEADER] {
     let [_, a, b, c] = (len as u32).to_be_bytes();
     let [d, e, f, g] = stream.to_be_bytes();
-    out.extend_from_slice(&[a, b, c, kind, flags, d, e, f, g]);
+    [a, b, c, kind, flags, d, e, f, g]
 }
 
 /// The four bytes at `at` as a number.

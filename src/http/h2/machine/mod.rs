@@ -257,12 +257,12 @@ impl Machine {
 
     fn say_goodbye(&mut self, last: u32, code: Code, out: &mut Vec<u8>) {
         let [a, b] = [last.to_be_bytes(), code.0.to_be_bytes()];
-        self.write(GOAWAY, 0, 0, &[a, b].concat(), out);
+        self.write(GOAWAY, 0, 0, [a, b].as_flattened(), out);
     }
 
     /// Appends a whole frame.
     fn write(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8], out: &mut Vec<u8>) {
-        header(payload.len(), kind, flags, stream, out);
+        out.extend_from_slice(&header(payload.len(), kind, flags, stream));
         out.extend_from_slice(payload);
         self.sent += (HEADER + payload.len()) as u64;
     }

@@ -127,12 +127,12 @@ impl Machine {
         let end = if ends { END_STREAM } else { 0 };
         let rest = (len > PAYLOAD_MAX).then(|| out.split_off(at + HEADER + PAYLOAD_MAX));
         let flags = if rest.is_none() { end | END_HEADERS } else { end };
-        let mut first = Vec::with_capacity(HEADER);
-        header(len.min(PAYLOAD_MAX), HEADERS, flags, stream, &mut first);
+        let first = header(len.min(PAYLOAD_MAX), HEADERS, flags, stream);
         out[at..at + HEADER].copy_from_slice(&first);
         for (n, piece) in rest.iter().flat_map(|rest| rest.chunks(PAYLOAD_MAX)).enumerate() {
             let last = (n + 2) * PAYLOAD_MAX >= len;
-            header(piece.len(), CONTINUATION, if last { END_HEADERS } else { 0 }, stream, out);
+            let flags = if last { END_HEADERS } else { 0 };
+            out.extend_from_slice(&header(piece.len(), CONTINUATION, flags, stream));
             out.extend_from_slice(piece);
         }
         self.sent += (out.len() - at) as u64;
@@ -258,14 +258,16 @@ impl Machine {
         let Some(slot) = self.streams.of_mut(key) else { return };
         let answered = self.role == Role::Server && slot.out_ended;
         let queued = slot.turn == Turn::Queued;
-        let heads = std::mem::take(&mut slot.heads);
-        heads.into_iter().for_each(|head| self.keep(head.lines));
+        let unread = slot.heads.pop();
         if queued {
             self.waiting.retain(|other| *other != key);
         }
         self.reset(key, if answered { Code::NO_ERROR } else { Code::CANCEL }, out);
         self.forget_content(key, out);
         self.streams.remove(key);
+        if let Some(head) = unread {
+            self.keep(head.lines);
+        }
         self.call(out.len());
     }
 

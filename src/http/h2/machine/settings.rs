@@ -37,9 +37,9 @@ impl Machine {
         let head = self.bounds.max_head.saturating_mul(H2_HEAD_FACTOR);
         let head = (HEAD_SIZE, u32::try_from(head).unwrap_or(u32::MAX));
         let window = (WINDOW, self.stream_window);
-        let told = match self.role {
-            Role::Server => [(STREAMS, self.max_streams), window, head, (TUNNELS, 1)],
-            Role::Client => [(PUSH, 0), (STREAMS, 0), window, head],
+        let told: &[(u16, u32)] = match self.role {
+            Role::Server => &[(STREAMS, self.max_streams), window, head, (TUNNELS, 1)],
+            Role::Client => &[(PUSH, 0), window, head],
         };
         if self.role == Role::Client {
             out.extend_from_slice(PREFACE);

@@ -12,9 +12,6 @@ use crate::http::h2::code::Code;
 use crate::http::h2::heads::Arrived;
 use crate::limits::H2_CONTENT_KEPT;
 
-/// Slots that a connection without streams keeps.
-const SLOTS_KEPT: usize = 16;
-
 /// What a stream's task waits for.
 pub(super) const READS: u8 = 1;
 /// Room to write.
@@ -161,7 +158,9 @@ impl Slot {
         let mut content = std::mem::take(&mut self.content);
         content.clear();
         content.shrink_to(H2_CONTENT_KEPT);
-        Self { content, ..Self::default() }
+        let mut heads = std::mem::take(&mut self.heads);
+        heads.clear();
+        Self { content, heads, ..Self::default() }
     }
 }
 
@@ -215,9 +214,10 @@ impl Streams {
             *slot = slot.emptied();
             self.free.push(key.at);
         }
-        if self.by_id.is_empty() && self.slots.len() > SLOTS_KEPT {
+        if self.by_id.is_empty() && self.slots.len() > 1 {
             // What a burst needed goes with it.
-            *self = Self::default();
+            self.slots.truncate(1);
+            self.free = vec![0];
         }
     }
 

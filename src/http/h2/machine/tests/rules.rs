@@ -5,10 +5,7 @@ use super::pair::{Pair, Side, TERMS};
 use crate::http::h2::kinds::*;
 
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    header(payload.len(), kind, flags, stream, &mut bytes);
-    bytes.extend_from_slice(payload);
-    bytes
+    [&header(payload.len(), kind, flags, stream)[..], payload].concat()
 }
 
 /// :method GET, :scheme http, :path /, :authority a.
@@ -110,12 +107,12 @@ fn a_window_taken_back_is_below_zero() {
     let (up, down) = pair.ask("POST / HTTP/1.1\r\nhost: a\r\n\r\n", false);
     assert!(pair.client.write(up, &[0; 60_000], false).is_ready());
     pair.exchange();
-    pair.client.hear(&frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 1]));
+    pair.client.hear(&frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0x75, 0x30]));
     // The server knows nothing of what was said in its name.
     pair.client.out.clear();
     assert!(pair.client.write(up, &[0; 10_000], false).is_pending());
     assert_eq!(pair.server.content(down).map(|all| all.len()), Ok(60_000));
-    // 60,000 above one byte were on their way; all of them were taken since.
+    // It was 30,000 below; more was taken since, and told.
     pair.exchange();
     assert!(pair.client.write(up, &[0; 10_000], false).is_ready());
 }
