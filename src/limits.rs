@@ -344,6 +344,10 @@ pub const DEMO_CERTIFICATE: std::time::Duration = std::time::Duration::from_secs
 /// A certificate with fewer days left than this is warned of: whoever renews a month before the end,
 /// as is usual, has been failing for two weeks.
 pub const TLS_EXPIRY_WARNING_DAYS: i64 = 14;
+/// A list of revoked certificates is warned of for the last day before the next one is due, in seconds...
+pub const TLS_LIST_SOON: i64 = 24 * 3600;
+/// ...or for the last part of its time, one in so many, where it is good for a few days only.
+pub const TLS_LIST_SOON_PART: i64 = 4;
 /// Certificates of a listener in `/stats` and `/metrics`, those that expire first.
 pub const ADMIN_MAX_CERTIFICATES: usize = 100;
 /// Watched files that one look takes in, so that a folder of 10,000 certificates costs a second of

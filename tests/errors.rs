@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use tollgate::http::Bad;
 use tollgate::policy::auth::jwt::{Fault, Refusal};
 use tollgate::respond::failure::{Blame, Failure};
+use tollgate::upstream::Cause;
 
 const DOCUMENT: &str = include_str!("../docs/ERRORS.md");
 
@@ -52,13 +53,13 @@ fn failures() -> Vec<Failure> {
         F::Overloaded,
         F::BadRewrite,
         F::NoTarget,
-        F::ConnectFailed,
-        F::BadCertificate,
-        F::NoTls,
+        F::ConnectFailed(Cause::ENDED),
+        F::BadCertificate(Cause::ENDED),
+        F::NoTls(Cause::ENDED),
         F::NoHttp2,
         F::NoTunnel,
         F::ConnectTimeout,
-        F::NoDescriptors,
+        F::NoDescriptors(Cause::ENDED),
         F::ClosedEarly,
         F::BadResponse(bad),
         F::ResponseIncomplete,
@@ -74,7 +75,7 @@ fn failures() -> Vec<Failure> {
             F::BadRequest(_) | F::BadRequestBody(_) | F::HeaderTimeout | F::BodyTimeout => {}
             F::BodyTooLarge | F::ClientGone | F::ConnectMethod | F::NoRoute => {}
             F::TraceMethod | F::PlainHttp | F::Misdirected => {}
-            F::BadCertificate | F::NoTls | F::NoHttp2 | F::NoTunnel => {}
+            F::BadCertificate(_) | F::NoTls(_) | F::NoHttp2 | F::NoTunnel => {}
             F::ForwardAuthDenied(_) | F::ForwardAuthFailed => {}
             F::AddressDenied | F::NoCredential | F::BadCredential => {}
             F::ApplicationSuspended | F::ApplicationExpired | F::MethodNotInPlan => {}
@@ -84,7 +85,7 @@ fn failures() -> Vec<Failure> {
             F::IntrospectionFailed | F::IdentityOverloaded => {}
             F::MethodNotAllowed | F::RateLimited | F::ClientConcurrency => {}
             F::RouteConcurrency | F::LimitState | F::Overloaded | F::BadRewrite => {}
-            F::NoTarget | F::ConnectFailed | F::ConnectTimeout | F::NoDescriptors => {}
+            F::NoTarget | F::ConnectFailed(_) | F::ConnectTimeout | F::NoDescriptors(_) => {}
             F::ClosedEarly | F::BadResponse(_) | F::ResponseIncomplete => {}
             F::FirstByteTimeout | F::ResponseTimeout | F::TotalTimeout => {}
             F::TunnelTimeout | F::HelloTimeout | F::NoForward => {}

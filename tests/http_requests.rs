@@ -509,5 +509,5 @@ fn chunked_not_last() {
 #[test]
 fn unknown_transfer_coding() {
     refused(&with("Transfer-Encoding: gzip, chunked"), Bad::UnknownTransferCoding);
-    assert_eq!(Bad::UnknownTransferCoding.status(), 501);
+    assert_eq!(Bad::UnknownTransferCoding.status(), 400);
 }

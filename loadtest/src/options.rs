@@ -4,20 +4,24 @@ use std::path::PathBuf;
 
 /// What `--help` prints.
 pub const HELP: &str = "\
-Compares Tollgate with NGINX, HAProxy and a relay that parses nothing, all on one core at once.
+Compares Tollgate with NGINX, HAProxy, Envoy and a relay that parses nothing, all on one core at
+once.
 
 usage: compare [options]
 
   --scenario LIST      get, policy, keys, post, big64k, big1m, newconn, routes, latency,
                        idle, tls, tls_handshake, tls_resume, tls_1m, tls_idle, h2, h2_h2c,
                        grpc, websocket (comma-separated; default: all)
-  --only LIST          only these: tollgate, relay, nginx, haproxy, or names given with --also
+  --only LIST          only these: tollgate, relay, nginx, haproxy, envoy, or names given with
+                       --also
   --tollgate PATH      Tollgate's binary (default target/release/tollgate)
   --also NAME=PATH     another Tollgate binary beside it (repeatable)
   --also-relay N=PATH  another program that is started as PATH LISTEN UPSTREAM (repeatable)
   --relay PATH         relay's binary (default: beside this program)
   --nginx PATH         default: nginx from PATH
   --haproxy PATH       default: haproxy from PATH
+  --envoy PATH         default: envoy from PATH; it takes part in get, tls, tls_handshake,
+                       tls_resume, tls_idle, h2, h2_h2c, grpc and websocket
   --connections LIST   keep-alive connections of get and policy (default 64,512)
   --slice MS           length of one visit (default 100)
   --cycles N           visits to each proxy (default: as many as fit --seconds)
@@ -81,6 +85,8 @@ pub struct Options {
     pub nginx: PathBuf,
     /// HAProxy.
     pub haproxy: PathBuf,
+    /// Envoy.
+    pub envoy: PathBuf,
     /// Connection counts of get and policy.
     pub connections: Vec<usize>,
     /// Visit length in milliseconds.
@@ -122,6 +128,7 @@ impl Default for Options {
             relay: None,
             nginx: "nginx".into(),
             haproxy: "haproxy".into(),
+            envoy: "envoy".into(),
             connections: vec![64, 512],
             slice_ms: 100,
             cycles: None,
@@ -180,6 +187,7 @@ impl Options {
             "--relay" => self.relay = Some(value.into()),
             "--nginx" => self.nginx = value.into(),
             "--haproxy" => self.haproxy = value.into(),
+            "--envoy" => self.envoy = value.into(),
             "--connections" => {
                 self.connections =
                     list(value).iter().map(|n| number(name, n)).collect::<Result<_, _>>()?;

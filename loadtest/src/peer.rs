@@ -20,8 +20,10 @@ use crate::tls::Identity;
 const READY_WITHIN: Duration = Duration::from_secs(30);
 /// How long a proxy may take to stop before it is killed.
 const STOP_WITHIN: Duration = Duration::from_secs(2);
-/// The name of its configuration.
+/// The name of its configuration, but of Envoy's, which tells the format by the name.
 pub const CONFIG: &str = "proxy.conf";
+/// The name of Envoy's.
+const ENVOY_CONFIG: &str = "proxy.yaml";
 /// Log bytes counted before their pages are given back.
 const PUNCH_EVERY: u64 = 8 << 20;
 
@@ -36,13 +38,20 @@ pub enum Kind {
     Nginx,
     /// HAProxy.
     Haproxy,
+    /// Envoy.
+    Envoy,
 }
 
 impl Kind {
-    /// All of them.
+    /// Those that take part everywhere.
     pub const ALL: [Self; 4] = [Self::Tollgate, Self::Relay, Self::Nginx, Self::Haproxy];
-    /// Those that understand HTTP.
+    /// Those of them that understand HTTP.
     pub const HTTP: [Self; 3] = [Self::Tollgate, Self::Nginx, Self::Haproxy];
+    /// [`Kind::ALL`] and Envoy, which takes part in some scenarios.
+    pub const ALL_AND_ENVOY: [Self; 5] =
+        [Self::Tollgate, Self::Relay, Self::Nginx, Self::Haproxy, Self::Envoy];
+    /// [`Kind::HTTP`] and Envoy.
+    pub const HTTP_AND_ENVOY: [Self; 4] = [Self::Tollgate, Self::Nginx, Self::Haproxy, Self::Envoy];
 }
 
 /// A proxy that can be started.
@@ -144,7 +153,7 @@ impl Peer {
         let Place { core, files, identity, .. } = place;
         let admin = crate::net::free_port(port + 1).map_err(|error| error.to_string())?;
         let values = Values { port, upstream, core, dir: &dir, log: &log, files, admin, identity };
-        let config = dir.join(CONFIG);
+        let config = dir.join(if spec.kind == Kind::Envoy { ENVOY_CONFIG } else { CONFIG });
         if setup == Setup::Keys {
             fs::write(dir.join("keys.map"), keys::map(spec.kind)).map_err(|e| e.to_string())?;
         }
@@ -304,6 +313,9 @@ impl Spec {
                 command.arg("-p").arg(dir).arg("-c").arg(config).arg("-e").arg("error.log")
             }
             Kind::Haproxy => command.arg("-db").arg("-f").arg(config),
+            Kind::Envoy => command
+                .args(["--concurrency", "1", "--disable-hot-restart", "--log-level", "warn", "-c"])
+                .arg(config),
         };
         command
     }

@@ -141,7 +141,7 @@ impl Measurement {
     fn better_of_peers(&self) -> Option<&Measured> {
         self.peers
             .iter()
-            .filter(|peer| matches!(peer.kind, Kind::Nginx | Kind::Haproxy))
+            .filter(|peer| matches!(peer.kind, Kind::Nginx | Kind::Haproxy | Kind::Envoy))
             .min_by(|a, b| a.median(Visit::cost).total_cmp(&b.median(Visit::cost)))
     }
 

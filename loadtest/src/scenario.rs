@@ -141,7 +141,7 @@ impl<'a> World<'a> {
     }
 
     fn get(&mut self) -> Result<(), String> {
-        let mut peers = self.start(&Kind::ALL, Setup::Plain)?;
+        let mut peers = self.start(&Kind::ALL_AND_ENVOY, Setup::Plain)?;
         let workload = simple(get("/orders/12345678"), Size::Small);
         for &connections in &self.options.connections {
             let bars = vec![Bar::better_of_peers(0.65), Bar::relay(1.25)];

@@ -104,7 +104,7 @@ refusals! {
     BadTransferEncoding 400 "bad_transfer_encoding" "malformed Transfer-Encoding";
     RepeatedChunked 400 "repeated_chunked" "chunked applied more than once";
     ChunkedNotLast 400 "chunked_not_last" "Transfer-Encoding does not end in chunked";
-    UnknownTransferCoding 501 "unknown_transfer_coding" "transfer coding other than chunked";
+    UnknownTransferCoding 400 "unknown_transfer_coding" "transfer coding other than chunked";
     UnexpectedFraming 400 "unexpected_framing" "content announced where none is allowed";
 
     // Switching protocols: requests, then answers.

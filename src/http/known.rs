@@ -4,7 +4,7 @@ use super::head::Known;
 
 /// Which known name a field name is. The name must be a token already.
 ///
-/// Length and first letter leave one candidate at most, so one comparison decides.
+/// Length and first letter leave one candidate, or two, so that is all that is compared with.
 #[inline]
 pub(crate) fn known(name: &[u8]) -> Known {
     let Some(first) = name.first() else { return Known::Other };
@@ -12,11 +12,13 @@ pub(crate) fn known(name: &[u8]) -> Known {
         (2, b't') => (same(name, b"te"), Known::Te),
         (3, b'v') => (same(name, b"via"), Known::Via),
         (4, b'd') => (same(name, b"date"), Known::Date),
+        (4, b'l') => (same(name, b"link"), Known::Link),
         (4, b'h') => (same(name, b"host"), Known::Host),
         (6, b'a') => (same(name, b"accept"), Known::Accept),
         (6, b'c') => (same(name, b"cookie"), Known::Cookie),
         (6, b'e') => (same(name, b"expect"), Known::Expect),
         (6, b's') => (same(name, b"server"), Known::Server),
+        (7, b'r') if same(name, b"refresh") => (true, Known::Refresh),
         (7, b'r') => (same(name, b"referer"), Known::Referer),
         (7, b't') => (same(name, b"trailer"), Known::Trailer),
         (7, b'u') => (same(name, b"upgrade"), Known::Upgrade),
@@ -25,6 +27,7 @@ pub(crate) fn known(name: &[u8]) -> Known {
         (10, b'c') => (same(name, b"connection"), Known::Connection),
         (10, b'e') => (same(name, b"early-data"), Known::EarlyData),
         (10, b'k') => (same(name, b"keep-alive"), Known::KeepAlive),
+        (10, b's') => (same(name, b"set-cookie"), Known::SetCookie),
         (10, b't') => (same(name, b"tracestate"), Known::Tracestate),
         (10, b'u') => (same(name, b"user-agent"), Known::UserAgent),
         (11, b'c') => (same(name, b"client-cert"), Known::ClientCert),
@@ -34,6 +37,7 @@ pub(crate) fn known(name: &[u8]) -> Known {
         (12, b'x') => (same(name, b"x-request-id"), Known::XRequestId),
         (14, b'c') => (same(name, b"content-length"), Known::ContentLength),
         (15, b'x') => (same(name, b"x-forwarded-for"), Known::XForwardedFor),
+        (16, b'c') => (same(name, b"content-location"), Known::ContentLocation),
         (16, b'p') => (same(name, b"proxy-connection"), Known::ProxyConnection),
         (16, b'x') => (same(name, b"x-forwarded-host"), Known::XForwardedHost),
         (17, b'c') => (same(name, b"client-cert-chain"), Known::ClientCertChain),
@@ -127,7 +131,6 @@ pub(crate) fn is_end_to_end(known: Known, name: &[u8]) -> bool {
         b"pragma",
         b"range",
         b"retry-after",
-        b"set-cookie",
         b"strict-transport-security",
         b"vary",
         b"www-authenticate",
@@ -156,7 +159,6 @@ pub(crate) fn is_forbidden_trailer(known: Known, name: &[u8]) -> bool {
         b"proxy-authentication-info",
         b"range",
         b"retry-after",
-        b"set-cookie",
         b"vary",
         b"warning",
         b"www-authenticate",
@@ -222,6 +224,7 @@ mod tests {
         ("Client-Cert-Chain", Known::ClientCertChain),
         ("Connection", Known::Connection),
         ("Content-Length", Known::ContentLength),
+        ("Content-Location", Known::ContentLocation),
         ("Cookie", Known::Cookie),
         ("Date", Known::Date),
         ("Early-Data", Known::EarlyData),
@@ -229,6 +232,7 @@ mod tests {
         ("Forwarded", Known::Forwarded),
         ("Host", Known::Host),
         ("Keep-Alive", Known::KeepAlive),
+        ("Link", Known::Link),
         ("Location", Known::Location),
         ("Max-Forwards", Known::MaxForwards),
         ("Proxy-Authenticate", Known::ProxyAuthenticate),
@@ -236,7 +240,9 @@ mod tests {
         ("Proxy-Connection", Known::ProxyConnection),
         ("Proxy-Status", Known::ProxyStatus),
         ("Referer", Known::Referer),
+        ("Refresh", Known::Refresh),
         ("Server", Known::Server),
+        ("Set-Cookie", Known::SetCookie),
         ("TE", Known::Te),
         ("Traceparent", Known::Traceparent),
         ("Tracestate", Known::Tracestate),

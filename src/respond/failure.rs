@@ -3,9 +3,12 @@
 
 mod causes;
 
+use std::borrow::Cow;
+
 use crate::http::Bad;
 use crate::http::grpc::Code;
 use crate::policy::auth::jwt::{Fault as ProofFault, Refusal as TokenRefusal};
+use crate::upstream::Cause;
 
 pub use super::meaning::{Blame, Meaning};
 
@@ -87,11 +90,11 @@ pub enum Failure {
     /// The upstream has no target with an address.
     NoTarget,
     /// The target refused the connection, or there is no way to it.
-    ConnectFailed,
+    ConnectFailed(Cause),
     /// The target's certificate is not one that this upstream may have.
-    BadCertificate,
+    BadCertificate(Cause),
     /// The target and we agreed on no TLS.
-    NoTls,
+    NoTls(Cause),
     /// The target does not speak HTTP/2.
     NoHttp2,
     /// The target opens no tunnels over HTTP/2.
@@ -99,7 +102,7 @@ pub enum Failure {
     /// Connecting took too long.
     ConnectTimeout,
     /// No descriptor or port left for an upstream connection.
-    NoDescriptors,
+    NoDescriptors(Cause),
     /// The target closed or reset the connection before its answer.
     ClosedEarly,
     /// The target's answer breaks a rule of HTTP.
@@ -355,7 +358,7 @@ impl Failure {
                 Upstream,
                 false,
             ),
-            Self::ConnectFailed => m(
+            Self::ConnectFailed(_) => m(
                 502,
                 "connect_failed",
                 "The service can't be reached",
@@ -363,7 +366,7 @@ impl Failure {
                 Upstream,
                 false,
             ),
-            Self::BadCertificate => m(
+            Self::BadCertificate(_) => m(
                 502,
                 "bad_certificate",
                 "The service can't be trusted",
@@ -371,7 +374,7 @@ impl Failure {
                 Upstream,
                 false,
             ),
-            Self::NoTls => m(
+            Self::NoTls(_) => m(
                 502,
                 "no_tls",
                 "The service can't be reached securely",
@@ -403,7 +406,7 @@ impl Failure {
                 Upstream,
                 false,
             ),
-            Self::NoDescriptors => m(
+            Self::NoDescriptors(_) => m(
                 503,
                 "no_descriptors",
                 "The service is overloaded",
@@ -541,13 +544,18 @@ impl Failure {
         }
     }
 
-    /// What the log says beyond the name: the rule that an answer broke.
-    pub fn detail(self) -> &'static str {
-        match self {
+    /// What the log says beyond the name: the rule that an answer broke, or what kept us from a target.
+    pub fn detail(self) -> Cow<'static, str> {
+        let text = match self {
             Self::BadResponse(bad) => bad.detail(),
             Self::InvalidToken(refusal) | Self::InsufficientToken(refusal) => refusal.text(),
             Self::InvalidProof(fault) => fault.text(),
+            Self::ConnectFailed(cause)
+            | Self::BadCertificate(cause)
+            | Self::NoTls(cause)
+            | Self::NoDescriptors(cause) => return cause.to_string().into(),
             other => other.meaning().title,
-        }
+        };
+        text.into()
     }
 }

@@ -3,7 +3,7 @@
 use crate::http::grpc::Dialect;
 use crate::http::h1::encode;
 use crate::http::{Field, Framing, Known, ResponseHead, Version};
-use crate::policy::transform::location::{self, is_location};
+use crate::policy::transform::naming::{conceal, may_name_target};
 use crate::policy::transform::{Edits, FieldNames, Forward, LocationContext, Values};
 
 use super::own::connection;
@@ -72,7 +72,7 @@ pub struct Outgoing<'a, 'v> {
     pub edits: Option<&'a Edits>,
     /// What edits may name.
     pub values: &'a Values<'v>,
-    /// What a Location must not name.
+    /// What must not be named.
     pub location: &'a LocationContext<'a>,
     /// Value of Date, where the target gave none (RFC 9110 section 6.6.1).
     pub date: Option<&'a str>,
@@ -100,8 +100,8 @@ impl Outgoing<'_, '_> {
             if self.hidden.is_some_and(|hidden| hidden.has(name)) {
                 continue;
             }
-            if is_location(field, self.buf) {
-                self.encode_location(name, value, out);
+            if may_name_target(field.known) {
+                concealed(field, self.buf, self.location, out);
             } else if let Some(told) = self.retold(name, value) {
                 encode::field(out, name, &told);
             } else {
@@ -133,25 +133,36 @@ impl Outgoing<'_, '_> {
         let dialect = self.grpc_web?;
         name.eq_ignore_ascii_case(b"content-type").then(|| dialect.retell(value))?
     }
+}
 
-    fn encode_location(&self, name: &[u8], value: &[u8], out: &mut Vec<u8>) {
-        out.extend_from_slice(name);
-        out.extend_from_slice(b": ");
-        if !location::rewrite(value, self.location, out) {
-            out.extend_from_slice(value);
-        }
-        out.extend_from_slice(b"\r\n");
+/// A field that may name a target, so that it names none.
+fn concealed(field: &Field, buf: &[u8], context: &LocationContext<'_>, out: &mut Vec<u8>) {
+    let value = field.value.of(buf);
+    out.extend_from_slice(field.name.of(buf));
+    out.extend_from_slice(b": ");
+    if !conceal(field.known, value, context, out) {
+        out.extend_from_slice(value);
     }
+    out.extend_from_slice(b"\r\n");
 }
 
 /// Appends an interim (1xx) response: status and end-to-end fields, but for those that the route
 /// removes.
-pub fn interim(head: &ResponseHead, buf: &[u8], edits: Option<&Edits>, out: &mut Vec<u8>) {
+pub fn interim(
+    head: &ResponseHead,
+    buf: &[u8],
+    edits: Option<&Edits>,
+    context: &LocationContext<'_>,
+    out: &mut Vec<u8>,
+) {
     encode::status_line(out, head.status, head.reason.of(buf));
     let removed = |f: &Field| edits.is_some_and(|e| e.removes(f, buf));
     let passes = |f: &&Field| !f.hop && f.known != Known::ContentLength && !removed(f);
     for field in head.fields.iter().filter(passes) {
-        encode::field(out, field.name.of(buf), field.value.of(buf));
+        match may_name_target(field.known) {
+            true => concealed(field, buf, context, out),
+            false => encode::field(out, field.name.of(buf), field.value.of(buf)),
+        }
     }
     out.extend_from_slice(encode::END);
 }

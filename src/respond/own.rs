@@ -168,18 +168,77 @@ fn text(meaning: &Meaning, asker: &Asker<'_>) -> (&'static str, String) {
     ("text/plain; charset=utf-8", text)
 }
 
-/// Whether a request accepts JSON: it says so, or it does not say.
+/// Whether a request accepts JSON: it says so, or it does not say. Of the ranges that are for it the most
+/// specific counts (RFC 9110 section 12.5.1), and one of weight 0 refuses it.
 pub fn takes_json(fields: &[Field], buf: &[u8]) -> bool {
     if !fields.iter().any(|f| f.known == Known::Accept) {
         return true;
     }
-    values(fields, buf, b"accept").any(|value| {
-        value.split(|&b| b == b',').any(|range| {
-            let media = range.split(|&b| b == b';').next().unwrap_or_default().trim_ascii();
-            media == b"*/*"
-                || media.eq_ignore_ascii_case(b"application/*")
-                || media.eq_ignore_ascii_case(b"application/json")
-                || media.eq_ignore_ascii_case(b"application/problem+json")
-        })
-    })
+    let mut found = [None; RANGES.len()];
+    for range in values(fields, buf, b"accept").flat_map(|value| value.split(|&b| b == b',')) {
+        let mut parts = range.split(|&b| b == b';').map(<[u8]>::trim_ascii);
+        let media = parts.next().unwrap_or_default();
+        if let Some(at) = RANGES.iter().position(|known| media.eq_ignore_ascii_case(known)) {
+            found[at] = Some(found[at] == Some(true) || !parts.any(is_zero_weight));
+        }
+    }
+    found.into_iter().flatten().next().unwrap_or_default()
+}
+
+/// The ranges that are for problem details, the most specific first. (A client that reads JSON and has
+/// not heard of problem details can read them.)
+const RANGES: [&[u8]; 4] =
+    [b"application/problem+json", b"application/json", b"application/*", b"*/*"];
+
+/// `q=0` with as many zeros behind the point as may be (RFC 9110 section 12.4.2).
+fn is_zero_weight(parameter: &[u8]) -> bool {
+    let [name, b'=', weight @ ..] = parameter else { return false };
+    name.eq_ignore_ascii_case(&b'q')
+        && weight.first() == Some(&b'0')
+        && weight[1..].iter().all(|b| matches!(b, b'0' | b'.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::Span;
+
+    fn takes(accept: &str) -> bool {
+        let line = format!("Accept{accept}");
+        let field = Field {
+            name: Span::new(0, 6),
+            value: Span::new(6, line.len()),
+            known: Known::Accept,
+            hop: false,
+        };
+        takes_json(&[field], line.as_bytes())
+    }
+
+    #[test]
+    fn json_goes_to_who_accepts_it() {
+        assert!(takes_json(&[], b""));
+        for accept in [
+            "*/*",
+            "application/*",
+            "Application/JSON",
+            "text/html, application/problem+json;q=0.1",
+            "application/json;q=0, application/problem+json",
+            "*/*;q=0, application/json",
+            "application/problem+json; q=0.001",
+            "application/json; version=0",
+        ] {
+            assert!(takes(accept), "{accept}");
+        }
+        for accept in [
+            "",
+            "text/html",
+            "application/problem+json;q=0",
+            "application/problem+json; q=0.000, */*",
+            "*/*;q=0",
+            "text/plain, */*;Q=0",
+            "application/*;q=0, */*",
+        ] {
+            assert!(!takes(accept), "{accept}");
+        }
+    }
 }

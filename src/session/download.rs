@@ -15,7 +15,7 @@ use crate::limits::{
 use crate::respond::failure::Failure;
 use crate::respond::head::{self, Content, Outgoing};
 use crate::upstream::h2::{Answer, Lost};
-use crate::upstream::{Carrier, Connection, Target};
+use crate::upstream::{Carrier, Cause, Connection, Target};
 
 use super::account::Account;
 use super::downstream::Downstream;
@@ -252,10 +252,15 @@ impl Download<'_, '_, '_> {
             clock::now_ns();
             match result {
                 Ok(n) if n > 0 => {}
-                _ => {
+                end => {
                     let answered = !answer.is_empty() || interim > 0;
                     let mut broken = lost(self.way, self.carrier, answered);
                     broken.begun = self.progress.begun.get();
+                    if let (Failure::ClosedEarly, Err(error)) = (broken.failure, end)
+                        && let Some(cause) = Cause::of_refusal(&error)
+                    {
+                        broken.failure = Failure::NoTls(cause);
+                    }
                     return Err(broken);
                 }
             }
@@ -274,7 +279,8 @@ impl Download<'_, '_, '_> {
         }
         *reply = Buffer::small();
         let edits = self.way.request.route().response_edits();
-        head::interim(response, answer.data(), edits, reply.writer());
+        let location = self.way.location(self.target);
+        head::interim(response, answer.data(), edits, &location, reply.writer());
         self.write_reply(reply).await?;
         // It went out whole, so a final answer may follow, whoever makes it.
         self.progress.begun.set(false);

@@ -2,15 +2,16 @@
 
 use rustls::CertificateError;
 
-use crate::http::{Framing, Identity, Method, RequestHead, Version};
+use crate::http::{Framing, Identity, RequestHead};
 use crate::io::tls::HandshakeError;
 use crate::io::{Buffer, Expiry, clock};
 use crate::limits::HANDSHAKES_AT_ONCE;
 use crate::respond::failure::Failure;
-use crate::respond::own::{self, Asker, Manner};
 use crate::snapshot::Tls;
 
 use super::client::Connection;
+use super::request;
+use super::task::Fate;
 
 impl Connection {
     /// Takes part in the handshake, of which `early` has come. False: the connection is over.
@@ -60,12 +61,15 @@ impl Connection {
     /// began with).
     fn learn_identity(&mut self, tls: &Tls) -> Result<(), HandshakeError> {
         let Some(stream) = self.stream.tls() else { return Ok(()) };
-        let read = stream.with_client_certificates(|shown| Identity::read(shown, tls.forward));
-        let Some(identity) = read else { return Ok(()) };
-        let now = self.core.wall.of(clock::now_ns()) / 1_000_000_000;
+        let now = (self.core.wall.of(clock::now_ns()) / 1_000_000_000) as i64;
+        let read = stream.with_client_certificates(|shown| {
+            let allowed = tls.lists.as_ref().map_or(Ok(()), |lists| lists.allow(shown, now));
+            allowed.map(|()| Identity::read(shown, tls.forward))
+        });
+        let Some(identity) = read.transpose()? else { return Ok(()) };
         let wrong = match &identity {
             None => CertificateError::BadEncoding,
-            Some(identity) if identity.has_ended(now as i64) => CertificateError::Expired,
+            Some(identity) if identity.has_ended(now) => CertificateError::Expired,
             Some(_) => {
                 self.identity = identity.map(Box::new);
                 return Ok(());
@@ -120,33 +124,14 @@ impl Connection {
         }
     }
 
-    /// Somebody typed http for https: says so, in the words that they understand.
+    /// Somebody typed http for https: says so, in the words that they understand. Nobody has read what
+    /// they ask for.
     async fn refuse_plain_http(&mut self) {
-        let failure = Failure::PlainHttp;
-        self.core.stats.failures.up(failure.kind());
-        let mut answer = Buffer::small();
-        {
-            let snapshot = self.core.snapshot();
-            let seconds = self.core.wall.of(clock::coarse_ns()) / 1_000_000_000;
-            let mut date = self.core.wall.date.borrow_mut();
-            let asker = Asker {
-                takes_json: false,
-                grpc: None,
-                limited_by: None,
-                request_id: b"",
-                gateway: &snapshot.name,
-            };
-            let manner = Manner {
-                method: Method::Get,
-                version: Version::Http11,
-                close: true,
-                date: date.at(seconds),
-            };
-            own::failure(failure, &asker, &manner, b"", answer.writer());
-        }
-        let idle_ns = self.listener.settings().idle_ns;
-        self.guard.arm(clock::coarse_ns().saturating_add(idle_ns), Expiry::ShutBoth);
-        if self.stream.write_all(answer).await.0.is_ok() {
+        self.requests.set(1);
+        let mut scratch = self.core.take_scratch();
+        let fate = request::refuse(self, &mut scratch, Failure::PlainHttp).await;
+        self.core.give_back(scratch);
+        if fate != Fate::Reset {
             self.linger().await;
         }
     }

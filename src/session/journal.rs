@@ -67,7 +67,7 @@ fn tell(r: &Request<'_>, s: &Scratch, failure: Failure) {
     let request_id = String::from_utf8_lossy(&s.words.request_id);
     let target = target_name(r).unwrap_or_default();
     let route = r.route.map(|_| &*r.route().name).unwrap_or_default();
-    let (client, name, detail) = (r.client_ip(), meaning.name, failure.detail());
+    let (client, name, detail) = (r.client_ip(), meaning.name, &*failure.detail());
     let listener = &*r.listener.name;
     if by_client {
         tracing::debug!(%request_id, %client, listener, route, target, detail, "{name}");

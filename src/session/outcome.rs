@@ -55,7 +55,7 @@ impl Outcome {
         let (client, listener) = (c.peer.ip(), &*c.listener.settings().name);
         let server_name = c.server_name.as_deref().unwrap_or_default();
         let (upstream, target) = (&*self.upstream, &*self.target);
-        let (name, detail) = (meaning.name, failure.detail());
+        let (name, detail) = (meaning.name, &*failure.detail());
         if by_client {
             tracing::debug!(%client, listener, server_name, upstream, target, detail, "{name}");
         } else {

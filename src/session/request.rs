@@ -51,6 +51,11 @@ pub(super) async fn serve_stream(
     whole(c, Some(stream), s, refused).await
 }
 
+/// Refuses what a connection began with, of which no head was read.
+pub(super) async fn refuse(c: &Connection, s: &mut Scratch, failure: Failure) -> Fate {
+    whole(c, None, s, Some(failure)).await
+}
+
 /// A request from its head to its record.
 #[inline(always)]
 async fn whole(

@@ -9,8 +9,10 @@ use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ipnet::IpNet;
+use rustls::pki_types::{CertificateDer, UnixTime};
 
 use crate::config::{
     AcceptProxyProtocol, ClientAddressField, ClientCertificateForward, HostPolicy, HttpBounds,
@@ -125,6 +127,31 @@ pub struct Tls {
     pub strict_sni: bool,
     /// What upstreams are told of a client's certificate.
     pub forward: ClientCertificateForward,
+    /// Lists of revoked certificates, where they end.
+    pub lists: Option<Lists>,
+}
+
+/// Lists of revoked certificates that end: a session from before is then to be looked at anew.
+pub struct Lists {
+    /// When the first of them is to be replaced, seconds since 1970.
+    pub until: i64,
+    /// Says what is to be said of a client's certificate by then.
+    pub verifier: Arc<dyn rustls::server::danger::ClientCertVerifier>,
+}
+
+impl Lists {
+    /// Whether a client is still to be let in whose handshake showed these certificates, or that of
+    /// the session which it continues.
+    ///
+    /// # Errors
+    /// One is of an authority whose list is behind its time.
+    pub fn allow(&self, shown: &[CertificateDer<'_>], now: i64) -> Result<(), rustls::Error> {
+        let (Some((own, chain)), true) = (shown.split_first(), self.until <= now) else {
+            return Ok(());
+        };
+        let now = UnixTime::since_unix_epoch(Duration::from_secs(now.unsigned_abs()));
+        self.verifier.verify_client_cert(own, chain, now).map(drop)
+    }
 }
 
 /// A route. One cache line, since there may be 100,000, each a wait for memory when it is asked for;

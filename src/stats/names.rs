@@ -92,6 +92,7 @@ metrics! {
     JWT_FETCHES Counter "jwt_key_fetches_total" ["jwt" "result"] "Questions to issuers for their keys (answered, failed)."
     JWT_KEYS Gauge "jwt_keys" ["jwt"] "Keys of an issuer in force."
     CERTIFICATE_EXPIRY Gauge "certificate_expiry_timestamp_seconds" ["listener" "name"] "When a certificate ends, in seconds since unix epoch; by the first of its names, the soonest hundred of a listener."
+    CLIENT_CRL_NEXT_UPDATE Gauge "client_crl_next_update_timestamp_seconds" ["listener"] "When the first of a listener's lists of revoked client certificates must be replaced, in seconds since unix epoch; clients of its authority are refused from then on."
 
     REQUESTS Counter "requests_total" ["route" "code"] "Requests, by route and status code."
     ROUTE_SECONDS Histogram "route_request_duration_seconds" ["route"] "Request durations by route."

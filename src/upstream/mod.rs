@@ -10,6 +10,7 @@
 
 pub mod balance;
 pub mod carrier;
+pub mod cause;
 pub mod connect;
 pub mod emit;
 pub mod group;
@@ -23,6 +24,7 @@ pub mod pool;
 pub mod retry;
 
 pub use carrier::Carrier;
+pub use cause::Cause;
 pub use connect::Upstreams;
 pub use group::{Address, Group, Target};
 pub use h2::TargetStream;

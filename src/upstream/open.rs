@@ -3,6 +3,7 @@
 use std::io;
 use std::time::Duration;
 
+use super::cause::Cause;
 use super::group::{Address, Destination};
 use crate::io::tls::HandshakeError;
 use crate::io::{Buffer, Stream, clock, timeout};
@@ -26,7 +27,7 @@ impl ConnectTime {
     /// Whether it is the target's failure that there is no connection.
     pub(super) fn blames_target(self, error: ConnectError) -> bool {
         match error {
-            ConnectError::NoDescriptors => false,
+            ConnectError::NoDescriptors(_) => false,
             ConnectError::TimedOut => self.left >= self.most,
             _ => true,
         }
@@ -37,15 +38,17 @@ impl ConnectTime {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ConnectError {
     /// Refused, unreachable, or no such socket.
+    Unreached(Cause),
+    /// It ended the connection before anything could be asked.
     Failed,
     /// Not in time.
     TimedOut,
     /// No descriptor or local port left.
-    NoDescriptors,
+    NoDescriptors(Cause),
     /// Its certificate is not one that it may have.
-    BadCertificate,
+    BadCertificate(Cause),
     /// No TLS could be agreed on.
-    NoTls,
+    NoTls(Cause),
     /// It does not speak HTTP/2.
     NoHttp2,
 }
@@ -77,24 +80,27 @@ pub(super) async fn open(
 impl ConnectError {
     fn of_tls(error: &HandshakeError) -> Self {
         match error {
-            HandshakeError::Protocol(rustls::Error::InvalidCertificate(_)) => Self::BadCertificate,
+            HandshakeError::Protocol(why @ rustls::Error::InvalidCertificate(_)) => {
+                Self::BadCertificate(Cause::of_tls(why))
+            }
             HandshakeError::Protocol(
                 rustls::Error::NoApplicationProtocol
                 | rustls::Error::AlertReceived(rustls::AlertDescription::NoApplicationProtocol),
             ) => Self::NoHttp2,
-            HandshakeError::Protocol(_) | HandshakeError::NotTls => Self::NoTls,
-            HandshakeError::Io(_) => Self::Failed,
+            HandshakeError::Protocol(why) => Self::NoTls(Cause::of_tls(why)),
+            HandshakeError::NotTls => Self::NoTls(Cause::NO_TLS),
+            HandshakeError::Io(why) => Self::Unreached(Cause::of(why)),
         }
     }
 
     fn of(error: &io::Error) -> Self {
         match error.raw_os_error() {
             Some(libc::EMFILE | libc::ENFILE | libc::EADDRNOTAVAIL | libc::ENOBUFS) => {
-                Self::NoDescriptors
+                Self::NoDescriptors(Cause::of(error))
             }
             Some(libc::ETIMEDOUT) => Self::TimedOut,
             _ if error.kind() == io::ErrorKind::TimedOut => Self::TimedOut,
-            _ => Self::Failed,
+            _ => Self::Unreached(Cause::of(error)),
         }
     }
 }

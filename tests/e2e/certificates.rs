@@ -1,8 +1,14 @@
 //! Certificates from files, as seen from outside: what is checked, told, and loaded again.
 
 use std::fs;
+use std::path::Path;
 
-use crate::harness::{Builder, Driver, Gateway, Pair, complete, eventually, run, run_with_files};
+use rustls::version;
+
+use crate::harness::{
+    BOTH, Builder, Client, Driver, Gateway, Pair, Signer, complete, eventually, run,
+    run_with_files, staple,
+};
 
 const TLS: &str = "[server]\nworkers = 1\n[[listeners]]\nname = \"secure\"\nlisten = \"127.0.0.1:0\"\n\
     [listeners.tls]\ncertificates = [{ certificate = \"a.crt\", key = \"a.key\" }]\n\
@@ -25,6 +31,7 @@ both_drivers!(
     a_changed_certificate_is_taken_up_with_its_key,
     what_cannot_be_used_keeps_what_was,
     one_near_its_end_is_told,
+    an_ocsp_response_is_stapled_from_its_file,
 );
 
 fn a_changed_certificate_is_taken_up_with_its_key(driver: Driver) {
@@ -64,6 +71,75 @@ fn one_near_its_end_is_told(driver: Driver) {
     gateway.wait_log("the days left", |line| line.contains("a.crt: it expires in 5 days"));
     let stats = gateway.stats();
     assert_eq!(stats.0["listeners"][0]["tls"]["certificates"][0]["days_left"], 5);
+}
+
+fn an_ocsp_response_is_stapled_from_its_file(driver: Driver) {
+    let signer = Signer::new();
+    let own = signer.certify_with(&["a.example"], |params| params.serial_number = Some(77.into()));
+    let response = staple::good(&[77]);
+    let gateway = Gateway::with(driver, TLS.replace("\"a.key\"", "\"a.key\", ocsp = \"a.ocsp\""))
+        .file("a.crt", own.certificate.as_str())
+        .file("a.key", own.key.as_str())
+        .file("a.ocsp", response.as_slice())
+        .start();
+    let secure = gateway.address("secure");
+    for only in [&version::TLS12, &version::TLS13] {
+        let (tls, shown) = staple::client(&signer, &[only]);
+        Client::connect_tls(secure, &tls, "a.example");
+        assert_eq!(*shown.lock().expect("no panic"), response, "{only:?}");
+    }
+    // A new one is taken up; one about another certificate is not shown.
+    let (tls, shown) = staple::client(&signer, BOTH);
+    let last = |serial: &[u8]| {
+        fs::write(gateway.folder().join("a.ocsp"), staple::good(serial)).expect("a response");
+        gateway.admin_post("/reload").expect(200);
+        Client::connect_tls(secure, &tls, "a.example");
+        std::mem::take(&mut *shown.lock().expect("no panic"))
+    };
+    assert_eq!(last(&[78]), b"");
+    gateway.wait_log("why it is not", |line| line.contains("a.ocsp") && line.contains("stapled"));
+    assert_eq!(last(&[77]), response);
+}
+
+const MANY: usize = 10_000;
+
+/// A folder of many certificates of this authority, with one key.
+fn many(signer: &Signer) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    let key = rcgen::KeyPair::generate().expect("a key");
+    for n in 0..MANY {
+        let params = rcgen::CertificateParams::new([format!("host-{n}.example")]);
+        let made = params.expect("a name").signed_by(&key, signer.issuer()).expect("one");
+        fs::write(folder.path().join(format!("{n}.crt")), made.pem()).expect("a file");
+        fs::write(folder.path().join(format!("{n}.key")), key.serialize_pem()).expect("a file");
+    }
+    folder
+}
+
+#[test]
+fn ten_thousand_are_chosen_from_by_name() {
+    let signer = Signer::new();
+    let folder = many(&signer);
+    for driver in [Driver::IoUring, Driver::Epoll].into_iter().filter(|d| d.allowed_here()) {
+        chooses_from_many(driver, folder.path(), &signer);
+    }
+}
+
+fn chooses_from_many(driver: Driver, folder: &Path, signer: &Signer) {
+    let from = format!("certificate_directory = \"{}\"", folder.display());
+    let listed = "certificates = [{ certificate = \"a.crt\", key = \"a.key\" }]";
+    // Ready within the harness's patience.
+    let gateway = Gateway::start(driver, TLS.replace(listed, &from));
+    let tls = signer.client(BOTH);
+    for n in [0, 1, 4_711, MANY - 1] {
+        // The client checks that the certificate is for the name.
+        Client::connect_tls(gateway.address("secure"), &tls, &format!("host-{n}.example"));
+    }
+    let stranger = format!("host-{MANY}.example");
+    assert!(Client::try_connect_tls(gateway.address("secure"), &tls, &stranger).is_err());
+    let tls = gateway.stats().0["listeners"][0]["tls"].clone();
+    let shown = tls["certificates"].as_array().map_or(0, Vec::len);
+    assert_eq!(shown + tls["certificates_not_shown"].as_u64().unwrap_or(0) as usize, MANY);
 }
 
 #[test]

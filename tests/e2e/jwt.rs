@@ -184,7 +184,7 @@ fn keys_of_a_file_change_with_it(driver: Driver) {
     gateway.rewrite(&text);
     let refused = gateway.admin_post("/reload");
     assert_ne!(refused.status, 200);
-    assert!(refused.text().contains("jwt.main.jwks_file: none of its keys can be used"));
+    assert!(refused.text().contains("jwt.main.jwks_file: keys.json: none of its keys can be used"));
     show(&gateway, &new.token(&claims())).expect(200);
 }
 

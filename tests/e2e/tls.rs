@@ -135,15 +135,22 @@ fn a_request_for_another_host_is_misdirected(driver: Driver) {
 }
 
 fn plain_http_gets_told(driver: Driver) {
-    let world = world(driver);
+    let json = "[access_log]\nformat = \"json\"\n";
+    let world = world_with(driver, Upstream::saying("ok"), json);
     let mut client = Client::connect(world.gateway.web());
     client.send(GET);
     let response = client.response();
     assert!(response.text().contains("TLS"), "{}", response.text());
     assert_eq!(response.value("connection"), Some("close"));
-    response.expect(400);
+    let id = response.value("x-request-id").expect("an id").to_owned();
+    response.expect_failure(400);
     client.expect_closed();
     assert_eq!(world.upstream.count(), 0);
+    let line = world.gateway.wait_output("its record", |line| line.contains(&id));
+    let record: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+    assert_eq!((&record["failure"], &record["status"]), (&"plain_http".into(), &400.into()));
+    let stats = world.gateway.stats();
+    assert_eq!(stats.listener("web", "/tls_handshakes/failed"), 1);
 }
 
 fn what_is_neither_costs_nothing(driver: Driver) {

@@ -99,6 +99,7 @@ fn specs(options: &Options, missing: &mut Vec<String>) -> Vec<Spec> {
     all.extend(options.also_relay.iter().map(|(n, path)| (n.clone(), Kind::Relay, path.clone())));
     all.push(("nginx".into(), Kind::Nginx, options.nginx.clone()));
     all.push(("haproxy".into(), Kind::Haproxy, options.haproxy.clone()));
+    all.push(("envoy".into(), Kind::Envoy, options.envoy.clone()));
     all.into_iter()
         .filter(|(name, _, _)| options.only.is_empty() || options.only.contains(name))
         .filter(|(name, kind, program)| {
@@ -115,8 +116,8 @@ fn specs(options: &Options, missing: &mut Vec<String>) -> Vec<Spec> {
 fn runs(kind: Kind, program: &Path) -> bool {
     match kind {
         Kind::Tollgate | Kind::Relay => program.is_file(),
-        Kind::Nginx | Kind::Haproxy => Command::new(program)
-            .arg("-v")
+        Kind::Nginx | Kind::Haproxy | Kind::Envoy => Command::new(program)
+            .arg(if kind == Kind::Envoy { "--version" } else { "-v" })
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .status()

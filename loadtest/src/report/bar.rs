@@ -44,7 +44,7 @@ pub struct Bar {
 }
 
 impl Bar {
-    /// Cost at most `at_most` times that of the better of NGINX and HAProxy.
+    /// Cost at most `at_most` times that of the best of NGINX, HAProxy and, where it takes part, Envoy.
     pub fn better_of_peers(at_most: f64) -> Self {
         Self { against: Against::BetterOfPeers, at_most }
     }

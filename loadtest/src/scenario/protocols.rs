@@ -118,7 +118,8 @@ impl World<'_> {
     ) -> Result<(Vec<Peer>, Workload), String> {
         let mut workload = simple(get("/orders/1"), Size::Small);
         workload.tls = Some(Speaker::careful(self.identity, HTTP1)?);
-        let peers = self.start_with(&Kind::HTTP, setup, Hello::Exchange(&workload))?;
+        let kinds = if setup == Setup::Tls { &Kind::HTTP_AND_ENVOY[..] } else { &Kind::HTTP };
+        let peers = self.start_with(kinds, setup, Hello::Exchange(&workload))?;
         let tls = Some(Speaker::quick(self.identity, HTTP1)?);
         Ok((peers, Workload { tls, ..simple(request, size) }))
     }
@@ -154,7 +155,8 @@ impl World<'_> {
         let mut workload = Workload { length: exchange.length(), ..Workload::default() };
         workload.talk = Talk::Http2(Arc::new(exchange));
         workload.tls = Some(Speaker::careful(self.identity, H2)?);
-        let mut peers = self.start_with(&Kind::HTTP, setup, Hello::Exchange(&workload))?;
+        let hello = Hello::Exchange(&workload);
+        let mut peers = self.start_with(&Kind::HTTP_AND_ENVOY, setup, hello)?;
         workload.tls = Some(Speaker::quick(self.identity, H2)?);
         let bars = vec![Bar::better_of_peers(0.75)];
         let plan = self.plan(scenario, label, &workload, H2_CONNECTIONS, bars);
@@ -165,7 +167,7 @@ impl World<'_> {
         let (length, talk) = (websocket::PAYLOAD, Talk::WebSocket);
         let workload = Workload { length, talk, ..Workload::default() };
         let hello = Hello::Exchange(&workload);
-        let mut peers = self.start_with(&Kind::ALL, Setup::WebSocket, hello)?;
+        let mut peers = self.start_with(&Kind::ALL_AND_ENVOY, Setup::WebSocket, hello)?;
         let bars = vec![Bar::better_of_peers(0.8)];
         let label = format!("a frame of {length} bytes and its echo, {SOCKETS} connections");
         let plan = self.plan("websocket", label, &workload, SOCKETS, bars);

@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::HashMap;
+use std::slice::from_ref;
 
 use super::matcher;
 use super::route::host_text;
@@ -59,9 +60,81 @@ fn within(group: &mut Group<'_>, place: &Place<'_>, report: &mut Report<'_>) {
     group.sort_by_key(|(position, route)| (Reverse(matchers(route)), *position));
     for (later, entry) in group.iter().enumerate() {
         let earlier = group.get(later.saturating_sub(COMPARED)..later).unwrap_or_default();
-        let Some(first) = earlier.iter().find(|first| covers(&first.1, &entry.1)) else { continue };
-        tell(first, entry, place, report);
+        if let Some(first) = earlier.iter().find(|first| covers(&first.1, &entry.1)) {
+            tell(first, entry, place, report);
+        } else if let Some(several) = together(earlier, &entry.1) {
+            tell_of_several(&several, entry, place, report);
+        }
     }
+}
+
+/// Routes that take all requests of a later one together, where none does alone: each some of its
+/// methods, or one those that have a value and the other those that have not. What they come to in
+/// other ways is not looked for.
+fn together<'r>(earlier: &[&'r (usize, Route)], last: &Route) -> Option<Vec<&'r (usize, Route)>> {
+    by_methods(earlier, last).or_else(|| by_presence(earlier, last))
+}
+
+fn by_methods<'r>(earlier: &[&'r (usize, Route)], last: &Route) -> Option<Vec<&'r (usize, Route)>> {
+    let alike = || earlier.iter().copied().filter(|entry| covers_but_methods(&entry.1, last));
+    let takes = |method| alike().find(|entry| methods_cover(&entry.1.methods, from_ref(method)));
+    let mut found: Vec<_> = last.methods.iter().map(takes).collect::<Option<_>>()?;
+    found.sort_by_key(|(position, _)| *position);
+    found.dedup_by_key(|(position, _)| *position);
+    (!found.is_empty()).then_some(found)
+}
+
+fn by_presence<'r>(
+    earlier: &[&'r (usize, Route)],
+    last: &Route,
+) -> Option<Vec<&'r (usize, Route)>> {
+    let halves: Vec<_> =
+        earlier.iter().copied().filter_map(|e| Some((asks_for_half(&e.1, last)?, e))).collect();
+    let with = halves.iter().filter(|((_, there), _)| *there);
+    let mut pairs = with.filter_map(|((what, _), one)| {
+        let other = halves.iter().find(|((same, there), _)| same == what && !there)?;
+        Some(vec![*one, other.1])
+    });
+    pairs.next()
+}
+
+/// What a value is of: a field, or a parameter of the query (`true`), by name.
+type Spoken<'r> = (bool, &'r str);
+
+/// The one value without which `a` covers `b`, and whether it is to be there.
+fn asks_for_half<'r>(a: &'r Route, b: &Route) -> Option<(Spoken<'r>, bool)> {
+    let beyond = |a: &'r [ValueMatch], b: &[ValueMatch], query| {
+        let lacks = a.iter().filter(|a| !values_cover(from_ref(*a), b));
+        lacks.map(move |a| (query, a)).collect::<Vec<_>>()
+    };
+    let headers = beyond(&a.headers, &b.headers, false);
+    let all = [headers, beyond(&a.query, &b.query, true)].concat();
+    let rest = methods_cover(&a.methods, &b.methods) && covers_by_client(a, b);
+    match all.as_slice() {
+        [(query, ValueMatch { name, test: ValueTest::Present(there) })] if rest => {
+            Some(((*query, name), *there))
+        }
+        _ => None,
+    }
+}
+
+fn tell_of_several(
+    several: &[&(usize, Route)],
+    entry: &(usize, Route),
+    place: &Place<'_>,
+    report: &mut Report<'_>,
+) {
+    let named: Vec<String> = several
+        .iter()
+        .map(|(position, route)| {
+            let line = report.line(place.item(*position).trail.at());
+            format!("{:?} (line {line})", route.name)
+        })
+        .collect();
+    let message =
+        format!("shadowed: the routes {} together take all its requests", named.join(", "));
+    let help = "put this one first, or give it another matcher";
+    report.warning(&place.item(entry.0).trail, message, help);
 }
 
 fn tell(
@@ -95,11 +168,18 @@ fn matchers(route: &Route) -> usize {
 
 /// Whether every request that `b` takes is one that `a` takes (same host and path).
 fn covers(a: &Route, b: &Route) -> bool {
-    methods_cover(&a.methods, &b.methods)
-        && values_cover(&a.headers, &b.headers)
+    methods_cover(&a.methods, &b.methods) && covers_but_methods(a, b)
+}
+
+fn covers_but_methods(a: &Route, b: &Route) -> bool {
+    values_cover(&a.headers, &b.headers)
         && values_cover(&a.query, &b.query)
-        && clients_cover(&a.client_certificate, &b.client_certificate)
-        && claims_cover(a, b)
+        && covers_by_client(a, b)
+}
+
+/// As far as it is of the client.
+fn covers_by_client(a: &Route, b: &Route) -> bool {
+    clients_cover(&a.client_certificate, &b.client_certificate) && claims_cover(a, b)
 }
 
 /// Claims are of the token that the route asks for.

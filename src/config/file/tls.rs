@@ -100,7 +100,7 @@ pub struct ClientCertificates {
     #[schemars(required, extend("x-required" = true))]
     pub ca: Option<String>,
     /// Lists of revoked certificates, PEM: one of each authority in the chain of a client's
-    /// certificate, else it is refused.
+    /// certificate, not past its time (`nextUpdate`), else it is refused.
     #[schemars(extend("x-default" = "none"))]
     pub crl: Option<String>,
     /// What upstreams are told of a client's certificate (RFC 9440), as it was shown: nothing, the

@@ -209,6 +209,7 @@ fn certificates(validities: &Validities) -> Value {
     json!({
         "certificates": each.collect::<Vec<_>>(),
         "certificates_not_shown": validities.total - validities.soonest.len(),
+        "client_crl_next_update": validities.lists_until,
     })
 }
 

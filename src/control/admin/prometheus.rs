@@ -302,6 +302,12 @@ fn certificates(text: &mut Text, shown: &Shown<'_>) {
             text.sample(&n::CERTIFICATE_EXPIRY, &values, certificate.not_after);
         }
     }
+    text.head(&n::CLIENT_CRL_NEXT_UPDATE);
+    for one in shown.certificates.iter() {
+        if let Some(at) = one.validities.lists_until {
+            text.sample(&n::CLIENT_CRL_NEXT_UPDATE, &[&one.listener], at);
+        }
+    }
 }
 
 fn routes(text: &mut Text, shown: &Shown<'_>) {

@@ -78,7 +78,7 @@ impl Control for Fake {
             one(&["a.example"], 40),
             one(&["b.example"], 90),
         ];
-        let validities = Validities { soonest, total: 103 };
+        let validities = Validities { soonest, total: 103, lists_until: Some(1_900_000_000) };
         vec![ListenerCertificates { listener: "web".into(), validities }].into()
     }
 
@@ -433,6 +433,7 @@ async fn certificates_are_told_by_their_end() {
     assert!(tls["certificates"][1]["ocsp_next_update"].is_null());
     assert_eq!(tls["certificates"][2]["days_left"], 90);
     assert_eq!(tls["certificates_not_shown"], 100);
+    assert_eq!(tls["client_crl_next_update"], 1_900_000_000);
     let not_after = &tls["certificates"][0]["not_after"];
     let metrics = gateway.read("/metrics").await.body;
     let name = "tollgate_certificate_expiry_timestamp_seconds";

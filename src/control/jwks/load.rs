@@ -8,7 +8,7 @@ use std::sync::Arc;
 use rustls::ClientConfig;
 
 use crate::config::{Jwt, JwtKeys, JwtUrl, Remark, Settings, Severity, Step};
-use crate::control::tls::{Files, issuer};
+use crate::control::tls::{Files, issuer, of_file};
 use crate::limits::JWKS_MAX;
 use crate::policy::auth::jwt::{Key, KeySet};
 
@@ -72,9 +72,9 @@ fn one(rules: &Jwt, files: &mut Files) -> Result<Option<Loaded>, Refused> {
         }
         JwtKeys::File(path) if is_refused(path) => Ok(None),
         JwtKeys::File(path) => {
-            let text = files.read(path, JWKS_MAX as u64).map_err(|why| ("jwks_file", why))?;
-            let keys = KeySet::read(&text, &rules.algorithms)
-                .map_err(|why| ("jwks_file", why.text().to_owned()))?;
+            let refused = |why: &str| ("jwks_file", of_file(path, why));
+            let text = files.read(path, JWKS_MAX as u64).map_err(|why| refused(&why))?;
+            let keys = KeySet::read(&text, &rules.algorithms).map_err(|why| refused(why.text()))?;
             Ok(Some(Loaded::Keys(Arc::new(keys), identity(&text))))
         }
         JwtKeys::Url(url) => issuer_of(url, files).map(Some),

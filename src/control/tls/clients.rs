@@ -14,15 +14,18 @@ use super::certificate::{date, unreadable};
 use super::files::Files;
 use super::provider;
 use crate::config::{ClientCertificateMode, ClientCertificates};
-use crate::limits::TLS_BUNDLE_MAX;
+use crate::limits::{TLS_BUNDLE_MAX, TLS_LIST_SOON, TLS_LIST_SOON_PART};
 
 /// How clients' certificates are checked.
 pub(super) struct Clients {
     pub(super) verifier: Arc<dyn ClientCertVerifier>,
     /// The same for the same mode, authorities and lists.
     pub(super) identity: Asked,
-    /// A list that should have been replaced, and when.
+    /// What is to be told of a list that was or is soon to be replaced.
     pub(super) stale: Option<String>,
+    /// When the first of the lists is to be replaced, seconds since 1970; `None`: there are none, or
+    /// they don't say. From then on who is of its authority is refused.
+    pub(super) lists_until: Option<i64>,
 }
 
 /// A digest of all that clients' certificates are held against: the same on every node with the same
@@ -47,9 +50,10 @@ pub(super) fn clients(
         Some(text) => lists(text).map_err(|why| ("crl", why))?,
         None => Vec::new(),
     };
-    let stale = lists.iter().find_map(|list| stale(list, now));
+    let first = lists.iter().filter_map(Times::of).min_by_key(|times| times.next);
     let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider());
-    let builder = builder.with_crls(lists);
+    // A list behind its time says nothing of who was revoked since.
+    let builder = builder.with_crls(lists).enforce_revocation_expiration();
     let builder = match asked.mode {
         ClientCertificateMode::Optional => builder.allow_unauthenticated(),
         ClientCertificateMode::Required => builder,
@@ -61,7 +65,8 @@ pub(super) fn clients(
         _ => ("ca", "there is no authority in it".to_string()),
     })?;
     let identity = identity(asked.mode, &ca, crl.as_deref());
-    Ok(Clients { verifier, identity, stale })
+    let stale = first.as_ref().and_then(|times| times.told(now));
+    Ok(Clients { verifier, identity, stale, lists_until: first.map(|times| times.next) })
 }
 
 fn identity(mode: ClientCertificateMode, ca: &[u8], crl: Option<&[u8]>) -> Asked {
@@ -94,9 +99,29 @@ fn lists(text: &[u8]) -> Result<Vec<CertificateRevocationListDer<'static>>, Stri
     }
 }
 
-/// A list behind its time still revokes what it names; that it is old is the operator's to know.
-fn stale(list: &CertificateRevocationListDer<'_>, now: i64) -> Option<String> {
-    let (_, parsed) = CertificateRevocationList::from_der(list).ok()?;
-    let next = parsed.next_update()?.timestamp();
-    (next < now).then(|| format!("a newer list was due on {}", date(next)))
+/// When a list was made and when the next one is due (RFC 5280 section 5.1.2), seconds since 1970.
+struct Times {
+    this: i64,
+    next: i64,
+}
+
+impl Times {
+    fn of(list: &CertificateRevocationListDer<'_>) -> Option<Self> {
+        let (_, parsed) = CertificateRevocationList::from_der(list).ok()?;
+        let next = parsed.next_update()?.timestamp();
+        Some(Self { this: parsed.last_update().timestamp(), next })
+    }
+
+    fn told(&self, now: i64) -> Option<String> {
+        let due = date(self.next);
+        if self.next <= now {
+            return Some(format!(
+                "a newer list was due on {due}: until it is here, clients of its authority are refused"
+            ));
+        }
+        let soon = (self.next - self.this) / TLS_LIST_SOON_PART;
+        let is_soon = self.next - now < soon.min(TLS_LIST_SOON);
+        is_soon
+            .then(|| format!("a newer list is due on {due}, and clients are refused from then on"))
+    }
 }

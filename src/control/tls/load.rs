@@ -72,11 +72,13 @@ impl Loader<'_> {
         }
         let certificates = std::mem::take(&mut self.certificates);
         let all = certificates.iter().map(|one| one.validity.clone()).collect();
+        let clients = clients.flatten();
+        let lists_until = clients.as_ref().and_then(|clients| clients.lists_until);
         Some(Loaded {
             names: Arc::new(Names::new(certificates, tls.unknown_name)),
-            clients: clients.flatten(),
+            clients,
             tickets: tickets.flatten(),
-            validities: Validities::of(all),
+            validities: Validities { lists_until, ..Validities::of(all) },
         })
     }
 

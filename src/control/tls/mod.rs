@@ -34,7 +34,7 @@ pub use files::Files;
 pub use issued::{Given, Issued};
 pub use load::{Loaded, load};
 pub use server::{Resumption, SnapshotTls};
-pub use targets::{Targets, acme_server, issuer, targets};
+pub use targets::{Targets, acme_server, issuer, of_file, targets};
 pub use validity::{ListenerCertificates, Validities, Validity};
 
 /// What the files in force were made into.

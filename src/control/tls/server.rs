@@ -123,8 +123,14 @@ fn config(
         config: Arc::new(config),
         handshake_ns: u64::try_from(tls.handshake_timeout.as_nanos()).unwrap_or(u64::MAX),
         strict_sni: tls.strict_host,
+        lists: lists(loaded),
         forward: tls.client_certificates.as_ref().map(|asked| asked.forward).unwrap_or_default(),
     }))
+}
+
+fn lists(loaded: &Loaded) -> Option<snapshot::Lists> {
+    let clients = loaded.clients.as_ref()?;
+    Some(snapshot::Lists { until: clients.lists_until?, verifier: clients.verifier.clone() })
 }
 
 fn versions(least: TlsVersion) -> &'static [&'static SupportedProtocolVersion] {

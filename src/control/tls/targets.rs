@@ -88,7 +88,7 @@ fn one(tls: &UpstreamTls, protocol: HttpProtocol, files: &mut Files) -> Result<O
         None => builder.with_no_client_auth(),
         Some((chain, key)) => {
             let read = |files: &mut Files, part, path: &_| {
-                files.read(path, TLS_FILE_MAX).map_err(|why| (part, why))
+                files.read(path, TLS_FILE_MAX).map_err(|why| (part, of_file(path, &why)))
             };
             let (chain, key) = (read(files, "certificate", chain)?, read(files, "key", key)?);
             (&chain, &key).hash(&mut hasher);
@@ -157,13 +157,19 @@ fn verified(
     }
     let trusted = match &tls.roots {
         Some(path) => {
-            let text = files.read(path, TLS_BUNDLE_MAX).map_err(|why| ("roots", why))?;
+            let refused = |why: String| ("roots", of_file(path, &why));
+            let text = files.read(path, TLS_BUNDLE_MAX).map_err(refused)?;
             text.hash(hasher);
-            roots(&text).map_err(|why| ("roots", why))?
+            roots(&text).map_err(refused)?
         }
         None => system_roots()?,
     };
     Ok(builder.with_root_certificates(trusted))
+}
+
+/// What is wrong, with the file's name.
+pub fn of_file(path: &Path, why: &str) -> String {
+    format!("{}: {why}", path.display())
 }
 
 /// Those whom the system trusts.

@@ -32,6 +32,9 @@ pub struct Validities {
     pub soonest: Vec<Validity>,
     /// How many there are in all.
     pub total: usize,
+    /// When the first list of revoked client certificates is to be replaced, seconds since 1970;
+    /// `None`: there is none, or it says nothing of that.
+    pub lists_until: Option<i64>,
 }
 
 /// The certificates of a listener, by its name.
@@ -56,6 +59,6 @@ impl Validities {
         all.sort_by(|a, b| (a.not_after, &a.names).cmp(&(b.not_after, &b.names)));
         all.truncate(ADMIN_MAX_CERTIFICATES);
         all.shrink_to_fit();
-        Self { soonest: all, total }
+        Self { soonest: all, total, ..self }
     }
 }

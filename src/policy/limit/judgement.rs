@@ -11,8 +11,8 @@ pub struct Standing<'r> {
     /// Tokens that may be had now, by what this core knows; what other cores did since it last
     /// asked the authority is missing.
     pub remaining: u64,
-    /// Admitted: whole seconds until the bucket is full. Refused: until there is a token. Rounded
-    /// up, so at least 1.
+    /// Whole seconds until the bucket is full; where nothing remains, until there is a token, whether this
+    /// request was the last that was admitted or was refused. Rounded up, so at least 1.
     pub reset: u64,
 }
 
@@ -58,8 +58,9 @@ pub(super) fn is_tighter(a: (&Rule, u64), b: (&Rule, u64)) -> bool {
 
 pub(super) fn admitted(rule: &Rule, room: u64) -> Standing<'_> {
     let remaining = (room / rule.terms.interval).min(rule.burst);
-    let debt = rule.terms.brim.saturating_sub(room);
-    Standing { rule, remaining, reset: whole_seconds(nanoseconds(debt)) }
+    let until = if remaining == 0 { rule.terms.interval } else { rule.terms.brim };
+    let wait = nanoseconds(until.saturating_sub(room));
+    Standing { rule, remaining, reset: whole_seconds(wait) }
 }
 
 pub(super) fn limited(rule: &Rule, wait: u64) -> Judgement<'_> {

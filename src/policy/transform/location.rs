@@ -2,7 +2,6 @@
 //! the client knows, and a stripped prefix is put back (as `proxy_redirect default` in NGINX).
 
 use super::claims::Scheme;
-use crate::http::{Field, Known};
 
 /// What a Location is compared with and turned into.
 #[derive(Debug, Clone, Copy)]
@@ -17,20 +16,6 @@ pub struct LocationContext<'a> {
     pub authority: &'a [u8],
     /// The prefix that the route strips (`/api`); empty where it strips none.
     pub stripped: &'a [u8],
-}
-
-/// Whether a response field may name a target.
-#[inline]
-pub fn is_location(field: &Field, buf: &[u8]) -> bool {
-    const CONTENT_LOCATION: &[u8] = b"content-location";
-    match field.known {
-        Known::Location => true,
-        Known::Other => {
-            field.name.len() == CONTENT_LOCATION.len()
-                && field.name.of(buf).eq_ignore_ascii_case(CONTENT_LOCATION)
-        }
-        _ => false,
-    }
 }
 
 /// Appends what the client shall see and returns `true`; or `false`, with nothing appended, where
@@ -115,6 +100,16 @@ impl LocationContext<'_> {
         self.targets.iter().any(|target| same(target)) || same(self.upstream_host)
     }
 
+    /// Whether a host, without a port, is a target's and not the one that the client knows.
+    pub(super) fn is_host_of_target(&self, host: &[u8]) -> bool {
+        let same = |known: &[u8]| {
+            let known = split_port(known).0;
+            !known.is_empty() && known.eq_ignore_ascii_case(host)
+        };
+        let of_target = self.targets.iter().any(|target| same(target)) || same(self.upstream_host);
+        of_target && !same(self.authority)
+    }
+
     /// Nothing where the client named no host: then the path alone is right, as long as it does
     /// not look like a host.
     fn origin(&self, rest: &[u8], out: &mut Vec<u8>) {
@@ -143,7 +138,6 @@ impl LocationContext<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::Span;
     use proptest::prelude::*;
 
     fn seen_with(value: &str, change: impl Fn(&mut LocationContext<'_>)) -> String {
@@ -235,18 +229,6 @@ mod tests {
         let seen = |value| seen_with(value, |context| context.authority = b"");
         assert_eq!(seen("http://10.0.0.1:9001/x"), "/x");
         assert_eq!(seen("http://10.0.0.1:9001//evil.example"), "/.//evil.example");
-    }
-
-    #[test]
-    fn both_location_fields_are_recognised() {
-        let field = |name: &[u8], known| {
-            let name_span = Span::new(0, name.len());
-            is_location(&Field { name: name_span, value: Span::default(), known, hop: false }, name)
-        };
-        assert!(field(b"Location", Known::Location));
-        assert!(field(b"Content-Location", Known::Other));
-        assert!(!field(b"Content-Language", Known::Other));
-        assert!(!field(b"Server", Known::Server));
     }
 
     proptest! {

@@ -15,6 +15,7 @@ pub mod edits;
 mod field_names;
 pub mod forward;
 pub mod location;
+pub mod naming;
 pub mod redirect;
 pub mod request_id;
 pub mod rewrite;

@@ -3,7 +3,7 @@
 use super::Failure;
 use crate::policy::Denied;
 use crate::policy::auth::{NoAnswer, Refusal};
-use crate::upstream::ConnectError;
+use crate::upstream::{Cause, ConnectError};
 
 impl From<Denied> for Failure {
     fn from(denied: Denied) -> Self {
@@ -42,12 +42,13 @@ impl From<NoAnswer> for Failure {
 impl From<ConnectError> for Failure {
     fn from(error: ConnectError) -> Self {
         match error {
-            ConnectError::Failed => Self::ConnectFailed,
-            ConnectError::BadCertificate => Self::BadCertificate,
-            ConnectError::NoTls => Self::NoTls,
+            ConnectError::Unreached(cause) => Self::ConnectFailed(cause),
+            ConnectError::Failed => Self::ConnectFailed(Cause::ENDED),
+            ConnectError::BadCertificate(cause) => Self::BadCertificate(cause),
+            ConnectError::NoTls(cause) => Self::NoTls(cause),
             ConnectError::NoHttp2 => Self::NoHttp2,
             ConnectError::TimedOut => Self::ConnectTimeout,
-            ConnectError::NoDescriptors => Self::NoDescriptors,
+            ConnectError::NoDescriptors(cause) => Self::NoDescriptors(cause),
         }
     }
 }

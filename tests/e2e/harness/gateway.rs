@@ -409,6 +409,11 @@ impl Gateway {
         process::limit_file_size(self.pid(), bytes);
     }
 
+    /// Lets it open so many descriptors at most from now on; those that are open stay.
+    pub fn limit_descriptors(&self, count: u64) {
+        process::limit_descriptors(self.pid(), count);
+    }
+
     /// Resident memory, bytes.
     pub fn resident(&self) -> u64 {
         process::resident(self.pid(), "VmRSS")

@@ -20,6 +20,7 @@ pub mod issuer;
 mod operator;
 mod origin;
 mod process;
+pub mod staple;
 pub mod streams;
 mod talk;
 mod tls;

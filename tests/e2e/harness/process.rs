@@ -51,11 +51,23 @@ pub fn signal(pid: u32, signal: i32) {
 
 /// Sets a process's soft limit of the length of files.
 pub fn limit_file_size(pid: u32, bytes: u64) {
-    let limit = libc::rlimit { rlim_cur: bytes, rlim_max: libc::RLIM_INFINITY };
-    let none = std::ptr::null_mut();
+    limit(pid, libc::RLIMIT_FSIZE, bytes);
+}
+
+/// Sets a process's soft limit of open descriptors; those that are open stay.
+pub fn limit_descriptors(pid: u32, count: u64) {
+    limit(pid, libc::RLIMIT_NOFILE, count);
+}
+
+fn limit(pid: u32, which: libc::__rlimit_resource_t, soft: u64) {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    let none = std::ptr::null();
     // SAFETY: a valid struct that lives over the call.
-    let set = unsafe { libc::prlimit(pid as i32, libc::RLIMIT_FSIZE, &limit, none) };
-    assert_eq!(set, 0, "{}", std::io::Error::last_os_error());
+    let got = unsafe { libc::prlimit(pid as i32, which, none, &mut limit) };
+    limit.rlim_cur = soft;
+    // SAFETY: as above.
+    let set = unsafe { libc::prlimit(pid as i32, which, &limit, std::ptr::null_mut()) };
+    assert_eq!((got, set), (0, 0), "{}", std::io::Error::last_os_error());
 }
 
 /// Resident memory, bytes: `VmRSS` now, `VmHWM` at its peak.

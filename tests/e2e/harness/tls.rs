@@ -10,6 +10,7 @@ use base64::Engine;
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType,
     ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose,
+    RevokedCertParams,
 };
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -84,19 +85,31 @@ impl Signer {
 
     /// A list that revokes nothing, PEM.
     pub fn empty_list(&self) -> String {
+        self.list(&[], SystemTime::now() + Duration::from_secs(86_400))
+    }
+
+    /// A list that revokes certificates of these serial numbers, and is to be replaced then. PEM.
+    pub fn list(&self, revoked: &[u64], next: SystemTime) -> String {
+        let began = SystemTime::now() - Duration::from_secs(86_400);
+        let revoked = revoked.iter().map(|serial| RevokedCertParams {
+            serial_number: (*serial).into(),
+            revocation_time: began.into(),
+            reason_code: None,
+            invalidity_date: None,
+        });
         let list = CertificateRevocationListParams {
-            this_update: SystemTime::now().into(),
-            next_update: (SystemTime::now() + Duration::from_secs(86_400)).into(),
+            this_update: began.into(),
+            next_update: next.into(),
             crl_number: 1.into(),
             issuing_distribution_point: None,
-            revoked_certs: Vec::new(),
+            revoked_certs: revoked.collect(),
             key_identifier_method: KeyIdMethod::Sha256,
         };
         let list = list.signed_by(&self.issuer).expect("a list");
         list.pem().expect("PEM")
     }
 
-    fn roots(&self) -> RootCertStore {
+    pub(super) fn roots(&self) -> RootCertStore {
         let mut roots = RootCertStore::empty();
         roots.add(self.certificate.der().clone()).expect("a root");
         roots
@@ -204,7 +217,7 @@ fn byte_sequence(der: &[u8]) -> String {
     format!(":{}:", base64::engine::general_purpose::STANDARD.encode(der))
 }
 
-fn provider() -> Arc<CryptoProvider> {
+pub(super) fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())
 }
 

@@ -26,6 +26,7 @@ all_pairs!(
     a_path_is_rewritten,
     the_host_is_the_routes,
     a_location_is_put_right,
+    no_field_names_the_target,
     each_request_has_an_id_and_a_record,
 );
 
@@ -391,6 +392,36 @@ fn a_location_is_put_right(driver: Driver, versions: Versions) {
     let gateway = start(driver, versions, &origin, route("host_policy = \"target\""));
     let response = connect(versions, &gateway).ask(&Ask::get("/")).expect(302);
     assert_eq!(response.value("location"), Some("http://test.example/there?a=b"));
+}
+
+fn no_field_names_the_target(driver: Driver, versions: Versions) {
+    let origin = Origin::new(versions.up, |turn| {
+        let host = turn.head.value("host").expect("a host").to_owned();
+        let name = host.split(':').next().expect("a name").to_owned();
+        let link = format!("<http://{host}/a.css>; rel=preload");
+        turn.interim(103, &[("link", &link)]);
+        let fields = [
+            ("content-location", format!("http://{host}/7")),
+            ("refresh", format!("5; url=http://{host}/there")),
+            ("link", format!("{link}, <http://else.example/>; rel=next")),
+            ("set-cookie", format!("a=b; Domain={name}; Path=/")),
+            ("set-cookie", "c=d; Domain=test.example".to_owned()),
+        ];
+        let fields: Vec<(&str, &str)> = fields.iter().map(|(n, v)| (*n, v.as_str())).collect();
+        turn.answer(200, &fields, "");
+    });
+    let gateway = start(driver, versions, &origin, route("host_policy = \"target\""));
+    let response = connect(versions, &gateway).ask(&Ask::get("/")).expect(200);
+    let link = "<http://test.example/a.css>; rel=preload";
+    assert_eq!(response.interim[0].value("link"), Some(link));
+    for (name, shown) in [
+        ("content-location", vec!["http://test.example/7"]),
+        ("refresh", vec!["5; url=http://test.example/there"]),
+        ("link", vec![&*format!("{link}, <http://else.example/>; rel=next")]),
+        ("set-cookie", vec!["a=b; Path=/", "c=d; Domain=test.example"]),
+    ] {
+        assert_eq!(response.head.values(name), shown, "{name}");
+    }
 }
 
 fn each_request_has_an_id_and_a_record(driver: Driver, versions: Versions) {

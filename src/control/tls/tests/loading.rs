@@ -160,20 +160,25 @@ fn authorities_and_lists_are_read_and_their_faults_told() {
     folder.pair("a", &["a.example"]);
     let authority = Authority::new();
     folder.write("ca.pem", &authority.certificate);
-    folder.write("crl.pem", authority.list(&[], 1));
+    folder.write("crl.pem", authority.list(&[], 30));
     let asked = |ca: &str, crl: &str| {
         format!("{}\nclient_certificates = {{ ca = \"{ca}\", crl = \"{crl}\" }}", pairs(&["a"]))
     };
-    assert!(folder.loaded(&asked("ca.pem", "crl.pem")).clients.is_some());
+    let loaded = folder.loaded(&asked("ca.pem", "crl.pem"));
+    assert!(loaded.clients.is_some());
+    assert_eq!(loaded.validities.lists_until, Some(NOW + 30 * DAY));
     let said = folder.refused(&asked("gone", "crl.pem"));
     assert!(said.contains("tls.client_certificates.ca: gone: No such file"), "{said}");
     let said = folder.refused(&asked("crl.pem", "crl.pem"));
     assert!(said.contains("client_certificates.ca: crl.pem: there is no certificate in it"));
     let said = folder.refused(&asked("ca.pem", "ca.pem"));
     assert!(said.contains("client_certificates.crl: ca.pem: there is no revocation list in it"));
-    folder.write("crl.pem", authority.list(&[], -1));
-    let (_, warnings) = folder.load(&asked("ca.pem", "crl.pem")).unwrap();
-    assert!(warnings[0].contains("crl.pem: a newer list was due on Thu, 14 Jan 2027"));
+    for (days, told) in [(0, "was due on Fri, 15 Jan 2027"), (-1, "was due on Thu, 14 Jan 2027")] {
+        folder.write("crl.pem", authority.list(&[], days));
+        let (_, warnings) = folder.load(&asked("ca.pem", "crl.pem")).unwrap();
+        assert!(warnings[0].contains(&format!("crl.pem: a newer list {told}")), "{warnings:?}");
+        assert!(warnings[0].contains("are refused"), "{warnings:?}");
+    }
 }
 
 #[test]
@@ -205,7 +210,7 @@ fn very_many_certificates_load_quickly() {
     for n in [0, 499, 999] {
         assert_eq!(shown(&loaded, Some(&host(n))).unwrap(), [host(n)]);
     }
-    let Validities { soonest, total } = &loaded.validities;
+    let Validities { soonest, total, .. } = &loaded.validities;
     assert_eq!((soonest.len(), *total), (100, 1000));
     assert_eq!(soonest[0].names, [host(0)]);
     assert_eq!(soonest[99].names, [host(99)]);
