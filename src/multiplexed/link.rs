@@ -6,8 +6,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 
 use super::wire::{Slowest, Wire};
-use crate::http::h2::code::Code;
-use crate::http::h2::machine::{Begun, Fault, Machine, Reading, Received, Role, Terms};
+use crate::http::h2::code::{Code, Fault};
+use crate::http::h2::machine::{Begun, Machine, Reading, Received, Role, Terms};
 use crate::io::{Buffer, Stream, Watch, clock};
 use crate::limits::{GATHERED_MAX, H2_READS};
 

@@ -1,5 +1,9 @@
 //! Why a stream or a connection ends before its time.
 
+/// What a peer did wrong: its connection is to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fault(pub Code);
+
 /// An error code (RFC 9113 section 7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Code(pub u32);

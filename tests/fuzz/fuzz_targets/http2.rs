@@ -6,8 +6,9 @@ use libfuzzer_sys::fuzz_target;
 use std::task::{Context, Poll, Waker};
 use tollgate::config::{EncodedSlash, HttpBounds};
 use tollgate::http::RequestHead;
+use tollgate::http::h2::code::Fault;
 use tollgate::http::h2::machine::{
-    Asking, Fault, Key, Machine, PREFACE, Reading, Received, Role, Terms,
+    Asking, Key, Machine, PREFACE, Reading, Received, Role, Terms,
 };
 
 const TERMS: Terms = Terms {

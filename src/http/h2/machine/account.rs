@@ -10,8 +10,7 @@
 //! PRIORITY, CONTINUATION without end, windows opened byte by byte, streams begun beyond those allowed.
 
 use super::super::kinds::{CONTINUATION, DATA, GOAWAY, HEADERS, PING, RST_STREAM, SETTINGS};
-use super::Fault;
-use crate::http::h2::code::Code;
+use crate::http::h2::code::{Code, Fault};
 use crate::limits::{
     H2_COST_CONTROL, H2_COST_REFUSED, H2_COST_RESET, H2_COST_SMALL, H2_CREDIT_MAX, H2_DEBT_MAX,
     H2_PAID_PER_SECOND, H2_YOUNG_NS,

@@ -3,8 +3,7 @@
 use super::super::kinds::{
     ACK, GOAWAY, PADDED, PING, PRIORITIZED, PRIORITY, RST_STREAM, SETTINGS, WINDOW_UPDATE,
 };
-use super::Fault;
-use crate::http::h2::code::Code;
+use crate::http::h2::code::{Code, Fault};
 
 /// Bytes of a frame's header.
 pub(super) const HEADER: usize = 9;

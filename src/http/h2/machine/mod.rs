@@ -26,7 +26,7 @@ use self::account::Account;
 use self::frame::{HEADER, header};
 use self::past::Past;
 use self::stream::Streams;
-use super::code::Code;
+use super::code::{Code, Fault};
 use super::hpack::{Decoder, Encoder, TABLE_SIZE};
 use super::kinds::{GOAWAY, PING};
 use crate::config::HttpBounds;
@@ -35,18 +35,7 @@ use crate::limits::{H2_BLOCK_FACTOR, H2_BLOCK_LEAST};
 pub use self::receive::{Begun, Reading, Received};
 pub use self::send::{Asking, Unsent};
 pub use self::settings::{PREFACE, Terms};
-pub use self::stream::{End, Head};
-
-/// A stream of a connection, as who holds it knows it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Key {
-    at: u32,
-    id: u32,
-}
-
-/// What the peer did wrong: its connection is to end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Fault(pub Code);
+pub use self::stream::{End, Head, Key};
 
 /// Which end of the connection this is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,11 +6,17 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::rc::Rc;
 use std::task::{Context, Waker};
 
-use super::Key;
 use crate::http::Bad;
 use crate::http::h2::code::Code;
 use crate::http::h2::heads::Arrived;
 use crate::limits::H2_CONTENT_KEPT;
+
+/// A stream of a connection, as who holds it knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Key {
+    pub(super) at: u32,
+    pub(super) id: u32,
+}
 
 /// What a stream's task waits for.
 pub(super) const READS: u8 = 1;
