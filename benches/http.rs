@@ -1,9 +1,12 @@
-//! HTTP/1.1: heads parsed and written, chunked content taken apart.
+//! HTTP/1.1: heads parsed and written, chunked content taken apart. HTTP/2: field blocks that became heads,
+//! and heads that become field blocks.
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;
 use tollgate::config::{EncodedSlash, HttpBounds};
-use tollgate::http::h1::{BodyReader, Scan, encode, parse_request, parse_response};
+use tollgate::http::h1::{Asked, BodyReader, Scan, encode, parse_request, parse_response};
+use tollgate::http::h2::heads;
+use tollgate::http::h2::hpack::{Decoder, Encoder, TABLE_SIZE};
 use tollgate::http::{Framing, Method, RequestHead, ResponseHead};
 
 const BOUNDS: HttpBounds = HttpBounds {
@@ -44,7 +47,15 @@ Content-Length: 1024\r\n\
 ETag: \"5f3c-1a2b3c4d\"\r\n\
 Cache-Control: max-age=60\r\n\r\n";
 
-fn heads(c: &mut Criterion) {
+/// A request whose strings are all in Huffman's code, and none of them is remembered.
+const CODED: &[u8] =
+    b"\x82\x87\x04\x9e\x60\x76\x24\xc4\xa0\xa8\x60\x40\x13\x8c\x04\x2c\x4e\x7f\x0b\x57\x61\xfc\
+    \x98\xa8\x5a\xb1\xd8\x82\xff\x95\x8e\x62\xc0\x2f\x01\x8c\xf1\xe3\xc2\xe5\xf2\x3a\x6b\xa0\
+    \xab\x90\xf4\xff\x0f\x2b\xa3\x25\xb6\x50\xc3\xcb\xb6\xb8\x14\xfe\xbc\xbc\xe4\x4e\x34\xb5\
+    \x64\x5a\x83\x55\x6f\x95\xa6\xaa\xdf\xed\x4a\x0d\x19\x2d\xb2\x86\x1e\x5d\xb5\xc1\x0f\x04\
+    \x83\xf9\x63\xe7\x00\x85\xf2\xb2\x4c\x5b\x3f\x83\x98\xf4\x49";
+
+fn parse(c: &mut Criterion) {
     let mut group = c.benchmark_group("parse");
     for (name, text) in [("curl_4", CURL), ("browser_10", BROWSER), ("encoded_path", ENCODED)] {
         let (mut buf, mut head) = (text.to_vec(), RequestHead::default());
@@ -135,5 +146,53 @@ fn content(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, heads, trickle, write, content);
+/// Blocks of the third request on a connection, and of its answer, when most fields are known; and of a
+/// client's first, in Huffman's code.
+fn blocks(c: &mut Criterion) {
+    let mut group = c.benchmark_group("h2");
+    let (mut encoder, mut decoder, mut out) =
+        (Encoder::new(), Decoder::new(TABLE_SIZE), Vec::new());
+    let (mut buf, mut head) = (Vec::new(), RequestHead::default());
+    let mut read = |decoder: &mut Decoder, block: &[u8]| {
+        buf.clear();
+        heads::decode::request(decoder, block, true, [0; 16], &BOUNDS, &mut buf, &mut head)
+    };
+    let mut write = |out: &mut Vec<u8>| {
+        out.clear();
+        heads::encode::request(BROWSER, true, None, &mut encoder, out)
+    };
+    for _ in 0..3 {
+        assert_eq!(write(&mut out), Ok(()));
+        assert_eq!(read(&mut decoder, &out), Ok(()));
+    }
+    group.bench_function("decode_request", |b| b.iter(|| read(&mut decoder, black_box(&out))));
+    group.bench_function("decode_request_coded", |b| {
+        b.iter(|| read(&mut decoder, black_box(CODED)))
+    });
+    group.bench_function("encode_request", |b| b.iter(|| write(black_box(&mut out))));
+
+    let (mut encoder, mut decoder) = (Encoder::new(), Decoder::new(TABLE_SIZE));
+    let (mut lines, mut head) = (Vec::new(), ResponseHead::default());
+    let mut read = |block: &[u8]| {
+        lines.clear();
+        let arrived = heads::decode::answer(&mut decoder, block, BOUNDS.max_head, &mut lines);
+        let to = Asked::from(Method::Get);
+        arrived.map(|_| {
+            heads::decode::response(false, BOUNDS.max_head, to, None, &mut lines, &mut head)
+        })
+    };
+    let mut write = |out: &mut Vec<u8>| {
+        out.clear();
+        heads::encode::response(RESPONSE, &mut encoder, out)
+    };
+    for _ in 0..3 {
+        assert_eq!(write(&mut out), Ok(()));
+        assert_eq!(read(&out), Ok(Ok(())));
+    }
+    group.bench_function("decode_answer", |b| b.iter(|| read(black_box(&out))));
+    group.bench_function("encode_answer", |b| b.iter(|| write(black_box(&mut out))));
+    group.finish();
+}
+
+criterion_group!(benches, parse, trickle, write, content, blocks);
 criterion_main!(benches);

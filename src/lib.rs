@@ -20,5 +20,6 @@ pub mod cli;
 // The floor.
 pub mod io;
 pub mod limits;
+pub mod multiplexed;
 pub mod snapshot;
 pub mod stats;

@@ -516,15 +516,30 @@ pub const H2_UPSTREAM_STREAM_WINDOW: u32 = 128 * 1024;
 /// Content of all streams from a target, at least: more where more streams are allowed, so that those
 /// that nobody reads leave room for others.
 pub const H2_UPSTREAM_CONNECTION_WINDOW: u32 = 16 * 1024 * 1024;
-/// Content of one stream that waits to be sent, whatever window its reader gave.
-pub const H2_SEND_BUFFER: usize = 64 * 1024;
+/// Reads of a connection of many streams before others on its core have a turn.
+pub const H2_READS: u32 = 4;
 /// Content that came along with its head and is put behind it, so that it can be sent again: a call of
 /// gRPC most often fits.
 pub const H2_CONTENT_ALONG: usize = 16 * 1024;
-/// Longest field block taken in decoded form is this many times `max_head`: what is only a little too
-/// large gets a 431 of ours, with its record; what is larger the protocol's machine refuses.
+/// Memory for content that a stream's place on its connection keeps for the next stream.
+pub const H2_CONTENT_KEPT: usize = 4 * 1024;
+/// Answers' heads whose memory a connection keeps for the next ones, and of what size at most.
+pub const H2_HEADS_KEPT: usize = 8;
+/// Larger ones are given back at once.
+pub const H2_HEADS_KEPT_SIZE: usize = 4 * 1024;
+/// What a peer is told to be the longest list of fields that is taken, as a multiple of `max_head`: what
+/// is only a little too large gets a 431 of ours, with its record.
 pub const H2_HEAD_FACTOR: usize = 2;
+/// A field block that stands for more than so many times `max_head` is an attack (one byte of it can stand
+/// for 4,000), and is not decoded to its end.
+pub const H2_BOMB_FACTOR: usize = 8;
 /// Debt (see `http::h2::frames`) at which a peer is not listened to any more.
+/// Longest field block taken in encoded form, in pieces: this many times `max_head`, and at least
+/// [`H2_BLOCK_LEAST`].
+pub const H2_BLOCK_FACTOR: usize = 4;
+/// The least that is taken of a field block in pieces, whatever `max_head` is.
+pub const H2_BLOCK_LEAST: usize = 64 * 1024;
+/// Debt (see `http::h2::machine`) at which a peer is not listened to any more.
 pub const H2_DEBT_MAX: i64 = 10_000;
 /// What messages and content may pay in advance: for the resets of a page that is left while its
 /// pictures load.
@@ -536,14 +551,12 @@ pub const H2_COST_CONTROL: i64 = 100;
 /// A frame that is only noted: 500 at once. More than a frame of one byte pays that is sent because of
 /// it.
 pub const H2_COST_SMALL: i64 = 20;
+/// A stream begun beyond those that were allowed, which is refused: 250 at once.
+pub const H2_COST_REFUSED: i64 = 40;
 /// What a second pays: 10 frames that are answered, 50 others.
 pub const H2_PAID_PER_SECOND: u64 = 1_000;
 /// How long a stream is young: to open and reset those is the attack, others were waited for.
 pub const H2_YOUNG_NS: u64 = 1_000_000_000;
-/// Streams of a connection that were given up in the last second and are remembered: what still comes of
-/// them is nobody's fault, as it was on its way. What comes of more is answered by another reset, and
-/// of a thousand of those the protocol's machine makes an end.
-pub const H2_GIVEN_UP: usize = 10_000;
 /// Connections that a request waits for, one after the other: one that was made may have no place left
 /// for it, where the target allows few streams.
 pub const H2_ATTEMPTS: usize = 4;
@@ -552,12 +565,6 @@ pub const H2_STUCK_NS: u64 = 60_000_000_000;
 /// How long a connection to a target must have been silent, while an answer was waited for in vain, to be
 /// taken for dead: calls with deadlines shorter than their target's work are no reason to connect anew.
 pub const H2_SILENT_NS: u64 = 1_000_000_000;
-/// Content in small frames that nobody has taken yet is weighed by the protocol's machine: each byte that
-/// a frame has less than 256 counts, and at so many times the connection's window a client's connection
-/// ends. Its full window in frames of 64 bytes, as of a stalled upload of small messages, is no flood.
-pub const H2_CLIENT_SMALL: usize = 4;
-/// The same for a target, whose connection many share: full windows in frames of 16 bytes.
-pub const H2_TARGET_SMALL: usize = 16;
 /// Requests of a client's connection under way, as a multiple of its streams: those whose streams were
 /// reset count until they have ended, some 160 ms later or when a target was reached.
 pub const H2_ENDING: u32 = 2;

@@ -12,6 +12,7 @@ const FLOORS: &[&[&str]] = &[
     &["limits"],
     &["config"],
     &["http", "io", "stats"],
+    &["multiplexed"],
     &["route"],
     &["policy"],
     &["accept", "upstream"],

@@ -93,6 +93,18 @@ pub struct Field {
     pub hop: bool,
 }
 
+impl Field {
+    /// One of our own that is none of the known, whose name and value are appended to `buf`.
+    pub fn unknown(name: &[u8], value: &[u8], buf: &mut Vec<u8>) -> Self {
+        let mut append = |text: &[u8]| {
+            let start = buf.len();
+            buf.extend_from_slice(text);
+            Span::new(start, buf.len())
+        };
+        Self { name: append(name), value: append(value), known: Known::Other, hop: false }
+    }
+}
+
 /// HTTP versions spoken downstream and upstream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[allow(missing_docs)]

@@ -173,7 +173,7 @@ impl Buffer {
     }
 
     /// Bytes that a read may add.
-    pub(super) fn free(&self) -> usize {
+    pub fn free(&self) -> usize {
         self.room().saturating_sub(TAIL)
     }
 
@@ -259,11 +259,12 @@ impl Buffer {
     }
 
     /// Has an encoder append behind the data.
-    pub fn append_with(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
-        write(&mut self.bytes);
+    pub fn append_with<T>(&mut self, write: impl FnOnce(&mut Vec<u8>) -> T) -> T {
+        let written = write(&mut self.bytes);
         if self.bytes.capacity() != self.counted {
             self.count();
         }
+        written
     }
 
     /// Appends behind the data.

@@ -15,8 +15,6 @@ pub mod inbox;
 pub mod join;
 pub mod listener;
 pub mod memory;
-pub mod multiplexed;
-pub mod polled;
 pub mod questions;
 mod raw;
 mod socket;

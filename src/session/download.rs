@@ -2,7 +2,8 @@
 
 use crate::http::grpc::status;
 use crate::http::h1::{Asked, BodyReader, Scan, parse_response};
-use crate::http::h2::decode::{self, Switch};
+use crate::http::h2::heads::{Switch, decode};
+use crate::http::h2::machine::Unsent;
 use crate::http::upgrade::answer_to;
 use crate::http::{Bad, Framing, Known, ResponseHead, Version, first};
 use crate::io::deadline::Expired;
@@ -20,7 +21,7 @@ use super::account::Account;
 use super::downstream::Downstream;
 
 use super::ending::{Broken, Done, lost, lost_stream};
-use super::h2::{ClientStream, Unsent};
+use super::h2::ClientStream;
 use super::pump::{End, Inlet, Outlet, Pump, Stop, Wire};
 use super::task::Fate;
 use super::way::{Progress, Way};
@@ -54,7 +55,7 @@ impl Download<'_, '_, '_> {
             Carrier::Stream(stream) => {
                 let mut interim = 0;
                 loop {
-                    let come = stream.answer().await;
+                    let come = stream.answer(answer).await;
                     if self.take_fields(come, interim, answer, response)? {
                         break;
                     }
@@ -180,17 +181,15 @@ impl Download<'_, '_, '_> {
         answer: &mut Buffer,
         response: &mut ResponseHead,
     ) -> Result<bool, Broken> {
-        let (head, ended) = match come {
-            Ok(Answer::Interim(_)) if interim >= MAX_INTERIM => {
+        let ended = match come {
+            Ok(Answer::Interim) if interim >= MAX_INTERIM => {
                 return Err(self.bad(Bad::HeadTooLarge));
             }
-            Ok(Answer::Interim(head)) => (head, None),
-            Ok(Answer::Final(head, ended)) => (head, Some(ended)),
+            Ok(Answer::Interim) => None,
+            Ok(Answer::Final(ended)) => Some(ended),
             Err(why) => return Err(lost_stream(self.way, self.carrier, why, interim > 0)),
         };
         clock::now_ns();
-        *answer = Buffer::small();
-        let (parts, ()) = head.into_parts();
         let (way, upgrade) = (self.way, self.way.request.upgrade);
         let to = Asked { method: way.head.method, upgrade: upgrade.is_some() };
         let max = way.group.max_response_head;
@@ -198,10 +197,8 @@ impl Download<'_, '_, '_> {
         let switch = upgrade.map(|protocol| Switch { protocol, accept });
         let switch = switch.as_ref().filter(|_| ended.is_some());
         let no_content = ended != Some(false);
-        let mut read = Ok(());
-        answer.append_with(|buf| {
-            read = decode::response(&parts, no_content, max, to, switch, buf, response);
-        });
+        let mut read =
+            answer.append_with(|buf| decode::response(no_content, max, to, switch, buf, response));
         if read.is_ok() && response.status == 101 {
             read = upgrade::check_answer(way, response, answer.data());
         }

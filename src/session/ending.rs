@@ -66,6 +66,9 @@ pub(super) fn lost_stream(
         (Failure::ClosedEarly | Failure::ResponseIncomplete, Lost::Malformed) => {
             Broken::during(Failure::BadResponse(Bad::MalformedStream), false)
         }
+        (Failure::ClosedEarly | Failure::ResponseIncomplete, Lost::Bad(bad)) => {
+            Broken::during(Failure::BadResponse(bad), false)
+        }
         (Failure::ClosedEarly, Lost::Refused) => Broken { sent: Sent::Refused, ..broken },
         // Only a connection that ends may have done so before it saw the request.
         (Failure::ClosedEarly, Lost::Reset) => Broken { sent: Sent::OnFresh, ..broken },

@@ -3,11 +3,11 @@
 use crate::http::grpc::Dialect;
 use crate::http::grpc::web::Translation;
 use crate::http::h1::BodyReader;
-use crate::http::h2::encode;
-use crate::http::{Framing, ResponseHead};
+use crate::http::h2::machine::{Asking, Unsent};
+use crate::http::{Framing, Method, ResponseHead};
 use crate::io::join::until_second;
-use crate::io::multiplexed::Outbound;
 use crate::io::{Buffer, Partner, clock};
+use crate::multiplexed::Outbound;
 use crate::respond::failure::Failure;
 use crate::upstream::retry::Sent;
 use crate::upstream::{Carrier, Connection, Target, TargetStream};
@@ -268,13 +268,17 @@ fn begin_stream<'s>(
         return Err(Broken::before(Failure::NoTunnel));
     }
     let ended = upload == Upload::None && upgrade.is_none();
-    let head = encode::request(x.out.data(), stream.is_secure(), upgrade)
-        .map_err(|bad| Broken::before(Failure::BadRequest(bad)))?;
-    *x.out = Buffer::empty();
     // Content that is streamed was not touched either.
     let sent = if upload == Upload::Stream { Sent::Nothing } else { Sent::Refused };
     let refused = Broken { failure: Failure::ClosedEarly, sent, begun: false };
-    stream.request(head, ended).map_err(|_| refused)?;
+    let asks_head = way.head.method == Method::Head;
+    let (lines, secure) = (x.out.data(), stream.is_secure());
+    let begun = stream.request(&Asking { lines, secure, upgrade, ended, asks_head });
+    begun.map_err(|why| match why {
+        Unsent::Bad(bad) => Broken::before(Failure::BadRequest(bad)),
+        Unsent::Gone => refused,
+    })?;
+    *x.out = Buffer::empty();
     stream.upload().ok_or(refused)
 }
 

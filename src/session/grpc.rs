@@ -1,10 +1,8 @@
 //! What is different where a request is a gRPC call.
 
-use http::{HeaderMap, HeaderValue};
-
 use crate::http::grpc::web::Translation;
 use crate::http::grpc::{self, Call, Dialect, timeout};
-use crate::http::{RequestHead, ResponseHead};
+use crate::http::{Field, RequestHead, ResponseHead};
 use crate::respond::failure::Failure;
 use crate::snapshot::{Action, Forward};
 
@@ -70,12 +68,13 @@ pub(super) fn break_off(r: &Request<'_>, failure: Failure, account: &mut Account
         return Fate::Reset;
     }
     let code = failure.grpc().number();
-    let mut trailers = HeaderMap::with_capacity(2);
-    trailers.insert("grpc-status", HeaderValue::from(code));
-    if let Ok(message) = HeaderValue::try_from(grpc::escaped(failure.meaning().title)) {
-        trailers.insert("grpc-message", message);
-    }
-    if answer.end_with(trailers).is_err() {
+    let mut told = Vec::new();
+    let code_text = code.to_string();
+    let message = grpc::escaped(failure.meaning().title);
+    let fields =
+        [(&b"grpc-status"[..], code_text.as_bytes()), (b"grpc-message", message.as_bytes())]
+            .map(|(name, value)| Field::unknown(name, value, &mut told));
+    if answer.end_with(&fields, &told).is_err() {
         return Fate::Reset;
     }
     account.grpc_status = Some(code);

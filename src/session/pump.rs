@@ -9,13 +9,12 @@ use std::io;
 use crate::http::grpc::web::Translation;
 use crate::http::h1::BodyReader;
 use crate::http::h1::encode::{CHUNK_PREFIX_MAX, chunk_prefix, last_chunk};
-use crate::http::h2::{decode, encode};
 use crate::http::{Bad, Field};
 use crate::io::deadline::Expired;
-use crate::io::multiplexed::{Inbound, Outbound};
 use crate::io::splice::Pipe;
 use crate::io::{Buffer, Expiry, Guard, Stream, buffer, clock};
 use crate::limits::BUFFER_SMALL;
+use crate::multiplexed::{Inbound, Outbound};
 use crate::upstream::Carrier;
 
 use super::withheld::Withheld;
@@ -333,13 +332,8 @@ impl Pump<'_> {
         done: bool,
         pace: &mut Pace,
     ) -> Result<(), Stop> {
-        let (trailers, buf) = self.trailers();
-        let trailers = if done && !trailers.is_empty() {
-            Some(encode::trailers(trailers, buf).map_err(Stop::SenderBad)?)
-        } else {
-            None
-        };
-        let last = done && trailers.is_none();
+        let trailers = done && !self.trailers().0.is_empty();
+        let last = done && !trailers;
         while !out.is_empty() || last && !stream.is_ended() {
             let began = clock::coarse_ns();
             let before = out.len();
@@ -354,9 +348,11 @@ impl Pump<'_> {
             self.account_for(result, before - out.len(), began, pace)?;
         }
         self.to.guard.disarm();
-        trailers
-            .map_or(Ok(()), |trailers| stream.end_with(trailers))
-            .map_err(|_| Stop::ReaderClosed)
+        if !trailers {
+            return Ok(());
+        }
+        let (fields, buf) = self.trailers();
+        stream.end_with(fields, buf).map_err(|_| Stop::ReaderClosed)
     }
 
     fn account_for(
@@ -425,9 +421,7 @@ impl Pump<'_> {
     /// Those of a stream come apart from its content.
     fn take_trailers(&mut self) -> Result<(), Stop> {
         let Inlet::Stream(stream) = self.from.side else { return Ok(()) };
-        let Some(trailers) = stream.take_trailers() else { return Ok(()) };
-        let mut section = Vec::new();
-        decode::trailers(&trailers, &mut section);
+        let Some(section) = stream.take_trailers() else { return Ok(()) };
         self.reader.take_trailers(&section).map_err(Stop::SenderBad)
     }
 

@@ -6,11 +6,12 @@
 use std::cell::Cell;
 use std::io;
 
+use crate::http::h2::code::Code;
 use crate::io::deadline::Expired;
 use crate::io::join::either_fails;
-use crate::io::multiplexed::Inbound;
 use crate::io::{Buffer, Expiry, Guard, Partner, clock};
 use crate::limits::BUFFER_SMALL;
+use crate::multiplexed::Inbound;
 use crate::respond::failure::Failure;
 use crate::stats::Passed;
 
@@ -226,7 +227,7 @@ impl Outlet<'_> {
     fn break_off(self) {
         match self {
             Self::Socket(stream) => stream.reset_on_close(),
-            Self::Stream(stream) => stream.reset(h2::Reason::CANCEL),
+            Self::Stream(stream) => stream.reset(Code::CANCEL),
         }
     }
 

@@ -2,22 +2,33 @@
 
 use super::Bad;
 use super::stop::{Stop, line_end};
+use crate::config::HttpBounds;
 use crate::http::bytes::{is_blank, token_end, value_end};
 use crate::http::head::{Field, Known, Span};
 use crate::http::known::{HOP_BY_HOP, KnownSet, known, poses_as_known};
 
 /// Which known names a field section holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Presence {
+pub(in crate::http) struct Presence {
     /// At least once.
     pub(super) once: KnownSet,
     /// More than once.
     pub(super) repeated: KnownSet,
 }
 
+impl Presence {
+    #[inline(always)]
+    fn add(&mut self, known: Known) {
+        if self.once.contains(known) {
+            self.repeated.insert(known);
+        }
+        self.once.insert(known);
+    }
+}
+
 /// What becomes of fields whose name has a `_`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Underscores {
+pub(in crate::http) enum Underscores {
     /// They stay.
     Keep,
     /// They stay, but for those whose name stands for a known one (see [`poses_as_known`]).
@@ -27,6 +38,11 @@ pub(super) enum Underscores {
 }
 
 impl Underscores {
+    /// In requests.
+    pub(in crate::http) fn of(bounds: &HttpBounds) -> Self {
+        if bounds.underscores_in_headers { Self::KeepHarmless } else { Self::Drop }
+    }
+
     /// A known name has no `_`, so few names are looked at.
     #[inline(always)]
     fn drop(self, buf: &[u8], field: &Field) -> bool {
@@ -60,16 +76,24 @@ pub(super) fn parse_fields(
         }
         let (field, next) = parse_line(buf, at, at == start)?;
         at = next;
-        if underscores.drop(buf, &field) {
-            continue;
-        }
-        if presence.once.contains(field.known) {
-            presence.repeated.insert(field.known);
-        }
-        presence.once.insert(field.known);
-        fields.push(field);
+        add(buf, field, underscores, &mut presence, fields);
     }
     Err(Stop::Incomplete)
+}
+
+/// Puts a field to the others, unless `underscores` leaves it out.
+#[inline(always)]
+pub(in crate::http) fn add(
+    buf: &[u8],
+    field: Field,
+    underscores: Underscores,
+    presence: &mut Presence,
+    fields: &mut Vec<Field>,
+) {
+    if !underscores.drop(buf, &field) {
+        presence.add(field.known);
+        fields.push(field);
+    }
 }
 
 #[inline(always)]

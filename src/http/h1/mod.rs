@@ -8,7 +8,7 @@
 pub mod body;
 mod connection;
 pub mod encode;
-mod fields;
+pub(in crate::http) mod fields;
 mod framing;
 pub mod request;
 pub mod response;

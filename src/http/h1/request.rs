@@ -37,10 +37,7 @@ fn attempt(buf: &mut [u8], bounds: &HttpBounds, head: &mut RequestHead) -> Resul
     let raw = scan_target(buf, method_end + 1, bounds.max_uri)?;
     let (version, fields_at) = parse_version(buf, raw.end + 1)?;
     head.fields.clear();
-    let underscores = match bounds.underscores_in_headers {
-        true => Underscores::KeepHarmless,
-        false => Underscores::Drop,
-    };
+    let underscores = Underscores::of(bounds);
     let (len, presence) =
         parse_fields(buf, fields_at, bounds.max_fields, underscores, &mut head.fields)?;
 
@@ -49,6 +46,32 @@ fn attempt(buf: &mut [u8], bounds: &HttpBounds, head: &mut RequestHead) -> Resul
     head.version = version;
     head.len = len;
     Ok(conclude(buf, raw, presence, bounds, head)?)
+}
+
+/// Reads a head of which all of `buf` is, and whose fields are in `head` already, as
+/// [`add`](super::fields::add) put them there when their lines were written.
+pub(in crate::http) fn read_written(
+    buf: &mut [u8],
+    presence: Presence,
+    bounds: &HttpBounds,
+    head: &mut RequestHead,
+) -> Result<(), Bad> {
+    let raw = first_line(buf, bounds, head).map_err(|stop| match stop {
+        Stop::Bad(bad) => bad,
+        Stop::Incomplete => Bad::BadRequestLine,
+    })?;
+    head.len = buf.len();
+    conclude(buf, raw, presence, bounds, head)
+}
+
+fn first_line(buf: &[u8], bounds: &HttpBounds, head: &mut RequestHead) -> Result<RawTarget, Stop> {
+    let (method, method_end) = parse_method(buf, 0)?;
+    let raw = scan_target(buf, method_end + 1, bounds.max_uri)?;
+    let (version, _) = parse_version(buf, raw.end + 1)?;
+    head.method = method;
+    head.method_span = Span::new(0, method_end);
+    head.version = version;
+    Ok(raw)
 }
 
 /// Checks what one line alone cannot tell, then makes path and host canonical.

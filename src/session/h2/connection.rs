@@ -1,26 +1,19 @@
 //! A client's connection that speaks HTTP/2: takes the streams it begins, each a task of its own,
 //! and ends it in good order.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::future::poll_fn;
-use std::pin::pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
-
-use ::http::Request;
-use h2::server::{Builder, SendResponse};
-use h2::{Reason, RecvStream, server};
+use std::task::{Context, Poll};
 
 use crate::http::Framing;
-use crate::http::h2::decode;
-use crate::http::h2::frames::Frames;
-use crate::io::multiplexed::Piece;
-use crate::io::polled::{Slowest, Wire, WireEnd};
+use crate::http::h2::code::Code;
+use crate::http::h2::machine::{Begun, Machine, Reading, Role, Terms};
 use crate::io::{Buffer, Expiry, Guard, Stream, clock, spawn};
 use crate::limits::{
-    BUFFER_SMALL, H2_CLIENT_SMALL, H2_CONNECTION_WINDOW, H2_CONTENT_ALONG, H2_ENDING, H2_GIVEN_UP,
-    H2_HEAD_FACTOR, H2_LAST_WORDS_NS, H2_SEND_BUFFER, H2_STREAM_WINDOW,
+    H2_CONNECTION_WINDOW, H2_CONTENT_ALONG, H2_ENDING, H2_LAST_WORDS_NS, H2_STREAM_WINDOW,
 };
+use crate::multiplexed::{Held, Link, Slowest, Takes};
 use crate::respond::failure::Failure;
 
 use super::super::client::Connection;
@@ -29,17 +22,12 @@ use super::super::scratch::Scratch;
 use super::super::task::Fate;
 use super::stream::ClientStream;
 
-/// Bytes of the connection preface (RFC 9113 section 3.4).
-const PREFACE: usize = 24;
-
 /// Serves a connection to its end. `early` was read from it already.
 pub(in crate::session) async fn serve(connection: Connection, early: Buffer) {
     let connection = Rc::new(connection);
     let listener = connection.listener.id;
     connection.core.stats.listener(listener).http2_open.up();
-    if let Some(driver) = Driver::begin(&connection, early).await {
-        driver.run().await;
-    }
+    Driver::new(&connection, early).run().await;
     connection.core.stats.listener(listener).http2_open.down();
     // Also where streams are left, which end by themselves: the last word is not to be lost.
     connection.linger().await;
@@ -57,7 +45,7 @@ struct Open {
     /// The last of them ended because the client took nothing of it for too long: they all stood still.
     stood_still: Cell<bool>,
     silent_since_ns: Cell<u64>,
-    driver: RefCell<Option<Waker>>,
+    link: Rc<Link>,
 }
 
 /// One of them.
@@ -79,10 +67,9 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         self.0.count.set(self.0.count.get() - 1);
-        self.0.silent_since_ns.set(clock::coarse_ns());
-        let waker = self.0.driver.borrow_mut().take();
-        if let Some(waker) = waker {
-            waker.wake();
+        if self.0.count.get() == 0 {
+            self.0.silent_since_ns.set(clock::coarse_ns());
+            self.0.link.wake();
         }
     }
 }
@@ -102,57 +89,35 @@ struct Driver {
     /// No descriptor's: what the client sends and nobody reads any more must not move it.
     deadline: Guard,
     connection: Rc<Connection>,
-    machine: server::Connection<WireEnd, Piece>,
-    wire: Rc<Wire>,
-    frames: Rc<RefCell<Frames>>,
+    link: Rc<Link>,
     open: Rc<Open>,
+    /// Where the next request's head goes, while some may have come.
+    scratch: Option<Box<Scratch>>,
     /// Since when something that should come at once has not.
     within_since_ns: Option<u64>,
     stage: Stage,
 }
 
 impl Driver {
-    async fn begin(connection: &Rc<Connection>, early: Buffer) -> Option<Self> {
-        let settings = connection.listener.settings();
-        let frames = Rc::new(RefCell::new(Frames::strict(PREFACE, clock::coarse_ns())));
-        let wire = wire(connection, &frames);
-        wire.begin_with(early);
+    fn new(connection: &Rc<Connection>, early: Buffer) -> Self {
         // What it waited for has come.
         connection.guard.disarm();
-        let deadline = connection.core.watch.stream_guard();
-        let at = clock::coarse_ns().saturating_add(settings.header_ns);
-        deadline.arm(at, Expiry::Wake);
-        let max_head = settings.http.max_head.saturating_mul(H2_HEAD_FACTOR);
-        let mut handshake = pin!(
-            Builder::new()
-                .initial_window_size(H2_STREAM_WINDOW)
-                .initial_connection_window_size(H2_CONNECTION_WINDOW)
-                .max_concurrent_streams(settings.max_streams)
-                .max_header_list_size(u32::try_from(max_head).unwrap_or(u32::MAX))
-                .max_send_buffer_size(H2_SEND_BUFFER)
-                .data_frame_budget(H2_CLIENT_SMALL * H2_CONNECTION_WINDOW as usize)
-                .max_concurrent_reset_streams(H2_GIVEN_UP)
-                .enable_connect_protocol()
-                .handshake::<_, Piece>(wire.end())
-        );
-        let turns = poll_fn(|cx| wire.poll_turn(cx, |cx| handshake.as_mut().poll(cx)));
-        let machine = deadline.unless_expired(turns).await?.ok()?;
-        let open = Rc::new(Open {
+        let link = link(connection, early);
+        let open = Open {
             count: Cell::new(0),
             stood_still: Cell::new(false),
             silent_since_ns: Cell::new(clock::coarse_ns()),
-            driver: RefCell::default(),
-        });
-        Some(Self {
-            deadline,
+            link: link.clone(),
+        };
+        Self {
+            deadline: connection.core.watch.stream_guard(),
             connection: connection.clone(),
-            machine,
-            wire,
-            frames,
-            open,
+            link,
+            open: Rc::new(open),
+            scratch: None,
             within_since_ns: None,
             stage: Stage::Serving,
-        })
+        }
     }
 
     async fn run(mut self) {
@@ -163,30 +128,21 @@ impl Driver {
         if self.deadline.poll_expired(cx).is_ready() && self.is_over_due() {
             return Poll::Ready(());
         }
+        let link = self.link.clone();
         loop {
-            let Self { machine, wire, .. } = self;
-            match wire.poll_turn(cx, |cx| machine.poll_accept(cx)) {
-                Poll::Ready(Some(Ok((request, respond)))) => self.take(request, respond),
-                Poll::Ready(end) => {
-                    self.note(end.and_then(Result::err));
-                    return Poll::Ready(());
-                }
-                Poll::Pending if self.turns() => {}
-                Poll::Pending => break,
+            let ended = link.poll_turn(cx, self).is_ready();
+            if let Some(scratch) = self.scratch.take() {
+                self.connection.core.give_back(scratch);
+            }
+            if ended || link.ask(|machine| machine.is_done()) && link.poll_sent(cx).is_ready() {
+                return Poll::Ready(());
+            }
+            if !self.turns() {
+                break;
             }
         }
-        *self.open.driver.borrow_mut() = Some(cx.waker().clone());
         self.arm();
         self.deadline.poll_expired(cx).map(|_| ())
-    }
-
-    /// The machine has bounds of its own, and says the same of who breaks them.
-    fn note(&self, error: Option<h2::Error>) {
-        let known = matches!(self.stage, Stage::Refused(_));
-        let calms = |e: h2::Error| e.is_library() && e.reason() == Some(Reason::ENHANCE_YOUR_CALM);
-        if !known && error.is_some_and(calms) {
-            self.count_refusal();
-        }
     }
 
     fn count_refusal(&self) {
@@ -194,29 +150,15 @@ impl Driver {
         self.connection.core.stats.listener(listener).http2_refused.up();
     }
 
-    /// A stream begins. Who was told long ago to begin no more, and does not even answer that, has them
-    /// refused.
-    fn take(&mut self, request: Request<RecvStream>, mut respond: SendResponse<Piece>) {
+    /// Whether a stream that begins is one too many. Who was told long ago to begin no more, and does not
+    /// even answer that, has them refused.
+    fn is_beyond(&self) -> bool {
         if matches!(self.stage, Stage::Leaving(at) if clock::coarse_ns() > at + H2_LAST_WORDS_NS) {
-            return respond.send_reset(Reason::REFUSED_STREAM);
+            return true;
         }
         // A stream that was reset is none any more to the machine, but its request still ends.
         let most = H2_ENDING.saturating_mul(self.connection.listener.settings().max_streams);
-        if self.open.count.get() >= most as usize {
-            return respond.send_reset(Reason::REFUSED_STREAM);
-        }
-        let guard = self.connection.core.watch.stream_guard();
-        let (parts, body) = request.into_parts();
-        let stream = ClientStream::new(body, respond, guard);
-        let connection = self.connection.clone();
-        let place = Place::take(&self.open);
-        connection.requests.set(connection.requests.get() + 1);
-        spawn(async move {
-            let stalled = serve_stream(&connection, &stream, parts).await;
-            drop(stream);
-            drop(connection);
-            place.end(stalled);
-        });
+        self.open.count.get() >= most as usize
     }
 
     /// Whether the connection turned towards its end just now, so that the machine has something to
@@ -224,10 +166,12 @@ impl Driver {
     fn turns(&mut self) -> bool {
         let now = clock::coarse_ns();
         // Not while answers that were handed over whole are on their way: they would be cut off.
-        let stood_still = self.open.stood_still.get() && !self.machine.has_streams();
-        let refused = self.wire.is_refused() || stood_still;
-        if refused && !matches!(self.stage, Stage::Refused(_)) {
-            self.refuse(now);
+        let stood_still = self.open.stood_still.get() && !self.link.is_writing();
+        let calm = stood_still.then_some(Code::ENHANCE_YOUR_CALM);
+        if let Some(code) = self.link.fault().or(calm)
+            && !matches!(self.stage, Stage::Refused(_))
+        {
+            self.refuse(now, code);
             return true;
         }
         if self.stage == Stage::Serving && self.is_to_leave() {
@@ -245,18 +189,17 @@ impl Driver {
             || connection.requests.get() >= most
     }
 
-    fn refuse(&mut self, now_ns: u64) {
+    fn refuse(&mut self, now_ns: u64, code: Code) {
         self.stage = Stage::Refused(now_ns);
-        let fault = self.frames.borrow().fault();
-        if fault == Reason::ENHANCE_YOUR_CALM {
+        if code == Code::ENHANCE_YOUR_CALM {
             self.count_refusal();
         }
-        self.machine.abrupt_shutdown(fault);
+        self.link.say(|machine, out| machine.refuse(code, out));
     }
 
     fn leave(&mut self, now_ns: u64) {
         self.stage = Stage::Leaving(now_ns);
-        self.machine.graceful_shutdown();
+        self.link.say(Machine::leave);
     }
 
     /// A deadline has passed. True: the connection is over.
@@ -264,7 +207,11 @@ impl Driver {
         let now = clock::coarse_ns();
         match self.stage {
             Stage::Refused(_) => return true,
-            _ if self.within_until_ns() <= now => self.refuse(now),
+            // Who says nothing else need not be told anything either.
+            _ if self.within_until_ns() <= now && !self.link.ask(|m| m.has_settings()) => {
+                return true;
+            }
+            _ if self.within_until_ns() <= now => self.refuse(now, Code::ENHANCE_YOUR_CALM),
             Stage::Leaving(_) => return self.open.count.get() == 0,
             Stage::Serving => self.leave(now),
         }
@@ -280,13 +227,13 @@ impl Driver {
     /// Sets the deadline of what is waited for.
     fn arm(&mut self) {
         let settings = self.connection.listener.settings();
-        let within = self.frames.borrow().is_within();
+        let within = self.link.is_within();
         let since = self.within_since_ns.unwrap_or_else(clock::coarse_ns);
         self.within_since_ns = within.then_some(since);
         let silent = self.open.count.get() == 0;
         // Answers that were handed over whole may still be on their way.
-        let owes = self.machine.has_streams();
-        let moved = if owes { self.wire.last_gone_ns() } else { 0 };
+        let owes = self.link.is_writing();
+        let moved = if owes { self.link.last_gone_ns() } else { 0 };
         let since = self.open.silent_since_ns.get().max(moved);
         let idle_ns = match self.connection.requests.get() {
             0 => settings.header_ns,
@@ -303,48 +250,76 @@ impl Driver {
     }
 }
 
-fn wire(connection: &Rc<Connection>, frames: &Rc<RefCell<Frames>>) -> Rc<Wire> {
+impl Takes for Driver {
+    fn reading(&mut self) -> Reading<'_> {
+        let core = &self.connection.core;
+        let key = core.random.borrow_mut().u128(..).to_ne_bytes();
+        let scratch = self.scratch.get_or_insert_with(|| core.take_scratch());
+        if scratch.input.capacity() == 0 {
+            scratch.input = Buffer::small();
+        }
+        let Scratch { input, head, .. } = &mut **scratch;
+        Reading { lines: input.writer(), head, key }
+    }
+
+    /// A stream begins.
+    fn take(&mut self, begun: Begun) {
+        let held = Held { link: self.link.clone(), key: begun.key };
+        let Some(mut scratch) = self.scratch.take() else { return };
+        if self.is_beyond() {
+            scratch.release();
+            self.scratch = Some(scratch);
+            return held.reset(Code::REFUSED_STREAM);
+        }
+        let stream = ClientStream::new(held, self.connection.core.watch.stream_guard());
+        let connection = self.connection.clone();
+        let place = Place::take(&self.open);
+        connection.requests.set(connection.requests.get() + 1);
+        let refused = begun.bad.map(Failure::BadRequest);
+        spawn(async move {
+            let stalled = serve_stream(&connection, &stream, scratch, refused).await;
+            drop(stream);
+            drop(connection);
+            place.end(stalled);
+        });
+    }
+}
+
+fn link(connection: &Rc<Connection>, early: Buffer) -> Rc<Link> {
     let settings = connection.listener.settings();
     let slowest = Slowest {
         idle_ns: settings.idle_ns,
         rate: settings.body_min_rate,
         grace_ns: settings.body_grace_ns,
     };
-    let frames = frames.clone();
-    let look = Box::new(move |bytes: &[u8], sent| {
-        frames.borrow_mut().take(bytes, sent, clock::coarse_ns())
-    });
-    Wire::new(connection.clone(), &connection.core.watch, slowest, look)
+    let terms = Terms {
+        bounds: settings.http,
+        max_streams: settings.max_streams,
+        stream_window: H2_STREAM_WINDOW,
+        connection_window: H2_CONNECTION_WINDOW,
+    };
+    let watch = &connection.core.watch;
+    Link::new(connection.clone(), watch, slowest, (Role::Server, &terms), early)
 }
 
 /// Serves a stream to its end. True: that came because the client took nothing of the answer.
 async fn serve_stream(
     connection: &Connection,
     stream: &ClientStream,
-    parts: ::http::request::Parts,
+    mut scratch: Box<Scratch>,
+    refused: Option<Failure>,
 ) -> bool {
-    let mut scratch = connection.core.take_scratch();
-    scratch.input = Buffer::fitting(size(&parts).min(BUFFER_SMALL));
-    let bounds = &connection.listener.settings().http;
-    let ended = stream.content.is_at_end();
-    let mut read = Ok(());
-    let key = connection.core.random.borrow_mut().u128(..).to_ne_bytes();
-    let head = &mut scratch.head;
-    scratch.input.append_with(|buf| read = decode::request(&parts, ended, key, bounds, buf, head));
-    drop(parts);
-    if read.is_ok() && scratch.head.framing != Framing::None {
+    if refused.is_none() && scratch.head.framing != Framing::None {
         take_content(stream, &mut scratch);
     }
-    let refused = read.err().map(Failure::BadRequest);
     // In a box from the start: it is large, and would be copied with every future around it.
-    let served = Box::pin(request::serve_stream(connection, stream, &mut scratch, refused));
-    let fate = stream.attend(served).await;
+    let fate = Box::pin(request::serve_stream(connection, stream, &mut scratch, refused)).await;
     let stalled = fate == Fate::Reset && stream.is_stalled();
     match fate {
-        Fate::Reset if stalled => stream.reset(Reason::ENHANCE_YOUR_CALM),
-        Fate::Reset => stream.reset(Reason::INTERNAL_ERROR),
+        Fate::Reset if stalled => stream.reset(Code::ENHANCE_YOUR_CALM),
+        Fate::Reset => stream.reset(Code::INTERNAL_ERROR),
         _ if stream.content.is_at_end() => {}
-        _ => stream.attend(Box::pin(stream.linger())).await,
+        _ => Box::pin(stream.linger()).await,
     }
     connection.core.give_back(scratch);
     stalled
@@ -358,9 +333,4 @@ fn take_content(stream: &ClientStream, scratch: &mut Scratch) {
         let length = scratch.input.len() - scratch.head.len;
         scratch.head.framing = Framing::Length(length as u64);
     }
-}
-
-/// About how many bytes a head takes in lines.
-fn size(parts: &::http::request::Parts) -> usize {
-    decode::lines_len(&parts.headers) + parts.uri.path().len() + 128
 }

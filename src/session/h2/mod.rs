@@ -5,4 +5,4 @@ mod connection;
 mod stream;
 
 pub(super) use connection::serve;
-pub(super) use stream::{ClientStream, Unsent};
+pub(super) use stream::ClientStream;

@@ -1,19 +1,12 @@
 //! One stream of a client's connection: a request and its answer.
 
-use std::cell::{Cell, OnceCell, RefCell};
-use std::future::poll_fn;
-use std::pin::Pin;
-use std::rc::Rc;
-use std::task::Context;
+use std::cell::OnceCell;
 
-use h2::server::SendResponse;
-use h2::{Reason, RecvStream};
-
-use crate::http::Bad;
-use crate::http::h2::encode;
-use crate::io::multiplexed::{Inbound, Outbound, Piece};
+use crate::http::h2::code::Code;
+use crate::http::h2::machine::Unsent;
 use crate::io::{Buffer, Expiry, Guard, Partner, clock};
 use crate::limits::{LINGER_BYTES, LINGER_NS};
+use crate::multiplexed::{Held, Inbound, Outbound};
 
 /// One stream of a client's connection.
 pub(in crate::session) struct ClientStream {
@@ -21,33 +14,18 @@ pub(in crate::session) struct ClientStream {
     pub(in crate::session) guard: Guard,
     /// The request's content.
     pub(in crate::session) content: Inbound,
-    respond: RefCell<SendResponse<Piece>>,
     answer: OnceCell<Outbound>,
-    gone: Rc<Cell<bool>>,
-}
-
-/// Why an answer can't be sent.
-pub(in crate::session) enum Unsent {
-    /// HTTP/2 has no way to tell this.
-    Bad(Bad),
-    /// The client reset the stream, or its connection ended.
-    Gone,
+    held: Held,
 }
 
 impl ClientStream {
-    pub(super) fn new(body: RecvStream, respond: SendResponse<Piece>, guard: Guard) -> Self {
-        Self {
-            guard,
-            content: Inbound::new(body),
-            respond: RefCell::new(respond),
-            answer: OnceCell::new(),
-            gone: Rc::default(),
-        }
+    pub(super) fn new(held: Held, guard: Guard) -> Self {
+        Self { guard, content: held.inbound(), answer: OnceCell::new(), held }
     }
 
     /// Known to be gone once the client has reset it.
     pub(in crate::session) fn partner(&self) -> Partner {
-        Partner::Stream(self.gone.clone())
+        Partner::Stream(self.held.gone())
     }
 
     /// Sends an interim answer's head.
@@ -55,8 +33,7 @@ impl ClientStream {
     /// # Errors
     /// It was not sent.
     pub(in crate::session) fn interim(&self, head: &[u8]) -> Result<(), Unsent> {
-        let head = encode::response(head).map_err(Unsent::Bad)?;
-        self.respond.borrow_mut().send_informational(head).map_err(|_| Unsent::Gone)
+        self.say(head, false)
     }
 
     /// Sends the answer's head. `ended`: it has no content.
@@ -64,10 +41,14 @@ impl ClientStream {
     /// # Errors
     /// It was not sent.
     pub(in crate::session) fn head(&self, head: &[u8], ended: bool) -> Result<(), Unsent> {
-        let head = encode::response(head).map_err(Unsent::Bad)?;
-        let sent = self.respond.borrow_mut().send_response(head, ended);
-        let _ = self.answer.set(Outbound::new(sent.map_err(|_| Unsent::Gone)?));
+        self.say(head, ended)?;
+        let _ = self.answer.set(self.held.outbound());
         Ok(())
+    }
+
+    fn say(&self, head: &[u8], ended: bool) -> Result<(), Unsent> {
+        let Held { link, key } = &self.held;
+        link.say(|machine, out| machine.answer(*key, head, ended, out))
     }
 
     /// Sends an answer whose head is the first `head` bytes of `message`, and its content the rest.
@@ -116,38 +97,12 @@ impl ClientStream {
     }
 
     /// Ends the stream so that no answer, or only a part of one, was given.
-    pub(super) fn reset(&self, reason: Reason) {
-        match self.answer.get() {
-            Some(answer) => answer.reset(reason),
-            None => self.respond.borrow_mut().send_reset(reason),
-        }
+    pub(super) fn reset(&self, code: Code) {
+        self.held.reset(code);
     }
 
     /// Whether the client took nothing of the answer for as long as that may be.
     pub(super) fn is_stalled(&self) -> bool {
         self.answer.get().is_some_and(Outbound::is_stalled)
-    }
-
-    /// Does `work`, and notes meanwhile whether the client resets the stream.
-    pub(super) async fn attend<T>(&self, mut work: impl Future<Output = T> + Unpin) -> T {
-        poll_fn(|cx| {
-            let polled = Pin::new(&mut work).poll(cx);
-            if polled.is_pending() {
-                self.note_reset(cx);
-            }
-            polled
-        })
-        .await
-    }
-
-    fn note_reset(&self, cx: &mut Context<'_>) {
-        if self.gone.get() {
-            return;
-        }
-        let gone = match self.answer.get() {
-            Some(answer) => answer.poll_reset(cx).is_ready(),
-            None => self.respond.borrow_mut().poll_reset(cx).is_ready(),
-        };
-        self.gone.set(gone);
     }
 }

@@ -1,31 +1,26 @@
 //! A connection that many requests share, and their places on it.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use h2::SendStream;
-use h2::client::{ResponseFuture, SendRequest};
-
+use crate::config::{EncodedSlash, HttpBounds};
+use crate::http::h2::machine::{Asking, Unsent};
 use crate::io::clock;
-use crate::io::multiplexed::Piece;
-use crate::io::polled::Wire;
 use crate::limits::{H2_LAST_WORDS_NS, H2_SILENT_NS};
+use crate::multiplexed::{Held, Link};
 use crate::upstream::group::{Address, Group, Target};
 
 /// A connection to a target and its streams.
 pub(super) struct Shared {
-    requests: RefCell<Option<SendRequest<Piece>>>,
-    wire: Rc<Wire>,
+    link: Rc<Link>,
     terms: Terms,
     open: Cell<usize>,
     carried: Cell<bool>,
     /// It takes no more streams.
     closing: Cell<bool>,
     silent_since_ns: Cell<u64>,
-    driver: RefCell<Option<Waker>>,
 }
 
 /// What a connection was made with.
@@ -35,7 +30,7 @@ pub(super) struct Terms {
     max_idle: usize,
     tls: Option<Arc<rustls::ClientConfig>>,
     pub(super) max_streams: usize,
-    pub(super) max_head: usize,
+    pub(super) bounds: HttpBounds,
     pub(super) idle_ns: u64,
     pub(super) within: Duration,
 }
@@ -47,24 +42,34 @@ impl Terms {
             max_idle: group.max_idle,
             tls: group.tls.clone(),
             max_streams: group.max_streams,
-            max_head: group.max_response_head,
+            bounds: bounds(group.max_response_head),
             idle_ns: if group.max_idle == 0 { 0 } else { group.idle_ns },
             within,
         }
     }
 }
 
+/// An answer's head is only held against its size.
+fn bounds(max_head: usize) -> HttpBounds {
+    HttpBounds {
+        max_head,
+        max_fields: usize::MAX,
+        max_uri: 0,
+        max_chunk_extension: 0,
+        encoded_slash: EncodedSlash::Keep,
+        underscores_in_headers: true,
+    }
+}
+
 impl Shared {
-    pub(super) fn new(requests: SendRequest<Piece>, wire: Rc<Wire>, terms: Terms) -> Rc<Self> {
+    pub(super) fn new(link: Rc<Link>, terms: Terms) -> Rc<Self> {
         Rc::new(Self {
-            requests: RefCell::new(Some(requests)),
-            wire,
+            link,
             terms,
             open: Cell::new(0),
             carried: Cell::new(false),
             closing: Cell::new(false),
             silent_since_ns: Cell::new(clock::coarse_ns()),
-            driver: RefCell::default(),
         })
     }
 
@@ -74,8 +79,7 @@ impl Shared {
     }
 
     pub(super) fn may_tunnel(&self) -> bool {
-        let requests = self.requests.borrow();
-        requests.as_ref().is_some_and(SendRequest::is_extended_connect_protocol_enabled)
+        self.link.ask(|machine| machine.may_tunnel())
     }
 
     pub(super) fn is_secure(&self) -> bool {
@@ -83,34 +87,24 @@ impl Shared {
     }
 
     /// Begins a stream.
-    pub(super) fn request(
-        &self,
-        head: http::Request<()>,
-        ended: bool,
-    ) -> Result<(ResponseFuture, SendStream<Piece>), h2::Error> {
-        let mut requests = self.requests.borrow_mut();
-        let Some(requests) = requests.as_mut() else { return Err(h2::Reason::CANCEL.into()) };
-        let begun = requests.send_request(head, ended);
-        match &begun {
-            Ok(_) => self.carried.set(true),
-            Err(_) => self.closing.set(true),
-        }
-        begun
+    pub(super) fn request(&self, asking: &Asking<'_>) -> Result<Held, Unsent> {
+        let key = self.link.say(|machine, out| machine.ask(asking, out))?;
+        self.carried.set(true);
+        Ok(Held { link: self.link.clone(), key })
     }
 
     /// No answer came in time to a request of that moment. If nothing else came either, and that
     /// was no short time, the connection is taken for dead.
     pub(super) fn suspect(&self, since_ns: u64) {
         let waited_ns = clock::coarse_ns().saturating_sub(since_ns);
-        if waited_ns >= H2_SILENT_NS && self.wire.last_come_ns() <= since_ns {
+        if waited_ns >= H2_SILENT_NS && self.link.last_come_ns() <= since_ns {
             self.closing.set(true);
         }
     }
 
     /// How many streams the target allows.
     pub(super) fn allows(&self) -> usize {
-        let requests = self.requests.borrow();
-        requests.as_ref().map_or(0, SendRequest::current_max_send_streams)
+        self.link.ask(|machine| machine.allows() as usize)
     }
 
     /// Whether another stream may begin on it, to this target of a group. A target's id may have come to
@@ -118,17 +112,11 @@ impl Shared {
     pub(super) fn has_room(&self, target: &Target, group: &Group) -> bool {
         let terms = &self.terms;
         let same = group.has_terms(terms.tls.as_ref()) && terms.address == target.address;
-        let mut requests = self.requests.borrow_mut();
-        let Some(requests) = requests.as_mut().filter(|_| same && !self.closing.get()) else {
-            return false;
-        };
-        let ready = requests.poll_ready(&mut Context::from_waker(Waker::noop()));
-        if let Poll::Ready(Err(_)) = ready {
-            self.closing.set(true);
+        if !same || self.closing.get() || self.link.ask(|machine| machine.is_leaving()) {
             return false;
         }
-        let most = requests.current_max_send_streams().min(group.max_streams);
-        ready.is_ready() && self.open.get() < most
+        let most = self.allows().min(group.max_streams);
+        self.open.get() < most && self.link.ask(|machine| machine.may_begin())
     }
 
     /// Whether it carries nothing now.
@@ -149,13 +137,12 @@ impl Shared {
     /// Takes no more streams, and ends with the last of those it has.
     pub(super) fn close(&self) {
         self.closing.set(true);
-        self.wake_driver();
+        self.link.wake();
     }
 
-    /// Lets the machine say that no more streams come. False: it has said so already.
-    pub(super) fn say_end(&self) -> bool {
+    /// Takes no more streams.
+    pub(super) fn note_end(&self) {
         self.closing.set(true);
-        self.requests.take().is_some()
     }
 
     /// When it has been without streams for as long as it may, nanoseconds; `None`: there are some.
@@ -167,18 +154,6 @@ impl Shared {
         let least = if self.has_carried() { 0 } else { H2_LAST_WORDS_NS };
         let idle_ns = if self.closing.get() { 0 } else { self.terms.idle_ns.max(least) };
         Some(self.silent_since_ns.get().saturating_add(idle_ns))
-    }
-
-    /// Who drives it.
-    pub(super) fn set_driver(&self, waker: &Waker) {
-        *self.driver.borrow_mut() = Some(waker.clone());
-    }
-
-    fn wake_driver(&self) {
-        let waker = self.driver.borrow_mut().take();
-        if let Some(waker) = waker {
-            waker.wake();
-        }
     }
 }
 
@@ -202,7 +177,7 @@ impl Drop for Lease {
         shared.open.set(shared.open.get() - 1);
         if shared.open.get() == 0 {
             shared.silent_since_ns.set(clock::coarse_ns());
-            shared.wake_driver();
+            shared.link.wake();
         }
     }
 }

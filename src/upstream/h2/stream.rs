@@ -1,19 +1,15 @@
 //! One exchange on a connection that many share: a stream of HTTP/2 to a target.
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::OnceCell;
 use std::future::poll_fn;
-use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
-
-use ::http::{Request, Response};
-use h2::client::ResponseFuture;
-use h2::{Reason, RecvStream};
 
 use super::shared::{Lease, Shared};
+use crate::http::Bad;
+use crate::http::h2::machine::{Asking, End, Unsent};
 use crate::io::deadline::Expired;
-use crate::io::multiplexed::{Inbound, Outbound};
-use crate::io::{Guard, clock};
+use crate::io::{Buffer, Guard, clock};
+use crate::multiplexed::{Held, Inbound, Outbound};
 
 /// A stream to a target: not begun, or with a request under way.
 pub struct TargetStream {
@@ -23,19 +19,26 @@ pub struct TargetStream {
     pub target: u32,
     /// Whether its connection carried a stream before.
     pub reused: bool,
+    // Before the lease: a place is free when the stream in it is over.
+    begun: OnceCell<Begun>,
+    nothing: Inbound,
     lease: Lease,
     began_ns: u64,
-    answer: RefCell<Option<ResponseFuture>>,
-    upload: OnceCell<Outbound>,
-    download: OnceCell<Inbound>,
+}
+
+struct Begun {
+    upload: Outbound,
+    download: Inbound,
+    held: Held,
 }
 
 /// What a target says first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer {
     /// An interim answer; more follows.
-    Interim(Response<()>),
+    Interim,
     /// The final one. `true`: no content follows.
-    Final(Response<()>, bool),
+    Final(bool),
 }
 
 /// Why there is no answer.
@@ -47,6 +50,8 @@ pub enum Lost {
     Reset,
     /// What came of it is malformed.
     Malformed,
+    /// So is its head, in this way.
+    Bad(Bad),
     /// Its connection ended.
     Ended,
 }
@@ -57,11 +62,10 @@ impl TargetStream {
             guard,
             target,
             reused: lease.of().has_carried(),
+            begun: OnceCell::new(),
+            nothing: Inbound::empty(),
             lease,
             began_ns: clock::coarse_ns(),
-            answer: RefCell::new(None),
-            upload: OnceCell::new(),
-            download: OnceCell::new(),
         }
     }
 
@@ -79,75 +83,65 @@ impl TargetStream {
         self.shared().is_secure()
     }
 
-    /// Sends the request's head. `ended`: it has no content.
+    /// Sends the request's head.
     ///
     /// # Errors
-    /// The connection takes no more streams: nothing was sent.
-    pub fn request(&self, head: Request<()>, ended: bool) -> Result<(), Lost> {
-        let (answer, upload) = self.shared().request(head, ended).map_err(|_| Lost::Refused)?;
-        *self.answer.borrow_mut() = Some(answer);
-        let _ = self.upload.set(Outbound::new(upload));
+    /// The head can't be told, or the connection takes no more streams: nothing was sent.
+    pub fn request(&self, asking: &Asking<'_>) -> Result<(), Unsent> {
+        let held = self.shared().request(asking)?;
+        let (upload, download) = (held.outbound(), held.inbound());
+        let _ = self.begun.set(Begun { upload, download, held });
         Ok(())
     }
 
     /// Where the request's content goes; `None` before the head was sent.
     pub fn upload(&self) -> Option<&Outbound> {
-        self.upload.get()
+        self.begun.get().map(|begun| &begun.upload)
     }
 
-    /// Where the answer's content comes from: nothing before its final head came.
+    /// Where the answer's content comes from: nothing before the head was sent.
     pub fn download(&self) -> &Inbound {
-        self.download.get_or_init(Inbound::empty)
+        self.begun.get().map_or(&self.nothing, |begun| &begun.download)
     }
 
-    /// Waits for the next head of the answer.
+    /// Waits for the next head of the answer, whose lines are all that `lines` holds then.
     ///
     /// # Errors
     /// There is none; whether the guard's deadline passed, that says itself.
-    pub async fn answer(&self) -> Result<Answer, Lost> {
-        let come = self.guard.unless_expired(poll_fn(|cx| self.poll_answer(cx))).await;
-        let Some(result) = come else {
-            // A client that left says nothing about the target.
-            if self.guard.expired() == Some(Expired::Deadline) {
-                self.shared().suspect(self.began_ns);
+    pub async fn answer(&self, lines: &mut Buffer) -> Result<Answer, Lost> {
+        let Some(Begun { held, .. }) = self.begun.get() else { return Err(Lost::Ended) };
+        let come = poll_fn(|cx| {
+            held.link.ask(|machine| {
+                machine.poll_head(held.key, cx, |head| {
+                    *lines = Buffer::fitting(head.lines.len());
+                    lines.append(&head.lines);
+                    match head.about.status {
+                        ..200 => Answer::Interim,
+                        _ => Answer::Final(head.ended),
+                    }
+                })
+            })
+        });
+        match self.guard.unless_expired(come).await {
+            Some(come) => come.map_err(lost),
+            None => {
+                // A client that left says nothing about the target.
+                if self.guard.expired() == Some(Expired::Deadline) {
+                    self.shared().suspect(self.began_ns);
+                }
+                Err(Lost::Ended)
             }
-            return Err(Lost::Ended);
-        };
-        match result {
-            Ok(Come::Interim(response)) => Ok(Answer::Interim(response)),
-            Ok(Come::Final(response)) => {
-                let (parts, body) = response.into_parts();
-                let ended = body.is_end_stream();
-                let _ = self.download.set(Inbound::new(body));
-                Ok(Answer::Final(Response::from_parts(parts, ()), ended))
-            }
-            Err(error) => Err(lost(&error)),
         }
-    }
-
-    fn poll_answer(&self, cx: &mut Context<'_>) -> Poll<Result<Come, h2::Error>> {
-        let mut answer = self.answer.borrow_mut();
-        let Some(answer) = answer.as_mut() else { return Poll::Pending };
-        if let Poll::Ready(Some(interim)) = answer.poll_informational(cx) {
-            return Poll::Ready(interim.map(Come::Interim));
-        }
-        Pin::new(answer).poll(cx).map_ok(Come::Final)
     }
 }
 
-enum Come {
-    Interim(Response<()>),
-    Final(Response<RecvStream>),
-}
-
-/// A target that goes away resets what it did not begin (RFC 9113 section 6.8).
-fn lost(error: &h2::Error) -> Lost {
-    let refused = error.reason() == Some(Reason::REFUSED_STREAM);
-    match error {
-        _ if refused || error.is_remote() && error.is_go_away() => Lost::Refused,
-        _ if error.is_remote() => Lost::Reset,
+fn lost(end: End) -> Lost {
+    match end {
+        End::Refused => Lost::Refused,
+        End::Reset(_) => Lost::Reset,
+        End::Malformed => Lost::Malformed,
+        End::Bad(bad) => Lost::Bad(bad),
         // What breaks its whole connection says nothing of this stream's answer.
-        _ if error.is_library() && error.is_reset() => Lost::Malformed,
-        _ => Lost::Ended,
+        End::GivenUp | End::Lost => Lost::Ended,
     }
 }
