@@ -11,6 +11,7 @@ use crate::http::Field;
 use crate::http::h2::code::Code;
 use crate::http::h2::machine::{End, Key};
 use crate::io::{Buffer, Guard};
+use crate::limits::GATHERED_MAX;
 
 /// A stream that somebody holds. Dropped, what is left of it is given up.
 pub struct Held {
@@ -154,7 +155,7 @@ impl Outbound {
         buffer: &mut Buffer,
         last: bool,
     ) -> Poll<io::Result<usize>> {
-        let some = buffer.len() + FRAME;
+        let some = buffer.len().min(GATHERED_MAX) + FRAMES;
         let went = self.link.say_some(some, |machine, out| {
             machine.poll_content_out(self.key, buffer.data(), last, out, cx)
         });
@@ -201,7 +202,7 @@ impl Outbound {
 }
 
 /// Bytes that frames around some content take, about.
-const FRAME: usize = 64;
+const FRAMES: usize = 64;
 
 fn broken(_: End) -> io::Error {
     io::ErrorKind::ConnectionReset.into()
