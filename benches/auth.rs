@@ -1,5 +1,5 @@
 //! Who calls: a credential among a thousand and a million, a request's mapping rules among ten and a
-//! thousand, the whole verdict, and tokens, verified and remembered.
+//! thousand, the whole verdict, and tokens: their signatures, all of their verification, and remembered.
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
@@ -7,20 +7,23 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_lc_rs::error::KeyRejected;
+use aws_lc_rs::hmac;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256,
-    RsaKeyPair,
+    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ED25519, EcdsaKeyPair,
+    Ed25519KeyPair, KeyPair, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256,
+    RsaKeyPair, RsaPublicKeyComponents,
 };
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use criterion::{Criterion, criterion_group, criterion_main};
-use serde_json::{Value, json};
+use serde_json::json;
 use tollgate::config::file::{self, CredentialKind};
 use tollgate::config::{Dpop, Jwt, JwtAlgorithm, JwtKeys, TokenRules};
 use tollgate::http::{Field, Known, Span};
-use tollgate::policy::auth::jwt::{Cache, KeySet, Verifier};
+use tollgate::policy::auth::jwt::{Cache, Key, KeySet, Verifier};
 use tollgate::policy::auth::mapping::{Mapping, Rule};
 use tollgate::policy::auth::{
     Application, Asked, Carrier, Credential, Definition, Directory, Product, admit, digest,
@@ -90,7 +93,7 @@ fn mapping(c: &mut Criterion) {
         let mapping = Mapping::compile(&rules, Box::new([None])).expect("patterns");
         let path = format!("/v1/things{}/4711/parts/9", count / 8 * 4);
         group.bench_function(count.to_string(), |b| {
-            b.iter(|| mapping.hits(b"GET", black_box(path.as_bytes()), None));
+            b.iter(|| mapping.hits(b"GET", black_box(path.as_bytes()), &[]));
         });
     }
 }
@@ -120,13 +123,15 @@ fn verdict(c: &mut Criterion) {
         tokens: &[],
         passwords: &|_| None,
         now_s: 1,
+        form: &[],
     };
     c.bench_function("verdict", |b| {
         b.iter(|| admit(&directory, 0, &product, black_box(&asked)).is_ok());
     });
 }
 
-/// A token as issuers make them, by a key of each kind; and what it costs once it is remembered.
+/// A token as issuers make them, by a key of each kind: what the check of its signature costs alone, what
+/// all of it, and what it costs once it is remembered.
 fn tokens(c: &mut Criterion) {
     let claims = json!({
         "iss": "https://id.example", "aud": ["orders", "https://api.example"], "sub": "user-4711",
@@ -134,18 +139,22 @@ fn tokens(c: &mut Criterion) {
         "realm_access": { "roles": ["user", "support", "admin"] },
     });
     let mut group = c.benchmark_group("jwt");
-    for (name, jwk, sign) in signers() {
+    for Signer { algorithm, keys, sign, check } in signers() {
+        let name = algorithm.name();
         let header = json!({ "alg": name, "typ": "at+jwt", "kid": "k" });
         let signed = format!("{}.{}", coded(header.to_string()), coded(claims.to_string()));
-        let token = format!("{signed}.{}", coded(sign(signed.as_bytes())));
-        let keys = json!({ "keys": [jwk] }).to_string();
-        let keys = KeySet::read(keys.as_bytes(), &JwtAlgorithm::WITH_PUBLIC_KEY).expect("keys");
-        let verifier = verifier(keys);
+        let signature = sign(signed.as_bytes());
+        let token = format!("{signed}.{}", coded(&signature));
+        let verifier = verifier(algorithm, keys);
         let verified = Rc::new(verifier.verify(token.as_bytes(), NOW).expect("a good token"));
+        assert!(check(signed.as_bytes(), &signature));
+        group.bench_function(format!("signature {name}"), |b| {
+            b.iter(|| check(black_box(signed.as_bytes()), &signature));
+        });
         group.bench_function(format!("verified {name}"), |b| {
             b.iter(|| verifier.verify(black_box(token.as_bytes()), NOW).is_ok());
         });
-        if name == "ES256" {
+        if algorithm == JwtAlgorithm::Es256 {
             let mut cache = Cache::default();
             cache.keep((0, &verifier), *blake3::hash(token.as_bytes()).as_bytes(), &verified);
             group.bench_function("cached", |b| {
@@ -160,19 +169,33 @@ fn tokens(c: &mut Criterion) {
 
 const NOW: u64 = 1_900_000_000;
 
-type Sign = Box<dyn Fn(&[u8]) -> Vec<u8>>;
+type Sign = dyn Fn(&[u8]) -> Vec<u8>;
+type Check = dyn Fn(&[u8], &[u8]) -> bool;
 
-/// The algorithms that issuers use most, each with a public key and what signs by it.
-fn signers() -> [(&'static str, Value, Sign); 3] {
+/// Who signs by an algorithm, and how its signatures are checked: by Tollgate's keys, and by the
+/// library alone.
+struct Signer {
+    algorithm: JwtAlgorithm,
+    keys: KeySet,
+    sign: Box<Sign>,
+    check: Box<Check>,
+}
+
+/// The algorithms that issuers use most.
+fn signers() -> [Signer; 4] {
     let ec = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).expect("a key");
     let (x, y) = ec.public_key().as_ref()[1..].split_at(32);
     let ec_jwk = json!({ "kty": "EC", "crv": "P-256", "kid": "k", "x": coded(x), "y": coded(y) });
+    let ec_public = ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, ec.public_key().as_ref());
     let ed = Ed25519KeyPair::generate().expect("a key");
     let ed_jwk = json!({ "kty": "OKP", "crv": "Ed25519", "kid": "k", "x": coded(ed.public_key()) });
+    let ed_public = ParsedPublicKey::new(&ED25519, ed.public_key().as_ref());
     let rsa = RsaKeyPair::generate(KeySize::Rsa2048).expect("a key");
-    let n = coded(rsa.public_key().modulus().big_endian_without_leading_zero());
-    let e = coded(rsa.public_key().exponent().big_endian_without_leading_zero());
-    let rsa_jwk = json!({ "kty": "RSA", "kid": "k", "n": n, "e": e });
+    let n = rsa.public_key().modulus().big_endian_without_leading_zero();
+    let e = rsa.public_key().exponent().big_endian_without_leading_zero();
+    let rsa_jwk = json!({ "kty": "RSA", "kid": "k", "n": coded(n), "e": coded(e) });
+    let rsa_public =
+        RsaPublicKeyComponents { n, e }.to_parsed_public_key(&RSA_PKCS1_2048_8192_SHA256);
     let by_ec =
         move |text: &[u8]| ec.sign(&SystemRandom::new(), text).expect("signed").as_ref().to_vec();
     let by_rsa = move |text: &[u8]| {
@@ -180,27 +203,50 @@ fn signers() -> [(&'static str, Value, Sign); 3] {
         rsa.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), text, &mut signature).expect("signed");
         signature
     };
+    let by_ed = move |text: &[u8]| ed.sign(text).as_ref().to_vec();
+    let public = |algorithm, jwk, sign: Box<Sign>, key: Result<ParsedPublicKey, KeyRejected>| {
+        let keys = json!({ "keys": [jwk] }).to_string();
+        let keys = KeySet::read(keys.as_bytes(), &[algorithm]).expect("keys");
+        let key = key.expect("a key");
+        let check = move |text: &[u8], signature: &[u8]| key.verify_sig(text, signature).is_ok();
+        Signer { algorithm, keys, sign, check: Box::new(check) }
+    };
     [
-        ("ES256", ec_jwk, Box::new(by_ec)),
-        ("RS256", rsa_jwk, Box::new(by_rsa)),
-        ("EdDSA", ed_jwk, Box::new(move |text: &[u8]| ed.sign(text).as_ref().to_vec())),
+        public(JwtAlgorithm::Es256, ec_jwk, Box::new(by_ec), ec_public),
+        public(JwtAlgorithm::Rs256, rsa_jwk, Box::new(by_rsa), rsa_public),
+        public(JwtAlgorithm::EdDsa, ed_jwk, Box::new(by_ed), ed_public),
+        by_secret(),
     ]
+}
+
+fn by_secret() -> Signer {
+    let key = Key::secret(&SECRET, &[JwtAlgorithm::Hs256]).expect("long enough");
+    let [signs, checks] = [hmac::HMAC_SHA256; 2].map(|hash| hmac::Key::new(hash, &SECRET));
+    Signer {
+        algorithm: JwtAlgorithm::Hs256,
+        keys: KeySet::of_secret(key),
+        sign: Box::new(move |text| hmac::sign(&signs, text).as_ref().to_vec()),
+        check: Box::new(move |text, signature| hmac::verify(&checks, text, signature).is_ok()),
+    }
 }
 
 fn coded(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-fn verifier(keys: KeySet) -> Verifier {
+fn verifier(algorithm: JwtAlgorithm, keys: KeySet) -> Verifier {
     let rules = Jwt {
-        keys: JwtKeys::File("keys.json".into()),
+        keys: match algorithm {
+            JwtAlgorithm::Hs256 => JwtKeys::Secret(SECRET.to_vec()),
+            _ => JwtKeys::File("keys.json".into()),
+        },
         says: TokenRules {
             issuers: vec!["https://id.example".into()],
             audiences: vec!["orders".into()],
             scopes: vec!["orders".into()],
             ..TokenRules::default()
         },
-        algorithms: JwtAlgorithm::WITH_PUBLIC_KEY.to_vec(),
+        algorithms: vec![algorithm],
         leeway: Duration::from_secs(60),
         token_type: None,
         dpop: Dpop::Off,

@@ -182,7 +182,9 @@ impl Core {
         self.request_id.extend_from_slice(id.text(buf));
         // Its route.
         let asked = asked(head, buf);
-        let Found::Route(index) = snapshot.table.find(&asked, params) else { panic!("no route") };
+        let Found::Route(index, _) = snapshot.table.find(&asked, params) else {
+            panic!("no route")
+        };
         let route = &snapshot.routes[index as usize];
         let Action::Forward(rules) = &route.action else { panic!("another action") };
         // Its rules.
@@ -283,7 +285,8 @@ fn permit(
     let mut lines = Vec::new();
     if let Some(judgement) = judgement {
         let rules = scopes.iter().flat_map(|rules| rules.iter());
-        fields::append(&mut lines, snapshot.rate_limit_fields, rules, &judgement);
+        let policies = rules.map(fields::Policy::from);
+        fields::append(&mut lines, snapshot.rate_limit_fields, policies, &judgement.into());
     }
     (permit.expect("limits far above the rate"), lines)
 }

@@ -570,6 +570,12 @@ pub const H2_SILENT_NS: u64 = 1_000_000_000;
 pub const H2_ENDING: u32 = 2;
 /// How long a connection that was told to go away is given to take that in.
 pub const H2_LAST_WORDS_NS: u64 = 1_000_000_000;
+// policy, forms
+
+/// Content of a form that mapping rules may look into is waited for up to so many bytes: such forms have a
+/// few short fields. It fits the buffer of a head, so that no request holds more for it.
+pub const FORM_MAX: usize = 16 << 10;
+
 // accept, the ClientHello
 
 /// Bytes that a ClientHello may take, its records' heads included. Usual ones have some 500; with

@@ -130,7 +130,7 @@ impl Sent {
     fn find(&self, table: &Table) -> Outcome {
         let mut params = Params::default();
         match self.with(|request| table.find(request, &mut params)) {
-            Found::Route(route) => {
+            Found::Route(route, _) => {
                 let names = table.parameter_names(route);
                 assert_eq!(names.len(), params.len());
                 let value = |ix| String::from_utf8_lossy(params.value(ix, self.path.as_bytes()));
@@ -601,7 +601,7 @@ fn other_methods_are_told() {
     table.write_allow(allowed, &mut text);
     assert_eq!(String::from_utf8(text).unwrap(), "GET, HEAD, POST, LOCK");
     for (method, expected) in [("LOCK", 0), ("HEAD", 0), ("POST", 1)] {
-        assert_eq!(find(method), Found::Route(expected), "{method}");
+        assert_eq!(find(method), Found::Route(expected, expected), "{method}");
     }
     assert_eq!(find("lock"), Found::MethodNotAllowed(allowed));
 }
@@ -786,9 +786,9 @@ fn claims_are_asked_last_and_by_their_source() {
     assert_eq!(find(Method::Get, &Unread), Found::Token(2));
     assert_eq!(find(Method::Post, &Unread), Found::Token(3));
     let known = |all: &[(u16, &'static str)]| LookedAt(all.to_vec());
-    assert_eq!(find(Method::Get, &known(&[(0, "gold")])), Found::Route(2));
+    assert_eq!(find(Method::Get, &known(&[(0, "gold")])), Found::Route(2, 2));
     assert_eq!(find(Method::Get, &known(&[(0, "none")])), Found::Token(3));
-    assert_eq!(find(Method::Get, &known(&[(0, "none"), (1, "gold")])), Found::Route(3));
-    assert_eq!(find(Method::Get, &known(&[(0, "silver"), (1, "none")])), Found::Route(4));
-    assert_eq!(find(Method::Get, &known(&[(0, "none"), (1, "none")])), Found::Route(0));
+    assert_eq!(find(Method::Get, &known(&[(0, "none"), (1, "gold")])), Found::Route(3, 3));
+    assert_eq!(find(Method::Get, &known(&[(0, "silver"), (1, "none")])), Found::Route(4, 4));
+    assert_eq!(find(Method::Get, &known(&[(0, "none"), (1, "none")])), Found::Route(0, 0));
 }

@@ -96,9 +96,11 @@ impl<'a> Plan<'a> {
     /// What the checker let pass but a compiler refuses, named by its place.
     pub fn compile(self, material: Material<'_>) -> Result<Snapshot, Box<Remark>> {
         let settings = self.settings;
-        let table = Table::build(&settings.routes).map_err(|wrong| {
-            refused(&["routes".into(), (wrong.route as usize).into()], wrong.problem)
-        })?;
+        let ids = &material.ids.directory.routes;
+        let table =
+            Table::with_ids(&settings.routes, |at| ids[at as usize].id).map_err(|wrong| {
+                refused(&["routes".into(), (wrong.route as usize).into()], wrong.problem)
+            })?;
         let groups = self.groups(material.ids, &material.tls.targets)?;
         let routes = Routes::new(settings, &table, &material).compile(material.ids)?;
         let listeners = (settings.listeners.iter())
@@ -118,7 +120,6 @@ impl<'a> Plan<'a> {
             listeners,
             table: Arc::new(table),
             routes: routes.into(),
-            route_ids: material.ids.directory.routes.iter().map(|entry| entry.id).collect(),
             groups: groups.into(),
             targets: Arc::new(targets),
             limits: settings.limits.iter().map(|l| Rule::new("gateway", l, None)).collect(),

@@ -7,6 +7,7 @@
 
 pub mod auth;
 pub mod client;
+mod few;
 mod judge;
 pub(crate) mod keyed;
 pub mod limit;

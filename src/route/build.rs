@@ -20,11 +20,20 @@ use crate::config::{HostMatch, PathMatch, Route, TokenSource};
 use crate::limits::{MAX_PATH_PARAMETERS, MAX_REGEXES_PER_HOST, MAX_ROUTES, MAX_SHAPES_PER_HOST};
 
 impl Table {
-    /// Compiles the matchers of all routes. Linear in their number but for one sort.
+    /// Compiles the matchers of all routes, whose ids are their indices.
+    ///
+    /// # Errors
+    /// As [`Self::with_ids`].
+    pub fn build(routes: &[Route]) -> Result<Self, BuildError> {
+        Self::with_ids(routes, |route| route)
+    }
+
+    /// Compiles the matchers of all routes. Linear in their number but for one sort. `id` is what the
+    /// caller knows the route of an index by, and wants to have at hand with it.
     ///
     /// # Errors
     /// The first route that cannot be compiled, and why.
-    pub fn build(routes: &[Route]) -> Result<Self, BuildError> {
+    pub fn with_ids(routes: &[Route], id: impl Fn(u32) -> u32) -> Result<Self, BuildError> {
         let too_large = |problem| BuildError { route: 0, problem };
         if routes.len() > MAX_ROUTES {
             return Err(too_large(BuildProblem::TableTooLarge));
@@ -33,7 +42,7 @@ impl Table {
         for (index, route) in (0..).zip(routes) {
             builder.add(index, route).map_err(|problem| BuildError { route: index, problem })?;
         }
-        builder.finish().map_err(too_large)
+        builder.finish(id).map_err(too_large)
     }
 }
 
@@ -170,8 +179,8 @@ impl<'a> Builder<'a> {
         u16::try_from(at).map_err(|_| BuildProblem::TooManyMethods)
     }
 
-    fn finish(self) -> Result<Table, BuildProblem> {
-        let (leaves, candidates) = leaf::arrange(self.placed, self.tests, self.method_sets);
+    fn finish(self, id: impl Fn(u32) -> u32) -> Result<Table, BuildProblem> {
+        let (leaves, candidates) = leaf::arrange(self.placed, self.tests, self.method_sets, id);
         let leaf = |number: u32| leaves[number as usize];
         let plain = self.plain.iter().map(|&(scope, text, number)| {
             let hash = self.scopes[scope as usize].hash;

@@ -73,7 +73,7 @@ impl Table {
     /// Explains a lookup. `routes` are those the table was built from.
     pub fn explain(&self, routes: &[Route], request: &Request<'_>) -> Explanation {
         let matched = match self.find(request, &mut Params::default()) {
-            Found::Route(route) => Some(route),
+            Found::Route(route, _) => Some(route),
             Found::Token(_) | Found::MethodNotAllowed(_) | Found::NotFound => None,
         };
         let others = routes.iter().zip(0..).filter(|(_, index)| Some(*index) != matched);

@@ -9,6 +9,8 @@ use super::request::Request;
 pub(super) struct Candidate {
     /// Its index in file order.
     pub(super) route: u32,
+    /// What its caller knows it by.
+    pub(super) id: u32,
     /// Its tests of fields, query and client, or [`NO_TESTS`].
     tests: u32,
     /// Its methods' place among the table's sets.
@@ -84,11 +86,12 @@ pub(super) struct Placed {
     pub(super) route: u32,
 }
 
-/// Sorts routes into their leaves, which are returned by number.
+/// Sorts routes into their leaves, which are returned by number. `id`: what the caller knows a route by.
 pub(super) fn arrange(
     mut placed: Vec<Placed>,
     tests: Vec<Tests>,
     methods: Vec<MethodSet>,
+    id: impl Fn(u32) -> u32,
 ) -> (Vec<Leaf>, Candidates) {
     placed.sort_by_key(|p| (p.leaf, p.any_method, std::cmp::Reverse(p.matchers), p.route));
     let mut leaves = Vec::new();
@@ -96,6 +99,7 @@ pub(super) fn arrange(
     for leaf in placed.chunk_by(|a, b| a.leaf == b.leaf) {
         let mut candidates = leaf.iter().zip((0..leaf.len()).rev()).map(|(p, left)| Candidate {
             route: p.route,
+            id: id(p.route),
             tests: p.tests.unwrap_or(NO_TESTS),
             methods: p.methods,
             is_last: left == 0,

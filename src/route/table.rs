@@ -56,8 +56,8 @@ pub(super) struct RegexRoute {
 /// What was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Found {
-    /// This route.
-    Route(u32),
+    /// This route: its index, and its id.
+    Route(u32, u32),
     /// This route, if the token that it asks for says what it must: to be looked at, and asked again.
     Token(u32),
     /// Nothing, but other methods would have found something: 405.
@@ -98,10 +98,10 @@ impl Table {
             verdict != Verdict::Fails
         });
         match found {
-            Some((route, _)) if asks => Found::Token(route),
-            Some((route, by)) => {
+            Some((found, _)) if asks => Found::Token(found.route),
+            Some((found, by)) => {
                 path.capture(&by, params);
-                Found::Route(route)
+                Found::Route(found.route, found.id)
             }
             None if other_method => self.method_not_allowed(request),
             None => Found::NotFound,
@@ -154,15 +154,15 @@ impl Table {
         host: &[u8],
         path: &mut Path<'_>,
         mut accept: impl FnMut(&Candidate) -> bool,
-    ) -> Option<(u32, By<'_>)> {
+    ) -> Option<(Candidate, By<'_>)> {
         let mut accepted = |leaf: &Leaf| {
             let mut candidates = leaf.candidates(&self.candidates);
-            candidates.find(|candidate| accept(candidate)).map(|found| found.route)
+            candidates.find(|candidate| accept(candidate)).copied()
         };
         self.hosts.find(host, |scope, host| {
             let plain = self.plain_leaf(scope, host, path).and_then(&mut accepted);
             plain
-                .map(|route| (route, By::Text))
+                .map(|found| (found, By::Text))
                 .or_else(|| self.find_pattern(scope, host, path, &mut accepted))
                 .or_else(|| self.find_regex(scope, path.text, &mut accepted))
         })
@@ -180,8 +180,8 @@ impl Table {
         scope: &Scope,
         host: u64,
         path: &mut Path<'_>,
-        accepted: &mut impl FnMut(&Leaf) -> Option<u32>,
-    ) -> Option<(u32, By<'_>)> {
+        accepted: &mut impl FnMut(&Leaf) -> Option<Candidate>,
+    ) -> Option<(Candidate, By<'_>)> {
         let shapes = &self.shapes[scope.shapes as usize..][..scope.shape_count.into()];
         if shapes.is_empty() || path.text.first() != Some(&b'/') {
             return None;
@@ -192,7 +192,7 @@ impl Table {
             let found = self.patterns.find(shape.hash(host, segments), scope.id, |found, key| {
                 found.shape == *shape && shape.is_text(key, text, segments)
             });
-            accepted(&found?.leaf).map(|route| (route, By::Shape(*shape)))
+            accepted(&found?.leaf).map(|found| (found, By::Shape(*shape)))
         })
     }
 
@@ -200,11 +200,11 @@ impl Table {
         &self,
         scope: &Scope,
         path: &[u8],
-        accepted: &mut impl FnMut(&Leaf) -> Option<u32>,
-    ) -> Option<(u32, By<'_>)> {
+        accepted: &mut impl FnMut(&Leaf) -> Option<Candidate>,
+    ) -> Option<(Candidate, By<'_>)> {
         let regexes = &self.regexes[scope.regexes as usize..][..scope.regex_count.into()];
         let mut matching = regexes.iter().filter(|r| r.regex.is_match(path));
-        matching.find_map(|r| accepted(&r.leaf).map(|route| (route, By::Regex(r))))
+        matching.find_map(|r| accepted(&r.leaf).map(|found| (found, By::Regex(r))))
     }
 
     /// Where routes with this one's authentication have their tokens from.

@@ -1,14 +1,14 @@
 //! A fixed map from (owner, text) to a value: hosts, plain paths and tree edges live in such.
 //!
-//! A hit costs two dependent loads, slot and entry. The text lies apart, so that its comparison
-//! (a branch that is nearly always taken) overlaps with what the value is used for. What costs
-//! in a large table are the cache lines touched: a slot has four bytes, an entry half a line.
+//! What costs in a large table are the cache lines touched, one after another. A hit touches one: the
+//! entries themselves are the places that a hash chooses, half a line each. The text lies apart, so that
+//! its comparison (a branch that is nearly always taken) overlaps with what the value is used for.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::num::NonZeroU16;
 
 use super::error::BuildProblem;
-use crate::limits::MAX_ROUTES;
 
 /// What to put into a map.
 pub(super) struct Item<'a, V> {
@@ -24,40 +24,33 @@ pub(super) struct Item<'a, V> {
 
 /// The map.
 pub(super) struct TextMap<V> {
-    /// Open addressing with linear probing, at most half full; a power of two long.
-    slots: Box<[u32]>,
-    entries: Box<[Entry<V>]>,
+    /// Open addressing with linear probing, at most two thirds full; a power of two long.
+    places: Box<[Option<Entry<V>>]>,
     /// Each distinct text once.
     text: Box<[u8]>,
     /// Length of the longest text.
     longest: usize,
-    /// Which bits of a hash choose the slot: the upper ones.
+    /// Which bits of a hash choose the place: the upper ones.
     shift: u32,
 }
 
 /// Aligned so that one of up to 32 bytes never lies across two cache lines.
 #[repr(align(32))]
 struct Entry<V> {
+    /// Of its hash; most texts that are not it are known by that, and not compared.
+    tag: NonZeroU16,
+    len: u16,
     owner: u32,
     start: u32,
-    len: u16,
     value: V,
 }
-
-/// A slot that is not used. Others have 8 bits of the hash above 24 of the entry's index.
-const EMPTY: u32 = u32::MAX;
-const INDEX_BITS: u32 = 24;
-const INDEX: u32 = (1 << INDEX_BITS) - 1;
-
-const _: () = assert!(MAX_ROUTES < INDEX as usize);
 
 impl<V> TextMap<V> {
     /// A map of these items; their (owner, text) pairs differ.
     pub(super) fn build(items: Vec<Item<'_, V>>) -> Result<Self, BuildProblem> {
-        let size = (items.len() * 2).next_power_of_two().max(2);
-        let mut slots = vec![EMPTY; size].into_boxed_slice();
+        let size = (items.len() * 3 / 2).next_power_of_two().max(2);
+        let mut places: Box<[Option<Entry<V>>]> = (0..size).map(|_| None).collect();
         let shift = 64 - size.trailing_zeros();
-        let mut entries = Vec::with_capacity(items.len());
         let mut text = Vec::new();
         let mut known: HashMap<Cow<'_, str>, u32> = HashMap::new();
         let mut longest = 0;
@@ -70,14 +63,12 @@ impl<V> TextMap<V> {
                 start
             });
             let mut at = (hash >> shift) as usize;
-            while slots[at] != EMPTY {
+            while places[at].is_some() {
                 at = (at + 1) & (size - 1);
             }
-            slots[at] = tag(hash) | entries.len() as u32;
-            entries.push(Entry { owner, start, len, value });
+            places[at] = Some(Entry { tag: tag(hash), len, owner, start, value });
         }
-        let (entries, text) = (entries.into_boxed_slice(), text.into_boxed_slice());
-        Ok(Self { slots, entries, text, longest, shift })
+        Ok(Self { places, text: text.into_boxed_slice(), longest, shift })
     }
 
     /// The value of this owner's text, which `is_same` knows when it sees it.
@@ -87,21 +78,18 @@ impl<V> TextMap<V> {
         owner: u32,
         is_same: impl Fn(&V, &[u8]) -> bool,
     ) -> Option<&V> {
-        let mask = self.slots.len() - 1;
+        let mask = self.places.len() - 1;
         let mut at = (hash >> self.shift) as usize & mask;
-        loop {
-            let slot = self.slots[at];
-            if slot == EMPTY {
-                return None;
-            }
-            if slot & !INDEX == tag(hash) {
-                let entry = &self.entries[(slot & INDEX) as usize];
-                if entry.owner == owner && is_same(&entry.value, self.text_of(entry)) {
-                    return Some(&entry.value);
-                }
+        while let Some(entry) = &self.places[at] {
+            if entry.tag == tag(hash)
+                && entry.owner == owner
+                && is_same(&entry.value, self.text_of(entry))
+            {
+                return Some(&entry.value);
             }
             at = (at + 1) & mask;
         }
+        None
     }
 
     /// Length of the longest text, bytes: anything longer is not in here.
@@ -111,7 +99,7 @@ impl<V> TextMap<V> {
 
     /// Bytes on the heap.
     pub(super) fn memory(&self) -> usize {
-        size_of_val(&*self.slots) + size_of_val(&*self.entries) + self.text.len()
+        size_of_val(&*self.places) + self.text.len()
     }
 
     fn text_of(&self, entry: &Entry<V>) -> &[u8] {
@@ -119,9 +107,9 @@ impl<V> TextMap<V> {
     }
 }
 
-/// The hash's lowest bits, at a slot's top.
-fn tag(hash: u64) -> u32 {
-    (hash as u32) << INDEX_BITS
+/// The hash's lowest bits, which no place is chosen by.
+fn tag(hash: u64) -> NonZeroU16 {
+    NonZeroU16::MIN | hash as u16
 }
 
 #[cfg(test)]

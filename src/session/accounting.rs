@@ -2,6 +2,7 @@
 
 use crate::policy::auth::Admitted;
 use crate::policy::limit::KeySource;
+use crate::policy::limit::fields::Policy;
 use crate::policy::quota::{self, Beyond, Charge, Charged, Quota, address_holder};
 use crate::respond::failure::Failure;
 
@@ -27,9 +28,9 @@ pub(super) fn charge<'a>(r: &mut Request<'a>) -> Option<Charged<'a>> {
         return None;
     }
     let core = &r.connection.core;
-    let (now_s, beyond) = (now_s(r), &mut r.beyond);
+    let (now_s, beyond, ends) = (now_s(r), &mut r.beyond, &mut r.charged_until);
     let mut told = |one| beyond.push(one);
-    let charged = core.shared.quotas.charge(r.holder, charges, now_s, &mut told);
+    let charged = core.shared.quotas.charge_noting(r.holder, charges, now_s, &mut told, ends);
     if let Charged::Taken(_) = charged {
         let mut usage = core.usage.borrow_mut();
         taken(admitted).for_each(|quota| usage.charged(quota.key(r.holder)));
@@ -47,17 +48,12 @@ pub(super) fn refused(charged: Option<&Charged<'_>>) -> Result<(), Failure> {
     }
 }
 
-/// Tells the client how it stands; `alone`: no rate limit has.
-pub(super) fn tell(r: &mut Request<'_>, charged: &Charged<'_>, alone: bool) {
-    let mut fields = std::mem::take(&mut r.answer_fields);
+/// The quotas that a request counts against, as its client is told of them.
+pub(super) fn policies<'r>(r: &'r Request<'_>) -> impl Iterator<Item = Policy<'r>> {
+    let now_s = now_s(r);
     let quotas = r.admitted.iter().flat_map(Admitted::quota_charges).map(|charge| charge.quota);
-    let quotas = quotas.filter(|quota| !quota.only_counted);
-    let which = r.snapshot.rate_limit_fields;
-    quota::fields::append(&mut fields, which, quotas, charged, now_s(r), alone);
-    r.answer_fields = fields;
-    if let Charged::Exceeded(standing) = charged {
-        r.limited_by = Some((standing.quota.name.clone(), standing.reset));
-    }
+    let told = quotas.filter(|quota| !quota.only_counted);
+    told.map(move |quota| quota::fields::policy(quota, now_s))
 }
 
 /// Waits until what a strict plan's request was charged is on the disk; `false`: there was nothing to
@@ -89,17 +85,18 @@ pub(super) fn count(r: &Request<'_>, now_ns: u64) {
     let Some(admitted) = r.admitted.as_ref().filter(|_| r.account.counted) else { return };
     let now_s = r.connection.core.wall.of(now_ns) / 1_000_000_000;
     match r.account.failure.is_some() && !r.account.forwarded {
-        true => give_back(r, admitted),
+        true => give_back(r, admitted, now_s),
         false => use_up(r, admitted, now_ns),
     }
     r.beyond.iter().for_each(|beyond| tell_beyond(r, admitted, beyond, now_s));
 }
 
-fn give_back(r: &Request<'_>, admitted: &Admitted<'_>) {
+fn give_back(r: &Request<'_>, admitted: &Admitted<'_>, now_s: u64) {
     let core = &r.connection.core;
     let mut usage = core.usage.borrow_mut();
     // The ledger may have the count as it was.
-    core.shared.quotas.refund(r.holder, admitted.quota_charges(), now_s(r), |charge| {
+    let charges = admitted.quota_charges();
+    core.shared.quotas.refund(r.holder, charges, &r.charged_until, now_s, |charge| {
         usage.gave_back(charge.quota.key(r.holder), charge.amount);
     });
 }
@@ -108,12 +105,13 @@ fn use_up(r: &Request<'_>, admitted: &Admitted<'_>, now_ns: u64) {
     let core = &r.connection.core;
     let now_s = core.wall.of(now_ns) / 1_000_000_000;
     let application = admitted.application.map_or(0, |application| application.id);
+    let plan = admitted.plan.id;
     let class = (r.account.status / 100) as u8;
     let hour = now_s - now_s % 3600;
     let mut usage = core.usage.borrow_mut();
     let mut add = |metric: u16, amount: u64| {
         if let Some(metric) = admitted.product.metrics.get(usize::from(metric)) {
-            usage.add(Unit { application, metric: metric.id, class, hour }, amount);
+            usage.add(Unit { application, plan, metric: metric.id, class, hour }, amount);
         }
     };
     let hits = admitted.hits.as_slice().iter().filter(|hit| hit.amount > 0);

@@ -65,7 +65,8 @@ impl Download<'_, '_, '_> {
             }
         }
         self.progress.answered.set(true);
-        account.response_ns = clock::coarse_ns().saturating_sub(sent_ns);
+        let now = clock::coarse_ns();
+        account.response_ns = now.saturating_sub(sent_ns);
         account.status = response.status;
         grpc::note_answer(self.way.request, response, answer.data(), account);
         if let Some((_, product)) = self.way.request.product {
@@ -73,6 +74,8 @@ impl Download<'_, '_, '_> {
         }
         let core = &self.way.request.connection.core;
         core.stats.target(self.target.id).record(response.status, account.response_ns);
+        let route = core.stats.route(self.way.request.route_id);
+        route.expect_end(now.saturating_sub(account.began_ns));
         if let Framing::Length(n) = response.framing {
             // What a medium buffer can't hold is read at once; still more is spliced.
             let medium = (BUFFER_MEDIUM - 2 * HEAD_ROOM) as u64;

@@ -146,7 +146,7 @@ impl<'a> Way<'a, '_> {
             account.retries += 1;
             stats.upstream(self.group.id).retries.up();
             stats.target(target.id).retries.up();
-            stats.route(self.request.route_id()).rare().retries.up();
+            stats.route(self.request.route_id).rare().retries.up();
         }
     }
 

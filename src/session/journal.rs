@@ -20,7 +20,7 @@ pub(super) fn finish(r: &Request<'_>, s: &mut Scratch) {
     let lasted_ns = now.saturating_sub(account.began_ns);
     let finished = Finished {
         listener: r.listener.id,
-        route: r.route.map(|_| r.route_id()),
+        route: r.route.map(|_| r.route_id),
         status: account.status,
         bytes_in: account.head_in + account.content_in,
         bytes_out: account.bytes_out,
@@ -52,7 +52,7 @@ fn count_failure(r: &Request<'_>, failure: Failure) {
         stats.listener(r.listener.id).bad.up(bad as usize);
     }
     if r.route.is_some() {
-        stats.route(r.route_id()).rare().failures.up();
+        stats.route(r.route_id).rare().failures.up();
     }
 }
 
@@ -101,6 +101,21 @@ fn query_for_logs<'q>(
     Some(&**cleaned).filter(|query| !query.is_empty())
 }
 
+/// The same of the query in its Referer, which is one of ours where a page of ours led here.
+fn referer_for_logs<'q>(r: &Request<'_>, referer: &'q [u8], cleaned: &'q mut Vec<u8>) -> &'q [u8] {
+    let Some(at) = memchr::memchr(b'?', referer) else { return referer };
+    let (before, query) = (&referer[..at], &referer[at + 1..]);
+    match query_for_logs(r, Some(query), cleaned) {
+        None => before,
+        Some(same) if same.len() == query.len() => referer,
+        Some(_) => {
+            cleaned.insert(0, b'?');
+            cleaned.splice(..0, before.iter().copied());
+            cleaned
+        }
+    }
+}
+
 fn record(r: &Request<'_>, s: &mut Scratch, now: u64, lasted_ns: u64) {
     let core = &*r.connection.core;
     let account = &r.account;
@@ -133,7 +148,7 @@ fn record(r: &Request<'_>, s: &mut Scratch, now: u64, lasted_ns: u64) {
         target: target_name(r).unwrap_or_default().as_bytes(),
         request_id: &words.request_id,
         user_agent: field(Known::UserAgent),
-        referer: field(Known::Referer),
+        referer: referer_for_logs(r, field(Known::Referer), &mut words.referer),
         product: r.product.map_or(&[][..], |(_, product)| product.name.as_bytes()),
         plan: admitted.map_or(&[][..], |admitted| admitted.plan.name.as_bytes()),
         application: application.map_or(&[][..], |application| application.app_id.as_bytes()),

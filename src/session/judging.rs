@@ -11,6 +11,7 @@ use crate::policy::auth::{
     Admitted, Asked, Carrier, Digest, Directory, NoAnswer, PasswordQuestion, Product, Refusal,
     Stop, Wanted, admit,
 };
+use crate::policy::limit::fields::{Policy, Told};
 use crate::policy::limit::{self, Charge, Judgement, KeySource, Rule};
 use crate::policy::quota::Charged;
 use crate::policy::{Denied, Passed, Permit, enter, judge_rates};
@@ -19,12 +20,16 @@ use crate::respond::failure::Failure;
 use super::scratch::Scratch;
 use super::task::Request;
 use super::token;
-use super::{accounting, forward_auth};
+use super::{accounting, form, forward_auth};
 
 /// Judges a request that has its route.
 pub(super) async fn judge(r: &mut Request<'_>, s: &mut Scratch) -> Result<Permit, Failure> {
     take_product(r, s)?;
     check_address(r)?;
+    // Boxed: what waits is large, and rare.
+    if form::is_wanted(r, s) {
+        r.is_form = Box::pin(form::wait(r, s)).await?;
+    }
     let s = &*s;
     let buf = s.input.data();
     let path = s.head.path.of(buf);
@@ -80,10 +85,8 @@ fn take_product(r: &mut Request<'_>, s: &mut Scratch) -> Result<(), Failure> {
     let route = &r.snapshot.routes[r.route.unwrap_or_default()];
     let Some(slot) = route.access().and_then(|access| access.product) else { return Ok(()) };
     let product = r.snapshot.directory.product(slot).ok_or(Failure::NoRoute)?;
-    let parameters = &product.secrets.parameters;
-    if let Some(query) = s.head.query.filter(|_| !product.forward && !parameters.is_empty()) {
-        parameters.without(query.of(s.input.data()), &mut s.words.query);
-        r.query_cleaned = true;
+    if !product.forward {
+        r.hide(&product.secrets.parameters, s);
     }
     if product.state == Lifecycle::Draft {
         return Err(Failure::NoRoute);
@@ -308,6 +311,7 @@ fn verdict<'d>(
         carrier: Carrier { fields: &s.head.fields, buf, query: s.head.query.map(|q| q.of(buf)) },
         identity: r.connection.identity.as_deref(),
         tokens: &shown.tokens,
+        form: form::content(r, s),
         passwords: &known,
         now_s,
     };
@@ -355,30 +359,23 @@ fn of_caller<'s, 'a>(r: &'s Request<'a>) -> impl Iterator<Item = Charge<'a>> + C
     of_route.chain(r.admitted.as_ref().into_iter().flat_map(Admitted::charges))
 }
 
-/// Tells the client how it stands.
+/// Tells the client how it stands: of all limits and quotas with the tightest, or with what refused.
 fn tell(r: &mut Request<'_>, rates: &Rates<'_>) {
-    tell_rates(r, rates);
-    if let Some(charged) = &rates.charged {
-        accounting::tell(r, charged, rates.judgement.is_none());
-    }
-}
-
-fn tell_rates(r: &mut Request<'_>, rates: &Rates<'_>) {
-    let Some(judgement) = rates.judgement else { return };
+    let told = rates.judgement.map(Told::from).unwrap_or_default();
+    let told = told.and(rates.charged.map(Told::from).unwrap_or_default());
     let mut fields = std::mem::take(&mut r.answer_fields);
-    let rules = addressed(r).into_iter().flatten();
-    let rules = rules.chain(of_caller(r).map(|charge| charge.rule));
-    limit::fields::append(&mut fields, r.snapshot.rate_limit_fields, rules, &judgement);
+    let rules = addressed(r).into_iter().flatten().chain(of_caller(r).map(|charge| charge.rule));
+    let policies = rules.map(Policy::from).chain(accounting::policies(r));
+    limit::fields::append(&mut fields, r.snapshot.rate_limit_fields, policies, &told);
     r.answer_fields = fields;
-    if let Judgement::Limited { standing, .. } = judgement {
-        let name = standing.rule.name().into();
-        r.limited_by = Some((name, standing.reset));
+    if let Told { member: Some(member), retry_after_ns: Some(_) } = told {
+        r.limited_by = Some((member.name.into(), member.reset));
     }
 }
 
 fn count_verdict(r: &Request<'_>, rates: &Rates<'_>) {
     let stats = &r.connection.core.stats;
-    let route = stats.route(r.route_id());
+    let route = stats.route(r.route_id);
     match rates.denied {
         None if rates.judgement.is_some() => {
             route.times().allowed.up();

@@ -25,6 +25,7 @@ mod download;
 mod downstream;
 mod ending;
 mod exchange;
+mod form;
 mod forward;
 mod forward_auth;
 mod grpc;

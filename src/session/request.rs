@@ -116,11 +116,11 @@ async fn run(r: &mut Request<'_>, s: &mut Scratch, found: Found) -> Result<Fate,
         Found::Token(_) => Box::pin(routing::resolve(r, s, found)).await?,
         found => found,
     };
-    r.route = Some(routing::take(r, found)?);
+    routing::take(r, found)?;
     upgrade::note(r, s);
     grpc::note(r, s);
     let stats = &r.connection.core.stats;
-    let route = r.route_id();
+    let route = r.route_id;
     stats.route(route).begin();
     let fate = judge_and_answer(r, s).await;
     stats.route(route).in_flight.down();

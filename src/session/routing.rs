@@ -6,6 +6,7 @@ use std::rc::Rc;
 use crate::config::ClaimTest;
 use crate::limits::MAX_CLAIM_SOURCES;
 use crate::policy::auth::jwt::{Verified, says};
+use crate::policy::auth::places::{Parameters, Place};
 use crate::respond::failure::Failure;
 use crate::route::{self, Claims, Found};
 use crate::snapshot::Snapshot;
@@ -36,17 +37,21 @@ pub(super) fn look_up(
         claims,
     };
     let found = snapshot.table.find(&asked, &mut s.params);
-    if let Found::Route(index) = found {
+    if let Found::Route(index, id) = found {
         prefetch(&snapshot.routes[index as usize]);
-        prefetch(c.core.stats.route(snapshot.route_ids[index as usize]));
+        prefetch(c.core.stats.route(id));
     }
     found
 }
 
-/// The route that was found.
-pub(super) fn take(r: &mut Request<'_>, found: Found) -> Result<usize, Failure> {
+/// Takes the route that was found.
+pub(super) fn take(r: &mut Request<'_>, found: Found) -> Result<(), Failure> {
     match found {
-        Found::Route(index) => Ok(index as usize),
+        Found::Route(index, id) => {
+            r.route = Some(index as usize);
+            r.route_id = id;
+            Ok(())
+        }
         Found::MethodNotAllowed(allowed) => {
             r.answer_fields.extend_from_slice(b"Allow: ");
             r.snapshot.table.write_allow(allowed, &mut r.answer_fields);
@@ -80,7 +85,23 @@ pub(super) async fn resolve(
         debug_assert!(seen.0.len() < MAX_CLAIM_SOURCES);
         let token = token::looked_at(r, s, route).await?;
         seen.0.push((source, token));
+        hide(r, s, route);
         found = look_up(r.connection, s, r.snapshot, &seen);
     }
     Ok(found)
+}
+
+/// A token that was looked at in the query is nothing for upstreams, whichever route is taken in the end.
+fn hide(r: &mut Request<'_>, s: &mut Scratch, route: u32) {
+    let slot = r.snapshot.routes[route as usize].access().and_then(|access| access.product);
+    let Some(product) = slot.and_then(|slot| r.snapshot.directory.product(slot)) else { return };
+    let mut names = Parameters::default();
+    for place in &product.places.token {
+        if let Place::Query(name) = place {
+            names.add(name);
+        }
+    }
+    if !product.forward {
+        r.hide(&names, s);
+    }
 }

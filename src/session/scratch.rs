@@ -47,6 +47,8 @@ pub(super) struct Words {
     pub(super) request_id: Vec<u8>,
     pub(super) path: Vec<u8>,
     pub(super) query: Vec<u8>,
+    /// Referer without secrets.
+    pub(super) referer: Vec<u8>,
     /// Room for the field lines that rules add to the answer.
     pub(super) answer_fields: Vec<u8>,
 }

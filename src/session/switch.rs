@@ -70,7 +70,7 @@ impl Download<'_, '_, '_> {
             silence_ns: way.rules.tunnel_ns,
             total_ns: way.rules.tunnel_total_ns,
             listener: request.listener.id,
-            route: Some(request.route_id()),
+            route: Some(request.route_id),
         };
         let first = self.early();
         let early = first.len();
@@ -99,7 +99,7 @@ impl Download<'_, '_, '_> {
             silence_ns: way.rules.tunnel_ns,
             ends_ns: clock::coarse_ns().saturating_add(way.rules.tunnel_total_ns),
             listener: request.listener.id,
-            route: request.route_id(),
+            route: request.route_id,
             bytes_in: Cell::new(0),
             bytes_out: Cell::new(0),
             holding: Cell::new(0),

@@ -9,9 +9,9 @@ use crate::http::grpc::{Call, Dialect};
 use crate::io::clock;
 use crate::policy::auth::forward_auth::{Answer, Judged, Verdict};
 use crate::policy::auth::jwt::Verified;
-use crate::policy::auth::{Admitted, Presented, Product, Told};
+use crate::policy::auth::{Admitted, Presented, Product, Told, places};
 use crate::policy::client;
-use crate::policy::quota::Beyond;
+use crate::policy::quota::{Beyond, Ends};
 use crate::policy::transform::{AddressText, Hop, Parameters, RequestId, Trust, Values};
 use crate::route::Params;
 use crate::snapshot::{Listener, Route, Snapshot};
@@ -44,7 +44,10 @@ pub(super) struct Request<'a> {
     pub(super) listener: &'a Listener,
     pub(super) client: client::Client,
     pub(super) client_text: AddressText,
+    /// The route it took, once it is known: its index.
     pub(super) route: Option<usize>,
+    /// That route's stable id.
+    pub(super) route_id: u32,
     /// The protocol that it asks to switch to, where its route allows that.
     pub(super) upgrade: Option<&'a str>,
     /// The gRPC call that it is. One of gRPC-Web is none unless its route says so.
@@ -60,8 +63,12 @@ pub(super) struct Request<'a> {
     pub(super) admitted: Option<Admitted<'a>>,
     /// Whether the words hold what its query is without credentials.
     pub(super) query_cleaned: bool,
+    /// Whether what lies behind its head is a whole form, whose parameters mapping rules may ask for.
+    pub(super) is_form: bool,
     /// What its quotas are charged to; an application's id, or what stands for an address.
     pub(super) holder: u64,
+    /// Which periods of theirs it was charged in.
+    pub(super) charged_until: Ends,
     /// Soft quotas that it went beyond, told of when it is over: it may come to nothing.
     pub(super) beyond: Vec<Beyond<'a>>,
     /// The limit that refused it, and seconds until that has a token.
@@ -79,11 +86,6 @@ impl<'a> Request<'a> {
     /// The route it took; only asked after routing.
     pub(super) fn route(&self) -> &Route {
         &self.snapshot.routes[self.route.unwrap_or_default()]
-    }
-
-    /// That route's stable id.
-    pub(super) fn route_id(&self) -> u32 {
-        self.snapshot.route_ids[self.route.unwrap_or_default()]
     }
 
     /// Whether this is the connection's last answer, as far as is known before it begins. One to an
@@ -104,6 +106,18 @@ impl<'a> Request<'a> {
     /// The address that limits and logs know the client by.
     pub(super) fn client_ip(&self) -> IpAddr {
         self.client.addr
+    }
+
+    /// Takes these parameters out of the query that upstreams get.
+    pub(super) fn hide(&mut self, parameters: &places::Parameters, s: &mut Scratch) {
+        let Some(query) = s.head.query.filter(|_| !parameters.is_empty()) else { return };
+        match std::mem::replace(&mut self.query_cleaned, true) {
+            false => parameters.without(query.of(s.input.data()), &mut s.words.query),
+            true => {
+                let before = std::mem::take(&mut s.words.query);
+                parameters.without(&before, &mut s.words.query);
+            }
+        }
     }
 
     /// Its query as it is for upstreams: without credentials, unless its product lets them see these.
@@ -229,6 +243,7 @@ pub(super) fn begin<'a>(
         client_text: if client.trusted { AddressText::of(client.addr) } else { c.peer_text },
         client,
         route: None,
+        route_id: 0,
         upgrade: None,
         grpc: Call::of(&s.head, buf).filter(|call| call.asked == Dialect::Plain),
         judged: None,
@@ -237,7 +252,9 @@ pub(super) fn begin<'a>(
         product: None,
         admitted: None,
         query_cleaned: false,
+        is_form: false,
         holder: 0,
+        charged_until: Ends::default(),
         beyond: Vec::new(),
         limited_by: None,
         answer_fields: std::mem::take(&mut s.words.answer_fields),

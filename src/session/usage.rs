@@ -1,8 +1,8 @@
 //! What requests used, on its way to the ledger.
 //!
 //! Each core adds up in a sheet of its own and hands that up a few times a second, without waiting:
-//! where control is behind, the sheet stays here and grows, by one entry for each application, metric,
-//! class and hour at most. Counts of quotas are not in it, since they stand in a table that control
+//! where control is behind, the sheet stays here and grows, by one entry for each application, plan,
+//! metric, class and hour at most. Counts of quotas are not in it, since they stand in a table that control
 //! reads; a sheet says which of them changed.
 
 use std::collections::HashMap;
@@ -18,6 +18,8 @@ use crate::policy::quota::Key;
 pub struct Unit {
     /// Id of the application; 0: requests without credentials.
     pub application: u64,
+    /// Id of the plan that let it in.
+    pub plan: u32,
     /// Id of the metric.
     pub metric: u32,
     /// First digit of the status; 0: none was sent.
@@ -193,7 +195,7 @@ mod tests {
     use crate::io::inbox::inbox;
 
     fn unit(application: u64) -> Unit {
-        Unit { application, metric: 1, class: 2, hour: 3600 }
+        Unit { application, plan: 1, metric: 1, class: 2, hour: 3600 }
     }
 
     fn key(holder: u64) -> Key {

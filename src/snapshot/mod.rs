@@ -37,12 +37,10 @@ pub struct Snapshot {
     pub generation: u64,
     /// Listeners, each with its sockets.
     pub listeners: Vec<Arc<Listener>>,
-    /// Which route a request takes; its indices are those of `routes`.
+    /// Which route a request takes: its index in `routes`, and its stable id.
     pub table: Arc<route::Table>,
     /// Routes.
     pub routes: Arc<[Route]>,
-    /// Their stable ids; apart, so that a route's counters can be fetched while it itself is.
-    pub route_ids: Arc<[u32]>,
     /// Upstreams.
     pub groups: Arc<[Group]>,
     /// Stable ids of all targets in `groups`.

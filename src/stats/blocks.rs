@@ -113,6 +113,14 @@ impl RouteStats {
         }
     }
 
+    /// That request will end soon, having lasted so long by now: the same for its count among latencies.
+    #[inline]
+    pub fn expect_end(&self, lasted_ns: u64) {
+        if let Some(times) = self.times.get() {
+            times.latency.expect(lasted_ns);
+        }
+    }
+
     /// The rare counters, made at first use.
     #[inline]
     pub fn rare(&self) -> &RouteRare {

@@ -10,6 +10,8 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 
 use hdrhistogram::Histogram as Hdr;
 
+use super::prefetch::prefetch;
+
 /// log2 of the unit in nanoseconds.
 const UNIT_BITS: u32 = 6;
 /// log2 of the buckets to a power of two.
@@ -84,6 +86,15 @@ impl Histogram {
         let bucket = bucket(ns);
         let count = &self.group(bucket / GROUP)[bucket % GROUP];
         count.store(count.load(Relaxed).wrapping_add(1), Relaxed);
+    }
+
+    /// A duration of about so many nanoseconds will be counted soon: has memory fetch its count.
+    #[inline]
+    pub fn expect(&self, ns: u64) {
+        let bucket = bucket(ns);
+        if usize::from(self.near.load(Relaxed)) == bucket / GROUP {
+            prefetch(&self.counts[bucket % GROUP]);
+        }
     }
 
     #[inline]

@@ -28,6 +28,7 @@ const STEPS: &[&str] = &[
     usage::NAMES,
     catalog::ATTRIBUTE_NAMES,
     catalog::CREDENTIALS_BY_PRODUCT,
+    usage::PLANS,
 ];
 
 /// Whether this is a store, or an empty file that may become one. Changes nothing.
@@ -59,6 +60,17 @@ pub(super) fn update(connection: &mut Connection) -> Result<(), StoreError> {
     change.pragma_update(None, "user_version", STEPS.len() as i64)?;
     change.commit()?;
     Ok(())
+}
+
+/// Makes a store as an older version left it.
+#[cfg(test)]
+pub(super) fn old(path: &std::path::Path, version: usize) {
+    use std::os::unix::fs::PermissionsExt;
+    let store = Connection::open(path).expect("a database");
+    STEPS[..version].iter().for_each(|step| store.execute_batch(step).expect("a step"));
+    store.pragma_update(None, "application_id", OURS).expect("set");
+    store.pragma_update(None, "user_version", version as i64).expect("set");
+    std::fs::set_permissions(path, PermissionsExt::from_mode(0o600)).expect("permissions");
 }
 
 /// The version of the schema, and whose it is.

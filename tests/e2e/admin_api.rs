@@ -605,11 +605,16 @@ fn filters_find_what_they_name() {
     assert_eq!(at_month(&api, "2026-13"), "/month");
 }
 
-/// What an application used in November 2026, as if it had been counted.
-pub fn used(api: &Api, application: u64, count: u64) {
+/// What an application used in November 2026, as if it had been counted by this plan.
+pub fn used_by(api: &Api, plan: u32, application: u64, count: u64) {
     let store = Store::open(&api.gateway.folder().join("store.db")).expect("the store");
-    let used = vec![Used { application, metric: 1, class: 2, hour: 1_793_491_200, count }];
+    let used = vec![Used { application, plan, metric: 1, class: 2, hour: 1_793_491_200, count }];
     store.commit_usage(&Batch { used, ..Batch::default() }).expect("committed");
+}
+
+/// The same, by the first plan that there is.
+pub fn used(api: &Api, application: u64, count: u64) {
+    used_by(api, 1, application, count);
 }
 
 #[test]

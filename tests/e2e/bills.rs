@@ -3,13 +3,14 @@
 use serde_json::{Value, json};
 
 use crate::admin_api::{Api, CONFIG, used, value};
-use crate::harness::Driver;
+use crate::harness::{Driver, Upstream};
 
 both_drivers!(
     a_customer_s_name_is_no_formula_in_a_bill,
     a_window_within_an_hour_is_that_hour,
     products_and_exports_are_told_by_their_names,
     tables_hold_words,
+    usage_is_billed_by_the_plan_that_let_it_in,
 );
 
 /// A gateway with the product `orders`.
@@ -96,4 +97,49 @@ fn tables_hold_words(driver: Driver) {
     has(&product, "definition.methods", "list");
     assert!(product.contains("bronze, gold"), "{product}");
     assert!(plans.contains("rate 100/m"), "{plans}");
+}
+
+fn usage_is_billed_by_the_plan_that_let_it_in(driver: Driver) {
+    let upstream = Upstream::saying("ok");
+    let config = format!(
+        "[store]\npath = \"store.db\"\n[upstreams.app]\ntargets = [\"{}\"]\n\
+         [[routes]]\nname = \"all\"\npath = \"/*\"\nproduct = \"orders\"\nupstream = \"app\"\n",
+        upstream.address
+    );
+    let api = Api::with(driver, &config);
+    let plan = json!({ "quotas": [{ "period": "year", "max": 1000 }] });
+    let definition =
+        json!({ "state": "published", "plans": { "bronze": plan, "gold": plan, "free": {} } });
+    api.make("/products", &json!({ "name": "orders", "definition": definition }));
+    let (_, application, signed) = api.signed_up("acme", "bronze");
+    let key = signed["credential"]["key"].as_str().expect("a key").to_owned();
+    let head = format!("GET / HTTP/1.1\r\nHost: test.example\r\nX-API-Key: {key}\r\n\r\n");
+    let ask = |times| (0..times).for_each(|_| drop(api.gateway.once(&head).expect(200)));
+    let path = format!("/applications/{application}");
+    ask(3);
+    api.ask("PATCH", &path, &json!({ "plan": "gold" })).expect(200);
+    ask(2);
+    // Neither the plan that it has when the bill is made matters, nor whether others are still there.
+    api.ask("PATCH", &path, &json!({ "plan": "free" })).expect(200);
+    let less = json!({ "plans": { "bronze": null } });
+    api.ask("PATCH", "/products/orders", &json!({ "definition": less })).expect(200);
+    let month = jiff::Timestamp::now().strftime("%Y-%m").to_string();
+    let window = "from=2020-01-01T00:00:00Z&to=2100-01-01T00:00:00Z";
+    crate::harness::eventually("it is committed", || {
+        let rows = api.get(&format!("/usage?{window}&by=application,metric"));
+        rows["items"][0]["count"] == 5 && rows["items"].as_array().map(Vec::len) == Some(1)
+    });
+    let made = api.make("/exports", &json!({ "month": month }));
+    let export = made["cursor"].as_str().expect("a name");
+    let csv = api.cli_ok(&["bill", "rows", export]);
+    let rows: Vec<_> = csv.lines().skip(1).collect();
+    let ends = |row: &str, end: &str| row.ends_with(&format!(",2xx,{end}"));
+    assert!(rows[0].contains(",orders,bronze,") && ends(rows[0], "3"), "{csv}");
+    assert!(rows[1].contains(",orders,gold,") && ends(rows[1], "2"), "{csv}");
+    assert_eq!(rows.len(), 2, "{csv}");
+    let lines = api.cli_ok(&["bill", "rows", export, "--format", "jsonl"]);
+    let lines: Vec<Value> =
+        lines.lines().map(|line| serde_json::from_str(line).expect("a row")).collect();
+    let plans: Vec<_> = lines.iter().map(|row| (&row["plan"], &row["count"])).collect();
+    assert_eq!(plans, [(&json!("bronze"), &json!(3)), (&json!("gold"), &json!(2))]);
 }

@@ -21,6 +21,7 @@ both_drivers!(
     a_streams_token_chooses_its_route,
     a_failed_lookup_tells_no_tokens,
     no_log_has_a_products_tokens_whatever_route_was_taken,
+    a_token_that_chose_another_route_stays_here,
     a_retired_product_is_gone_for_those_whom_its_claims_name,
 );
 
@@ -393,4 +394,30 @@ fn a_retired_product_is_gone_for_those_whom_its_claims_name(driver: Driver) {
     assert_eq!((ask(&alone, "gold"), ask(&alone, "silver")), (410, 404));
     assert_eq!((ask(&with_next, "gold"), ask(&with_next, "silver")), (410, 200));
     upstream.expect_untouched();
+}
+
+fn a_token_that_chose_another_route_stays_here(driver: Driver) {
+    let key = TokenKey::new("k");
+    let (gold, all) = (Upstream::saying("gold"), Upstream::saying("all"));
+    let routes = [("gold", &gold, GOLD), ("all", &all, "")];
+    let (_folder, gateway) = selling(driver, &key, "", &routes);
+    let silver = key.token(&with(&json!({ "tier": "silver" })));
+    let referer = format!("http://shop.example/p?b=2&%74oken={silver}&c");
+    for (query, sent) in [
+        (format!("n=1&token={silver}"), "/x?n=1"),
+        ("%74oken=nonsense&n=2".into(), "/x?n=2"),
+        ("token=nonsense".into(), "/x"),
+        ("n=3".into(), "/x?n=3"),
+    ] {
+        let fields = format!("Host: a\r\nReferer: {referer}");
+        gateway.once(&format!("GET /x?{query} HTTP/1.1\r\n{fields}\r\n\r\n")).expect(200);
+        let got = all.requests().pop().expect("a request");
+        assert_eq!(got.target(), sent);
+        // What a log may not have a target may.
+        assert_eq!(got.value("referer"), Some(&*referer));
+    }
+    gold.expect_untouched();
+    let told = "\"referer\":\"http://shop.example/p?b=2&c\"";
+    gateway.wait_output("a record without the token", |line| line.contains(told));
+    assert!(!gateway.output().contains(&silver) && !gateway.output().contains("nonsense"));
 }

@@ -32,6 +32,7 @@ mod early_data;
 mod examples;
 mod failures;
 mod fairness;
+mod forms;
 mod forward_auth;
 mod forwarding;
 mod grpc;

@@ -73,6 +73,7 @@ fn usage(folder: &Path, by: Vec<Group>) -> Vec<UsageRow> {
 both_drivers!(
     a_quota_refuses_and_names_itself,
     a_soft_quota_tells_and_lets_pass,
+    of_limits_and_quotas_the_tightest_is_told,
     what_an_answer_says_it_cost_counts,
     an_absurd_cost_does_not_stop_the_ledger,
     a_quota_of_what_answers_cost_refuses_when_nothing_is_left,
@@ -105,6 +106,45 @@ fn a_quota_refuses_and_names_itself(driver: Driver) {
     let retry_after: u64 = refused.value("retry-after").expect("a field").parse().expect("seconds");
     assert!(resets_in <= 366 * 86_400 && retry_after.abs_diff(resets_in) <= 1);
     assert_eq!(upstream.count(), 2);
+}
+
+fn of_limits_and_quotas_the_tightest_is_told(driver: Driver) {
+    let upstream = Upstream::saying("ok");
+    let folder = folder(
+        "[plans.bronze]\nlimits = [{ rate = \"3/h\" }]\nquotas = [{ period = \"year\", max = 9 }]",
+    );
+    let (path, target) = (folder.path().join("store.db"), &upstream.address);
+    let config = format!(
+        "rate_limit_fields = \"both\"\n[store]\npath = {path:?}\n\
+         [upstreams.app]\ntargets = [\"{target}\"]\n\
+         [[routes]]\nname = \"orders\"\npath = \"/*\"\nproduct = \"shop\"\nupstream = \"app\"\n\
+         limits = [{{ rate = \"1000/h\", key = \"client_ip\" }}]\n"
+    );
+    let told = |gateway: &Gateway, status| {
+        let answer = ask(gateway).expect(status);
+        let of = |name| match answer.head.values(name)[..] {
+            [one] => one.to_owned(),
+            ref several => panic!("{name}: {several:?}"),
+        };
+        let all: Vec<_> = of("ratelimit-policy")
+            .split(", ")
+            .map(|p| p[..p.find(';').unwrap()].to_owned())
+            .collect();
+        assert_eq!(all, ["\"orders\"", "\"hits-per-hour\"", "\"hits-year\""]);
+        let member = of("ratelimit").rsplit_once(";t=").expect("a time").0.to_owned();
+        (member, of("x-ratelimit-limit"), of("x-ratelimit-remaining"))
+    };
+    let is = |member: &str, limit: &str, left: &str| (member.into(), limit.into(), left.into());
+    let gateway = Gateway::start(driver, &config);
+    // 2 of 3, then 1 of 3; then none, which says when there is more.
+    assert_eq!(told(&gateway, 200), is("\"hits-per-hour\";r=2", "3", "2"));
+    assert_eq!(told(&gateway, 200), is("\"hits-per-hour\";r=1", "3", "1"));
+    assert_eq!(told(&gateway, 200), is("\"hits-per-hour\";r=0", "3", "0"));
+    assert_eq!(told(&gateway, 429), is("\"hits-per-hour\";r=0", "3", "0"));
+    // Buckets are full after a start, and of the year's 9 there are 6.
+    stop(gateway);
+    let gateway = Gateway::start(driver, &config);
+    assert_eq!(told(&gateway, 200), is("\"hits-year\";r=5", "9", "5"));
 }
 
 fn a_soft_quota_tells_and_lets_pass(driver: Driver) {

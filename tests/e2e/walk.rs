@@ -197,7 +197,7 @@ fn from_an_empty_folder_to_a_bill(driver: Driver) {
     walk.read(&key).expect(401);
     walk.read(&new).expect(200);
     killed_under_load(&mut walk, &new);
-    bill(&walk);
+    bill(&walk, admitted);
 }
 
 /// What was counted before, and what came within an interval of the kill at most, is there after it.
@@ -247,7 +247,7 @@ fn answered(address: SocketAddr, request: &str) -> Option<String> {
 }
 
 /// The month's usage, as CSV and as JSON lines, and once.
-fn bill(walk: &Walk) {
+fn bill(walk: &Walk, by_bronze: u64) {
     let month = jiff::Timestamp::now().strftime("%Y-%m").to_string();
     let made = walk.json(&["bill", "make", &month]);
     let export = text(&made["cursor"]);
@@ -259,6 +259,9 @@ fn bill(walk: &Walk) {
     let hits = rows.iter().filter(|row| row["metric"] == "hits");
     let billed: u64 = hits.map(|row| row["count"].as_u64().expect("a count")).sum();
     assert_eq!(billed, walk.used("hits", &[]));
+    // Each plan's what it let in, though the application has gold since.
+    let of_bronze = rows.iter().find(|row| row["metric"] == "hits" && row["plan"] == "bronze");
+    assert_eq!(of_bronze.expect("a row")["count"], by_bronze);
     assert!(csv.contains("Example Ltd") && csv.contains("read_orders"), "{csv}");
     walk.run(&["bill", "confirm", &export]);
     let next = walk.json(&["bill", "make", &month]);

@@ -84,7 +84,7 @@ fn refusal(table: &Table, request: &Request<'_>) -> String {
             table.write_allow(methods, &mut allow);
             format!("405, Allow: {}", String::from_utf8_lossy(&allow))
         }
-        Found::Route(_) | Found::Token(_) | Found::NotFound => "404".to_owned(),
+        Found::Route(..) | Found::Token(_) | Found::NotFound => "404".to_owned(),
     }
 }
 

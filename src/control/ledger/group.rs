@@ -207,6 +207,7 @@ impl Writer {
         let counted = counted.collect();
         let used = self.sheet.used.iter().map(|(unit, &count)| Used {
             application: unit.application,
+            plan: unit.plan,
             metric: unit.metric,
             class: unit.class,
             hour: unit.hour,

@@ -2,7 +2,7 @@ use jiff::tz::TimeZone;
 
 use super::*;
 use crate::config::file::Period;
-use crate::policy::quota::{Charge, Charged, Quota};
+use crate::policy::quota::{Charge, Charged, Ends, Quota};
 use crate::session::usage::{Sheet, Unit, Usage};
 use crate::store::usage::UsageQuery;
 
@@ -52,7 +52,8 @@ impl Bench {
 impl Running {
     fn report(&self, count: u64) {
         let mut sheet = Sheet::default();
-        let unit = Unit { application: 1, metric: 1, class: 2, hour: now_s() / 3600 * 3600 };
+        let unit =
+            Unit { application: 1, plan: 1, metric: 1, class: 2, hour: now_s() / 3600 * 3600 };
         sheet.used.insert(unit, count);
         self.ledger.reports().leave(Report::Used(sheet)).expect("a place");
     }
@@ -141,7 +142,11 @@ fn what_is_given_back_is_given_back_on_the_disk_and_no_more() {
     let give_back = |running: &Running, amount| {
         let charge = Charge { quota: &bench.quota, amount };
         let mut sheet = Sheet::default();
-        running.counts.refund(1, std::iter::once(charge), now_s(), |charge| {
+        let mut ends = Ends::default();
+        // Charged with nothing, so that they are told.
+        let nothing = std::iter::once(Charge { amount: 0, ..charge });
+        running.counts.charge_noting(1, nothing, now_s(), &mut |_| (), &mut ends);
+        running.counts.refund(1, std::iter::once(charge), &ends, now_s(), |charge| {
             assert!(sheet.charge(key, charge.amount, 9));
         });
         running.ledger.reports().leave(Report::Used(sheet)).expect("a place");
@@ -219,7 +224,7 @@ fn a_full_disk_keeps_what_was_counted_until_there_is_room() {
     running.store.limit_pages(Some(1));
     let mut sheet = Sheet::default();
     for application in 1..=5000 {
-        let unit = Unit { application, metric: 1, class: 2, hour: now_s() / 3600 * 3600 };
+        let unit = Unit { application, plan: 1, metric: 1, class: 2, hour: now_s() / 3600 * 3600 };
         sheet.used.insert(unit, 1);
     }
     running.ledger.reports().leave(Report::Used(sheet)).expect("a place");
@@ -244,7 +249,7 @@ fn a_row_that_the_store_refuses_holds_up_no_other() {
     let hour = now_s() / 3600 * 3600;
     let mut sheet = Sheet::default();
     for application in [1, 7, 8] {
-        sheet.used.insert(Unit { application, metric: 1, class: 2, hour }, 5);
+        sheet.used.insert(Unit { application, plan: 1, metric: 1, class: 2, hour }, 5);
     }
     running.ledger.reports().leave(Report::Used(sheet)).expect("a place");
     until("the others", || (running.used() == 10).then_some(()));

@@ -27,6 +27,8 @@ pub struct Asked<'a> {
     pub identity: Option<&'a Identity>,
     /// What the product's verifiers say of the token that it shows, in their order.
     pub tokens: &'a [Proved],
+    /// Its content, where that is a form whose parameters mapping rules may ask for.
+    pub form: &'a [u8],
     /// What is known of passwords, by the digests of questions.
     pub passwords: &'a Outcomes<'a>,
     /// Seconds since 1970.
@@ -165,8 +167,8 @@ pub fn admit<'d>(
     };
     // Without its plan an application has nothing that it may call.
     let plan = product.plans.get(&plan).ok_or(Refusal::Suspended)?;
-    let query = asked.carrier.query;
-    let hits = product.mapping.hits(asked.method, asked.path, query);
+    let parameters = [asked.form, asked.carrier.query.unwrap_or_default()];
+    let hits = product.mapping.hits(asked.method, asked.path, &parameters);
     let mut hits = hits.ok_or(Refusal::NoMappingRule)?;
     let is_off = |metric: u16| plan.metrics.get(usize::from(metric)).is_none_or(|terms| terms.off);
     if hits.as_slice().iter().any(|hit| is_off(hit.metric)) {

@@ -11,8 +11,8 @@
 
 use memchr::memmem;
 
-use super::few::Few;
 use super::pattern::{Glob, Pattern, Segment, Wanted};
+use crate::policy::few::Few;
 use crate::policy::query::{parameters, stands_for};
 
 /// A metric that grows, by its index among its product's, and by how much.
@@ -166,7 +166,9 @@ impl Mapping {
     }
 
     /// What a request counts as; `None`: no rule fits. Without rules each request is one hit.
-    pub fn hits(&self, method: &[u8], path: &[u8], query: Option<&[u8]>) -> Option<Hits> {
+    /// Parameters are looked for in each of these in turn, encoded as forms are: in the content of one,
+    /// and in the query.
+    pub fn hits(&self, method: &[u8], path: &[u8], parameters: &[&[u8]]) -> Option<Hits> {
         let mut hits = Hits::default();
         if self.effects.is_empty() {
             hits.add(0, 1);
@@ -174,7 +176,7 @@ impl Mapping {
         }
         let mut fitting = Few::<u32, 16>::default();
         self.walk(0, after_slashes(path), &mut |rule| {
-            if self.effects[rule as usize].fits(method, query) {
+            if self.effects[rule as usize].fits(method, parameters) {
                 fitting.push(rule);
             }
         });
@@ -191,6 +193,12 @@ impl Mapping {
             }
         }
         (!fitting.is_empty()).then_some(hits)
+    }
+
+    /// Whether parameters of a request with this method may matter.
+    pub fn asks_for_parameters(&self, method: &[u8]) -> bool {
+        let of = |rule: &Effect| rule.method.as_ref().is_none_or(|wanted| **wanted == *method);
+        self.effects.iter().any(|rule| !rule.query.is_empty() && of(rule))
     }
 
     /// Tells each rule whose pattern fits `rest`, a path from one of its segments on. No deeper than
@@ -272,16 +280,18 @@ impl Node {
 }
 
 impl Effect {
-    fn fits(&self, method: &[u8], query: Option<&[u8]>) -> bool {
+    fn fits(&self, method: &[u8], parameters: &[&[u8]]) -> bool {
         self.method.as_ref().is_none_or(|wanted| **wanted == *method)
-            && self.query.iter().all(|wanted| query.is_some_and(|query| wanted.fits(query)))
+            && self.query.iter().all(|wanted| wanted.fits(parameters))
     }
 }
 
 impl Wanted {
-    /// Of repeated parameters the last counts, as in 3scale.
-    fn fits(&self, query: &[u8]) -> bool {
-        let last = parameters(query).rfind(|parameter| parameter.is(&self.name));
+    /// Of repeated parameters the last counts, and those of a form before those of the query, as in
+    /// 3scale.
+    fn fits(&self, sources: &[&[u8]]) -> bool {
+        let of_this_name = |source| parameters(source).rfind(|parameter| parameter.is(&self.name));
+        let last = sources.iter().copied().find_map(of_this_name);
         last.is_some_and(|parameter| match &self.value {
             Some(value) => stands_for(parameter.value, value),
             None => !parameter.value.is_empty(),
@@ -348,12 +358,12 @@ mod tests {
     fn fits(pattern: &str, path: &str) -> bool {
         let (path, query) = path.split_once('?').map_or((path, None), |(p, q)| (p, Some(q)));
         mapping(&[("GET", pattern, 0, false)])
-            .hits(b"GET", path.as_bytes(), query.map(str::as_bytes))
+            .hits(b"GET", path.as_bytes(), &[query.unwrap_or_default().as_bytes()])
             .is_some()
     }
 
     fn hits(mapping: &Mapping, method: &str, path: &str) -> Vec<(u16, u32)> {
-        let hits = mapping.hits(method.as_bytes(), path.as_bytes(), None).unwrap_or_default();
+        let hits = mapping.hits(method.as_bytes(), path.as_bytes(), &[]).unwrap_or_default();
         hits.as_slice().iter().map(|hit| (hit.metric, hit.amount)).collect()
     }
 
@@ -430,7 +440,7 @@ mod tests {
         ]);
         assert_eq!(hits(&mapping, "GET", "/path/example/search"), [(1, 1), (0, 1)]);
         assert_eq!(hits(&mapping, "GET", "/path/example/7"), [(2, 1), (0, 1)]);
-        assert!(mapping.hits(b"GET", b"/path/exam", None).is_none());
+        assert!(mapping.hits(b"GET", b"/path/exam", &[]).is_none());
     }
 
     #[test]
@@ -476,7 +486,7 @@ mod tests {
             let parents = vec![None; rules.len()].into_boxed_slice();
             let mapping = Mapping::compile(&rules, parents).unwrap();
             for path in paths {
-                let found = mapping.hits(b"GET", path.as_bytes(), None).unwrap_or_default();
+                let found = mapping.hits(b"GET", path.as_bytes(), &[]).unwrap_or_default();
                 let found: Vec<u16> = found.as_slice().iter().map(|hit| hit.metric).collect();
                 let wanted: Vec<u16> = (0..rules.len())
                     .filter(|n| expression(&patterns[*n]).is_match(&path))

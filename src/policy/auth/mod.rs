@@ -11,7 +11,6 @@ mod challenge;
 mod compile;
 mod digest;
 pub mod directory;
-mod few;
 pub mod forward_auth;
 pub mod introspection;
 pub mod jwt;

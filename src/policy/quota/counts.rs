@@ -5,6 +5,7 @@ use std::hash::BuildHasher;
 use super::tally::{Tallies, Tally, minutes};
 use super::{Key, Quota, is_address};
 use crate::limits::{QUOTA_ADDRESS_PART, QUOTA_SLOTS, TABLE_TRIES};
+use crate::policy::few::Few;
 use crate::policy::keyed::Keyed;
 use crate::policy::table::{Position, Slot, Table};
 
@@ -77,6 +78,16 @@ pub struct Beyond<'q> {
 /// Who is told of [`Beyond`].
 pub type Told<'t, 'q> = dyn FnMut(Beyond<'q>) + 't;
 
+/// The ends of the periods that a request was charged in, minutes since 2020, in the order of its
+/// charges: not always those that its time falls in (see [`Counts::refund`]).
+pub type Ends = Few<u32, 4>;
+
+/// What is told of a charge.
+struct Noted<'n, 't, 'q> {
+    told: &'n mut Told<'t, 'q>,
+    ends: &'n mut Ends,
+}
+
 /// Why a quota was not charged.
 enum Refusal<'q> {
     Exceeded(Standing<'q>),
@@ -126,6 +137,18 @@ impl Counts {
         now_s: u64,
         told: &mut Told<'_, 'q>,
     ) -> Charged<'q> {
+        self.charge_noting(holder, charges, now_s, told, &mut Ends::default())
+    }
+
+    /// The same for who may want it back: `ends` says what [`Counts::refund`] has to know.
+    pub fn charge_noting<'q>(
+        &self,
+        holder: u64,
+        charges: impl Iterator<Item = Charge<'q>> + Clone,
+        now_s: u64,
+        told: &mut Told<'_, 'q>,
+        ends: &mut Ends,
+    ) -> Charged<'q> {
         // Of several, none is charged where one lacks, so that others never see what is given back. One
         // alone needs no look before.
         if charges.clone().nth(1).is_some() {
@@ -134,7 +157,7 @@ impl Counts {
                 return Charged::Exceeded(standing);
             }
         }
-        match self.take_all(holder, charges, now_s, (None, told)) {
+        match self.take_all(holder, charges, now_s, (None, &mut Noted { told, ends })) {
             Ok(tightest) => Charged::Taken(tightest),
             Err(Refusal::Exceeded(standing)) => Charged::Exceeded(standing),
             Err(Refusal::Full(quota)) => Charged::TableFull(quota),
@@ -159,20 +182,22 @@ impl Counts {
         true
     }
 
-    /// Gives back what a request was charged at that time, which came to nothing after all, and tells
-    /// of each. What was charged to a period that has ended since stays, and is nobody's loss.
+    /// Gives back what a request was charged that came to nothing after all, and tells of each. What was
+    /// charged to a period that has ended since stays, and is nobody's loss: the next one never had it.
+    /// By the request's own time it is not known which that was, since another request may have begun the
+    /// next period before this one was charged, or another time zone's plan have made the period longer.
     pub fn refund<'q>(
         &self,
         holder: u64,
         charges: impl Iterator<Item = Charge<'q>>,
-        at_s: u64,
+        ends: &Ends,
+        now_s: u64,
         mut told: impl FnMut(Charge<'q>),
     ) {
-        for charge in charges {
+        for (charge, &end) in charges.zip(ends.as_slice()) {
             let Charge { quota, amount } = charge;
-            let end = minutes(quota.calendar.at(at_s).1);
-            let place = self.place(quota.key(holder));
-            if self.give_back(&Taken { place, end, amount, beyond: None }, at_s) {
+            let (place, end) = (self.place(quota.key(holder)), u64::from(end));
+            if self.give_back(&Taken { place, end, amount, beyond: None }, now_s) {
                 told(charge);
             }
         }
@@ -239,10 +264,11 @@ impl Counts {
         holder: u64,
         mut charges: impl Iterator<Item = Charge<'q>>,
         now_s: u64,
-        (tightest, told): (Option<Standing<'q>>, &mut Told<'_, 'q>),
+        (tightest, noted): (Option<Standing<'q>>, &mut Noted<'_, '_, 'q>),
     ) -> Result<Option<Standing<'q>>, Refusal<'q>> {
         let Some(charge) = charges.next() else { return Ok(tightest) };
         let (standing, taken) = self.take(holder, charge, now_s)?;
+        noted.ends.push(u32::try_from(taken.end).unwrap_or(u32::MAX));
         let tightest = match tightest {
             held if charge.quota.only_counted => held,
             Some(held) if !is_tighter(&standing, &held) => Some(held),
@@ -250,10 +276,10 @@ impl Counts {
         };
         // As a trait object, since the type of an iterator that is handed on must not grow.
         let rest: &mut dyn Iterator<Item = Charge<'q>> = &mut charges;
-        let result = self.take_all(holder, rest, now_s, (tightest, told));
+        let result = self.take_all(holder, rest, now_s, (tightest, noted));
         match result {
             // Not before it is sure that nothing is given back.
-            Ok(_) => taken.beyond.into_iter().for_each(told),
+            Ok(_) => taken.beyond.into_iter().for_each(&mut *noted.told),
             Err(_) => {
                 self.give_back(&taken, now_s);
             }
@@ -291,7 +317,7 @@ impl Counts {
     fn give_back(&self, &Taken { place, end, amount, .. }: &Taken<'_, '_>, now_s: u64) -> bool {
         let change = |tally: Tally| {
             let count = tally.count.saturating_sub(amount);
-            (tally.end == end).then_some(Tally { end, count })
+            tally.is_still(end, now_s).then_some(Tally { count, ..tally })
         };
         amount > 0
             && place.find().is_some()

@@ -30,7 +30,7 @@ mod counts;
 mod tally;
 
 pub use calendar::Calendar;
-pub use counts::{Beyond, Charge, Charged, Counts, Standing, Told};
+pub use counts::{Beyond, Charge, Charged, Counts, Ends, Standing, Told};
 
 use std::net::IpAddr;
 

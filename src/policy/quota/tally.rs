@@ -40,6 +40,12 @@ impl Tally {
         }
     }
 
+    /// Whether what was counted in the period that ended then is in it: of that period, or of a longer one
+    /// that it has become while it is not over.
+    pub(super) fn is_still(self, end: u64, now_s: u64) -> bool {
+        self.end == end || self.end > end && end > (now_s / 60).saturating_sub(EPOCH_MIN)
+    }
+
     /// When its period ends, seconds since 1970.
     pub(super) fn ends_at(self) -> u64 {
         (self.end + EPOCH_MIN) * 60

@@ -160,6 +160,7 @@ impl Products for Sqlite<'_> {
         changeable(&found, origin)?;
         expected(found.version, expect)?;
         let metrics = self.names("metrics", id)?;
+        self.names("plans", id)?.into_values().try_for_each(|plan| self.remember_plan(plan))?;
         let gone = self.connection.execute("DELETE FROM products WHERE id = ?1", [key(id)]);
         gone.map_err(|error| StoreError::from(error).referenced("the product"))?;
         // Bills name what was counted.
@@ -257,12 +258,20 @@ impl Sqlite<'_> {
     fn name_plans(&self, product: u64, definition: &file::Product) -> Result<(), StoreError> {
         let had = self.names("plans", product)?;
         for (_, id) in had.iter().filter(|(name, _)| !definition.plans.contains_key(*name)) {
+            self.remember_plan(*id)?;
             self.connection.execute("DELETE FROM plans WHERE id = ?1", [id])?;
         }
         let query = "INSERT INTO plans (product, name) VALUES (?1, ?2)";
         for name in definition.plans.keys().filter(|name| !had.contains_key(*name)) {
             self.connection.execute(query, params![key(product), name])?;
         }
+        Ok(())
+    }
+
+    /// Keeps what bills call a plan that goes: it may have let something in.
+    fn remember_plan(&self, id: u32) -> Result<(), StoreError> {
+        let query = "INSERT INTO gone_plans (id, name) SELECT id, name FROM plans WHERE id = ?1";
+        self.connection.execute(query, [id])?;
         Ok(())
     }
 

@@ -14,6 +14,8 @@ use crate::store::{Store, StoreError};
 pub struct Used {
     /// Id of the application; 0: requests without credentials.
     pub application: u64,
+    /// Id of the plan that let it in; 0: not known.
+    pub plan: u32,
     /// Id of the metric.
     pub metric: u32,
     /// First digit of the status; 0: none was sent.
@@ -134,9 +136,9 @@ impl Store {
         let change = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let before = (before_s / 86_400 * 86_400) as i64;
         change.execute(
-            "INSERT INTO usage_days (application, metric, class, day, count)
-             SELECT application, metric, class, hour / 86400 * 86400, sum(count)
-             FROM usage_hours WHERE hour < ?1 GROUP BY 1, 2, 3, 4
+            "INSERT INTO usage_days (application, plan, metric, class, day, count)
+             SELECT application, plan, metric, class, hour / 86400 * 86400, sum(count)
+             FROM usage_hours WHERE hour < ?1 GROUP BY 1, 2, 3, 4, 5
              ON CONFLICT DO UPDATE SET count = min(count + excluded.count, 9000000000000000)",
             [before],
         )?;
@@ -202,12 +204,13 @@ fn add_used(
     refused: &mut Vec<Refused>,
 ) -> Result<(), StoreError> {
     let mut add = change.prepare(
-        "INSERT INTO usage_hours (application, metric, class, hour, count)
-         VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET count = min(count + excluded.count, 9000000000000000)",
+        "INSERT INTO usage_hours (application, plan, metric, class, hour, count)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO UPDATE SET count = min(count + excluded.count, 9000000000000000)",
     )?;
     for used in used {
         let done = add.execute(params![
             used.application as i64,
+            used.plan,
             used.metric,
             used.class,
             used.hour as i64,

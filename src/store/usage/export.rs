@@ -148,7 +148,7 @@ impl Store {
             "SELECT r.month, r.account, r.account_name, r.application, r.app_id,
                  r.application_name, r.product, r.plan, r.metric, r.metric_name, r.class, r.count
              FROM export_rows r JOIN exports e ON e.id = r.export
-             WHERE e.cursor = ?1 ORDER BY r.application, r.metric, r.class",
+             WHERE e.cursor = ?1 ORDER BY r.application, r.plan_id, r.metric, r.class",
         )?;
         let lines = query.query_map([cursor], line)?.map(|line| Ok(line?));
         match format {
@@ -176,16 +176,16 @@ fn fill(
     )?;
     let id = change.last_insert_rowid();
     let rows = change.execute(
-        "INSERT INTO export_rows (month, application, metric, class, export, count)
-         SELECT ?1, u.application, u.metric, u.class, ?2, sum(u.count) - coalesce(
+        "INSERT INTO export_rows (month, application, plan_id, metric, class, export, count)
+         SELECT ?1, u.application, u.plan, u.metric, u.class, ?2, sum(u.count) - coalesce(
              (SELECT sum(r.count) FROM export_rows r WHERE r.month = ?1
-              AND r.application = u.application AND r.metric = u.metric AND r.class = u.class), 0)
-             AS more
-         FROM (SELECT application, metric, class, count FROM usage_hours
+              AND r.application = u.application AND r.plan_id = u.plan AND r.metric = u.metric
+              AND r.class = u.class), 0) AS more
+         FROM (SELECT application, plan, metric, class, count FROM usage_hours
                WHERE hour >= ?3 AND hour < ?4
-               UNION ALL SELECT application, metric, class, count FROM usage_days
+               UNION ALL SELECT application, plan, metric, class, count FROM usage_days
                WHERE day >= ?3 AND day < ?4) AS u
-         GROUP BY u.application, u.metric, u.class HAVING more > 0",
+         GROUP BY u.application, u.plan, u.metric, u.class HAVING more > 0",
         (month, id, from, to),
     )?;
     if rows == 0 {
@@ -201,6 +201,12 @@ fn fill(
              (product, metric_name) =
                  (SELECT product, name FROM billed_metrics WHERE id = metric)
          WHERE export = ?1",
+        [id],
+    )?;
+    // Where it is not known which plan let something in, it is the one that its application has.
+    change.execute(
+        "UPDATE export_rows SET plan = (SELECT name FROM billed_plans WHERE id = plan_id)
+         WHERE export = ?1 AND plan_id > 0",
         [id],
     )?;
     change.execute("UPDATE exports SET rows = ?2 WHERE id = ?1", (id, rows as i64))?;

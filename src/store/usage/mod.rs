@@ -7,6 +7,7 @@
 //! - Usage and the counts of quotas of one batch are stored together or not at all.
 //! - Hours become days by moving: a unit is in one of the two.
 //! - What an export holds is never in another one.
+//! - What was used is kept by the plan that let it in, whatever plan its application has later.
 //! - What was used has the names that a bill needs, also of those that are deleted.
 
 mod commit;
@@ -109,6 +110,69 @@ pub(super) const NAMES: &str = "
               FROM billed_applications WHERE id = application),
          (product, metric_name) =
              (SELECT product, name FROM billed_metrics WHERE id = metric);";
+
+/// Which plan let it in. Of what was there before that is not known (0), so that what is billed of it
+/// already is billed no second time.
+pub(super) const PLANS: &str = "
+     CREATE TABLE gone_plans (
+         id INTEGER PRIMARY KEY,
+         name TEXT NOT NULL
+     ) STRICT;
+     CREATE VIEW billed_plans AS
+         SELECT id, name FROM plans UNION ALL SELECT id, name FROM gone_plans;
+     CREATE TABLE new_hours (
+         application INTEGER NOT NULL,
+         -- Without a default an old gateway that drains beside the new one could not commit.
+         plan INTEGER NOT NULL DEFAULT 0,
+         metric INTEGER NOT NULL,
+         class INTEGER NOT NULL,
+         hour INTEGER NOT NULL,
+         count INTEGER NOT NULL,
+         PRIMARY KEY (application, plan, metric, hour, class)
+     ) STRICT, WITHOUT ROWID;
+     INSERT INTO new_hours (application, metric, class, hour, count)
+         SELECT application, metric, class, hour, count FROM usage_hours;
+     DROP TABLE usage_hours;
+     ALTER TABLE new_hours RENAME TO usage_hours;
+     CREATE INDEX usage_hours_by_hour ON usage_hours (hour);
+     CREATE TABLE new_days (
+         application INTEGER NOT NULL,
+         plan INTEGER NOT NULL DEFAULT 0,
+         metric INTEGER NOT NULL,
+         class INTEGER NOT NULL,
+         day INTEGER NOT NULL,
+         count INTEGER NOT NULL,
+         PRIMARY KEY (application, plan, metric, day, class)
+     ) STRICT, WITHOUT ROWID;
+     INSERT INTO new_days (application, metric, class, day, count)
+         SELECT application, metric, class, day, count FROM usage_days;
+     DROP TABLE usage_days;
+     ALTER TABLE new_days RENAME TO usage_days;
+     CREATE INDEX usage_days_by_day ON usage_days (day);
+     CREATE TABLE new_rows (
+         month TEXT NOT NULL,
+         application INTEGER NOT NULL,
+         plan_id INTEGER NOT NULL DEFAULT 0,
+         metric INTEGER NOT NULL,
+         class INTEGER NOT NULL,
+         export INTEGER NOT NULL REFERENCES exports ON DELETE CASCADE,
+         count INTEGER NOT NULL,
+         account INTEGER,
+         account_name TEXT,
+         app_id TEXT,
+         application_name TEXT,
+         plan TEXT,
+         product TEXT,
+         metric_name TEXT,
+         PRIMARY KEY (month, application, plan_id, metric, class, export)
+     ) STRICT, WITHOUT ROWID;
+     INSERT INTO new_rows (month, application, metric, class, export, count, account, account_name,
+             app_id, application_name, plan, product, metric_name)
+         SELECT month, application, metric, class, export, count, account, account_name,
+             app_id, application_name, plan, product, metric_name FROM export_rows;
+     DROP TABLE export_rows;
+     ALTER TABLE new_rows RENAME TO export_rows;
+     CREATE INDEX export_rows_by_export ON export_rows (export);";
 
 #[cfg(test)]
 mod tests;

@@ -18,10 +18,12 @@ struct Bench {
 fn bench() -> Bench {
     let folder = tempfile::tempdir().expect("a folder");
     let store = Store::open(&folder.path().join("store.db")).expect("a store");
-    store
-        .connection()
-        .execute_batch(
-            "INSERT INTO products (id, name, origin, definition, secret, version, created_at, updated_at)
+    store.connection().execute_batch(ROWS).expect("rows");
+    Bench { store, _folder: folder }
+}
+
+const ROWS: &str =
+    "INSERT INTO products (id, name, origin, definition, secret, version, created_at, updated_at)
                  VALUES (1, 'orders', 'api', '{}', '', 1, 0, 0);
              INSERT INTO metrics (id, product, name) VALUES (1, 1, 'hits'), (2, 1, 'list');
              INSERT INTO plans (id, product, name) VALUES (1, 1, 'gold');
@@ -32,15 +34,16 @@ fn bench() -> Bench {
                  VALUES (1, 1, 1, 1, 'a1', 'shop', '', 'live', '{}', 1, 0, 0),
                         (2, 1, 1, 1, 'a2', 'till', '', 'live', '{}', 1, 0, 0);
              INSERT INTO credentials (id, application, kind, digest, hint, label, created_at)
-                 VALUES (5, 1, 'user_key', x'00', '', '', 0);",
-        )
-        .expect("rows");
-    Bench { store, _folder: folder }
-}
+                 VALUES (5, 1, 'user_key', x'00', '', '', 0);";
 
 impl Bench {
     fn used(&self, application: u64, metric: u32, class: u8, hour: u64, count: u64) {
-        let used = vec![Used { application, metric, class, hour, count }];
+        self.used_by(1, application, metric, (class, hour, count));
+    }
+
+    fn used_by(&self, plan: u32, application: u64, metric: u32, of: (u8, u64, u64)) {
+        let (class, hour, count) = of;
+        let used = vec![Used { application, plan, metric, class, hour, count }];
         self.store.commit_usage(&Batch { used, ..Batch::default() }).expect("committed");
     }
 
@@ -235,17 +238,79 @@ fn an_export_holds_each_unit_once() {
 }
 
 #[test]
+fn usage_is_billed_by_the_plan_that_let_it_in() {
+    let bench = bench();
+    let other = "INSERT INTO plans (id, product, name) VALUES (2, 1, 'free')";
+    bench.store.connection().execute_batch(other).expect("a row");
+    // Another plan in the middle of an hour; it has gold now.
+    bench.used_by(2, 1, 1, (2, NOVEMBER, 10));
+    bench.used_by(1, 1, 1, (2, NOVEMBER, 4));
+    let rows = bench.usage(UsageQuery { by: vec![Group::Application], ..november() });
+    assert_eq!(rows.iter().map(|row| row.count).collect::<Vec<_>>(), [14]);
+    let first = bench.make().expect("usage");
+    let head = "month,account,account_name,application,app_id,application_name,product,plan,metric_id,metric,status,count\n";
+    let row = |plan: &str, count: u64| {
+        format!("2026-11,1,\"Example, Inc.\",1,a1,shop,orders,{plan},1,hits,2xx,{count}\n")
+    };
+    let text = bench.text(&first.cursor, ExportFormat::Csv);
+    assert_eq!(text, format!("{head}{}{}", row("gold", 4), row("free", 10)));
+    bench.confirm(&first.cursor, NOVEMBER).expect("confirmed");
+    // Nor when hours become days, and when the plan is gone.
+    bench.store.roll_up(NOVEMBER + DAY).expect("rolled up");
+    assert_eq!(bench.make(), None);
+    let definition = toml::from_str("metrics = []\n[plans.gold]").expect("a product");
+    let put = bench.store.write(|r| r.put_product("orders", Origin::Api, &definition, None, 1));
+    put.expect("without the plan");
+    bench.used_by(2, 1, 1, (2, NOVEMBER, 1));
+    let second = bench.make().expect("what came late");
+    let text = bench.text(&second.cursor, ExportFormat::Csv);
+    assert_eq!(text, format!("{head}{}", row("free", 1)));
+}
+
+#[test]
+fn what_was_billed_before_plans_were_kept_is_billed_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("store.db");
+    crate::store::schema::old(&path, 6);
+    let old = format!(
+        "{ROWS}
+         INSERT INTO usage_hours VALUES (1, 1, 2, {NOVEMBER}, 10), (2, 1, 2, {NOVEMBER}, 3);
+         INSERT INTO usage_days VALUES (1, 1, 2, {NOVEMBER}, 5);
+         INSERT INTO exports VALUES (1, '2026-11.1', '2026-11', 0, 0, 1);
+         INSERT INTO export_rows (month, application, metric, class, export, count, plan)
+             VALUES ('2026-11', 1, 1, 2, 1, 15, 'free');"
+    );
+    rusqlite::Connection::open(&path).and_then(|c| c.execute_batch(&old)).expect("old rows");
+    let bench = Bench { store: Store::open(&path).expect("a store"), _folder: folder };
+    assert_eq!(bench.usage(november())[0].count, 18);
+    assert!(bench.text("2026-11.1", ExportFormat::Csv).ends_with(",free,1,,2xx,15\n"));
+    // An old gateway that drains beside this one knows no plans.
+    let late = format!(
+        "INSERT INTO usage_hours (application, metric, class, hour, count)
+         VALUES (1, 1, 2, {NOVEMBER}, 2) ON CONFLICT DO UPDATE SET count = count + excluded.count"
+    );
+    bench.store.connection().execute_batch(&late).expect("written");
+    bench.used(1, 1, 2, NOVEMBER, 7);
+    let made = bench.make().expect("the rest");
+    let text = bench.text(&made.cursor, ExportFormat::Csv);
+    let counts: Vec<_> = text.lines().skip(1).map(|line| line.rsplit(',').next()).collect();
+    // By application; of the first one what no plan is known of, and what gold let in.
+    assert_eq!(counts, [Some("2"), Some("7"), Some("3")], "{text}");
+    assert_eq!(text.matches(",gold,").count(), 3, "{text}");
+}
+
+#[test]
 fn exports_are_csv_and_json_lines() {
     let bench = bench();
     bench.used(1, 1, 2, NOVEMBER, 10);
     // Nobody in particular; and what never had a name.
     bench.used(0, 2, 4, NOVEMBER, 1);
-    bench.used(77, 99, 0, NOVEMBER, 3);
+    bench.used_by(98, 77, 99, (0, NOVEMBER, 3));
     let made = bench.make().expect("usage");
     assert_eq!(
         bench.text(&made.cursor, ExportFormat::Csv),
         "month,account,account_name,application,app_id,application_name,product,plan,metric_id,metric,status,count\n\
-         2026-11,,,0,,,orders,,2,list,4xx,1\n\
+         2026-11,,,0,,,orders,gold,2,list,4xx,1\n\
          2026-11,1,\"Example, Inc.\",1,a1,shop,orders,gold,1,hits,2xx,10\n\
          2026-11,,,77,,,,,99,,none,3\n"
     );
@@ -313,7 +378,7 @@ fn a_batch_that_can_not_be_stored_is_not_stored_in_part() {
     let bench = bench();
     bench.store.connection().pragma_update(None, "query_only", true).expect("set");
     let batch = Batch {
-        used: vec![Used { application: 1, metric: 1, class: 2, hour: NOVEMBER, count: 1 }],
+        used: vec![Used { application: 1, plan: 1, metric: 1, class: 2, hour: NOVEMBER, count: 1 }],
         counted: vec![counted(1, Period::Day, NOVEMBER + DAY, 1)],
         given_back: Vec::new(),
         seen: Vec::new(),

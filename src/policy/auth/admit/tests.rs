@@ -98,6 +98,7 @@ impl Call {
     ) -> Result<Admitted<'d>, Refusal> {
         let query = query.map(str::as_bytes);
         let asked = Asked {
+            form: &[],
             method: method.as_bytes(),
             path: path.as_bytes(),
             carrier: Carrier { fields: &self.fields, buf: &self.buf, query },
@@ -195,6 +196,7 @@ plans = { bronze = {} }
         let carrier = Carrier { fields: &call.fields, buf: &call.buf, query: None };
         let (method, path) = (b"GET".as_slice(), b"/".as_slice());
         let asked = Asked {
+            form: &[],
             method,
             path,
             carrier,
@@ -265,6 +267,7 @@ fn a_password_is_asked_about_and_another_hash_is_another_question() {
         let basic = format!("Basic {}", STANDARD.encode(basic));
         let call = Call::with(&[("authorization", &basic)]);
         let asked = Asked {
+            form: &[],
             method: b"GET",
             path: b"/",
             carrier: Carrier { fields: &call.fields, buf: &call.buf, query: None },
@@ -356,6 +359,7 @@ fn what_could_not_be_found_out_counts_where_nothing_is_good() {
         let product = compiled(&words).unwrap();
         let call = Call::with(&[("x-api-key", key), ("authorization", &basic)]);
         let asked = Asked {
+            form: &[],
             method: b"GET",
             path: b"/",
             carrier: Carrier { fields: &call.fields, buf: &call.buf, query: None },

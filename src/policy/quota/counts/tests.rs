@@ -164,8 +164,10 @@ fn what_came_to_nothing_is_given_back() {
     let left = || quotas.each_ref().map(|quota| counts.count(quota.key(7)).unwrap().1);
     assert!(admits(&counts, &quotas, 3, NOON));
     let told = std::cell::RefCell::new(Vec::new());
+    let (_, ends_at) = quotas[0].calendar.at(NOON);
+    let ends = ends_of(&quotas, NOON);
     let refund = |holder, amount| {
-        counts.refund(holder, charges(amount), NOON, |charge| {
+        counts.refund(holder, charges(amount), &ends, ends_at, |charge| {
             told.borrow_mut().push((charge.quota.calendar.kind(), charge.amount));
         });
         told.take()
@@ -174,13 +176,54 @@ fn what_came_to_nothing_is_given_back() {
     assert_eq!(left(), [1, 1]);
     assert!(admits(&counts, &quotas, 2, NOON) && !admits(&counts, &quotas, 1, NOON));
     // The hour has ended when it comes to nothing: only the day gets it back.
-    let (_, ends_at) = quotas[0].calendar.at(NOON);
     assert!(admits(&counts, &quotas, 1, ends_at));
     assert_eq!(refund(7, 3), [(Period::Day, 3)]);
     assert_eq!(left(), [1, 1]);
     // Who was never charged has no place for it.
     assert_eq!(refund(8, 1), []);
     assert_eq!(counts.count(quotas[0].key(8)), None);
+}
+
+/// The ends of the periods of this moment.
+fn ends_of(quotas: &[Quota], at_s: u64) -> Ends {
+    let mut ends = Ends::default();
+    quotas.iter().for_each(|quota| ends.push(minutes(quota.calendar.at(at_s).1) as u32));
+    ends
+}
+
+#[test]
+fn what_is_given_back_goes_to_the_period_that_it_was_charged_in() {
+    let (counts, quotas) = (counts(), [quota(1, Period::Hour, 3)]);
+    let key = quotas[0].key(7);
+    let charges = || std::iter::once(Charge { quota: &quotas[0], amount: 1 });
+    let charge = |now_s| {
+        let mut ends = Ends::default();
+        let charged = counts.charge_noting(7, charges(), now_s, &mut |_| (), &mut ends);
+        assert!(matches!(charged, Charged::Taken(_)));
+        ends
+    };
+    let (_, ends_at) = quotas[0].calendar.at(NOON);
+    // Charged before the hour's end and given back behind it, where nothing of the next was used yet, and
+    // where it was: the next one's count stays what it is.
+    let old = charge(NOON);
+    counts.refund(7, charges(), &old, ends_at + 1, |_| ());
+    assert_eq!(counts.count(key), Some((ends_at, 0)));
+    let old = charge(NOON);
+    charge(ends_at);
+    counts.refund(7, charges(), &old, ends_at + 1, |_| panic!("of the old hour"));
+    assert_eq!(counts.count(key), Some((ends_at + 3600, 1)));
+    // One that began before the end, and was charged when others had begun the next hour, is of that.
+    let late = charge(ends_at - 1);
+    assert_eq!(counts.count(key), Some((ends_at + 3600, 2)));
+    counts.refund(7, charges(), &late, ends_at + 2, |_| ());
+    assert_eq!(counts.count(key), Some((ends_at + 3600, 1)));
+    // One that was charged in a period that another zone's plan has made longer since.
+    let before = charge(ends_at);
+    let place = counts.place(key);
+    let longer = |tally: Tally| Some(Tally { end: tally.end + 30, ..tally });
+    assert!(matches!(place.change(minutes(ends_at), longer), Change::Made(_)));
+    counts.refund(7, charges(), &before, ends_at + 3, |_| ());
+    assert_eq!(counts.count(key), Some((ends_at + 3600 + 1800, 1)));
 }
 
 #[test]
@@ -196,7 +239,8 @@ fn that_a_soft_one_was_passed_is_news_once_a_period_whatever_is_given_back() {
     let news = |beyond: Option<Beyond<'_>>, now_s| {
         counts.is_news(7, &beyond.expect("it went beyond"), now_s)
     };
-    let give_back = || counts.refund(7, one(), NOON, |_| ());
+    let ends = ends_of(std::slice::from_ref(&soft), NOON);
+    let give_back = || counts.refund(7, one(), &ends, NOON, |_| ());
     // It comes to nothing: not passed.
     assert!(ask(NOON).is_none());
     let nothing = ask(NOON);

@@ -37,18 +37,24 @@ fn a_key_is_rotated_with_an_overlap_and_revoked_once() {
 
 #[test]
 fn what_nobody_can_find_any_more_does_not_look_as_if_it_were_good() {
-    let (folder, store) = store();
-    let (.., application, first) = one_of_each(&store);
-    let client = NewCredential { kind: CredentialKind::Jwt, ..key(application.id, 2) };
-    let client = write(&store, |records| records.insert_credential(&client, NOW));
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("store.db");
     // As it was when digests did not name products.
-    store.connection().pragma_update(None, "user_version", 5).expect("a number");
-    drop(store);
-    let store = Store::open(&folder.path().join("store.db")).expect("the store");
+    crate::store::schema::old(&path, 5);
+    let old = "INSERT INTO products VALUES (1, 'orders', 'api', '{}', '', NULL, NULL, 1, 0, 0);
+               INSERT INTO plans VALUES (1, 1, 'gold');
+               INSERT INTO accounts VALUES (1, 'acme', NULL, 'live', '{}', 1, 0, 0);
+               INSERT INTO applications
+                   VALUES (1, 1, 1, 1, 'a1', 'shop', '', 'live', '{}', NULL, NULL, 1, 0, 0);
+               INSERT INTO credentials (id, application, kind, digest, hint, label, created_at)
+                   VALUES (1, 1, 'user_key', zeroblob(32), '', '', 0),
+                          (2, 1, 'jwt', randomblob(32), '', '', 0);";
+    rusqlite::Connection::open(&path).and_then(|c| c.execute_batch(old)).expect("old rows");
+    let store = Store::open(&path).expect("the store");
     let revoked = |id| {
         read(&store, |records| records.credential(id)).expect("a credential").revoked_at.is_some()
     };
-    assert_eq!((revoked(first.id), revoked(client.id)), (false, true));
+    assert_eq!((revoked(1), revoked(2)), (false, true));
 }
 
 #[test]
