@@ -127,32 +127,46 @@ impl Link {
     /// has ended, and all its streams with it.
     pub fn poll_turn(&self, cx: &mut Context<'_>, takes: &mut impl Takes) -> Poll<()> {
         self.note_driver(cx);
-        let mut ended = false;
         if self.early.take() {
             self.digest(takes);
         }
-        for n in 0.. {
-            if ended || self.fault.get().is_some() || self.out.borrow().len() >= GATHERED_MAX {
-                break;
-            }
-            if n == H2_READS {
-                // Others have a turn, too.
-                cx.waker().wake_by_ref();
-                break;
-            }
-            match self.poll_read(cx) {
-                Poll::Pending => break,
-                Poll::Ready(Ok(1..)) => self.digest(takes),
-                Poll::Ready(Ok(0) | Err(_)) => ended = true,
-            }
-        }
+        let (ended, heard) = self.hear(cx, takes);
         let sent = self.poll_sent(cx);
+        if !heard && !self.is_full() {
+            // What has come, nobody waits for.
+            cx.waker().wake_by_ref();
+        }
         if ended || matches!(sent, Poll::Ready(Err(_))) {
             self.ask(Machine::end);
             return Poll::Ready(());
         }
         self.ask(|machine| machine.call(self.out.borrow().len()));
         Poll::Pending
+    }
+
+    /// Reads what has come. Gives whether that was the end, and whether more of it will wake the driver:
+    /// not while more was gathered than content can be, or a fault was found, or others have a turn.
+    fn hear(&self, cx: &mut Context<'_>, takes: &mut impl Takes) -> (bool, bool) {
+        for _ in 0..H2_READS {
+            if self.fault.get().is_some() || self.ask(|machine| machine.is_over()) {
+                return (false, true);
+            }
+            if self.is_full() {
+                return (false, false);
+            }
+            match self.poll_read(cx) {
+                Poll::Pending => return (false, true),
+                Poll::Ready(Ok(1..)) => self.digest(takes),
+                Poll::Ready(Ok(0) | Err(_)) => return (true, true),
+            }
+        }
+        (false, false)
+    }
+
+    /// Whether so much is to be sent that nothing more is heard before some of it has gone. More than
+    /// content alone can come to: two ends that both wait for the other to read would wait for ever.
+    pub fn is_full(&self) -> bool {
+        self.out.borrow().len() >= 2 * GATHERED_MAX
     }
 
     fn note_driver(&self, cx: &Context<'_>) {

@@ -11,6 +11,7 @@ use crate::harness::{Driver, Gateway, Peer, Upstream, eventually, ok, pass};
 both_drivers!(
     rapid_reset,
     rapid_reset_of_requests_that_reached_the_upstream,
+    resets_that_the_gateway_is_made_to_send,
     a_flood_behind_the_preface,
     continuation_without_end,
     continuation_of_empty_fragments,
@@ -41,6 +42,7 @@ both_drivers!(
     head_in_single_bytes,
     fin_with_streams_open,
     reset_in_every_phase,
+    answers_whose_heads_alone_are_much,
 );
 
 const LARGE: usize = 8 << 20;
@@ -218,6 +220,16 @@ fn rapid_reset_of_requests_that_reached_the_upstream(driver: Driver) {
     assert_eq!(scene.gateway.stats().listener("web", "/http2/refused"), 1);
     assert!(scene.upstream.count() > 20, "some reached the upstream");
     assert!(scene.upstream.connections() < 1000, "not all of them did");
+}
+
+fn resets_that_the_gateway_is_made_to_send(driver: Driver) {
+    is_calmed(driver, "", |client| {
+        client.flood(200, |n| {
+            (10 * n..10 * n + 10)
+                .flat_map(|n| [get(stream(n), "/slow"), window(stream(n), WIDE)].concat())
+                .collect()
+        });
+    });
 }
 
 fn a_flood_behind_the_preface(driver: Driver) {
@@ -594,4 +606,33 @@ fn reset_in_every_phase(driver: Driver) {
             client.abort();
         }
     });
+}
+
+/// They wait for no room, as content does. What comes meanwhile is heard once they are sent.
+fn answers_whose_heads_alone_are_much(driver: Driver) {
+    let to = format!("https://a.example/{}", "x".repeat(3000));
+    let gateway = Gateway::start(
+        driver,
+        format!(
+            "[server]\nworkers = 1\n\
+             [[listeners]]\nname = \"web\"\nlisten = \"127.0.0.1:0\"\nprotocols = [\"h2\"]\n\
+             [[routes]]\nname = \"all\"\npath = \"/*\"\nredirect = {{ to = \"{to}\", status = 302 }}\n"
+        ),
+    );
+    let mut client = RawHttp2::connect(gateway.web());
+    for round in 0..5 {
+        let streams = || (100 * round..100 * round + 100).map(stream);
+        client.send(streams().flat_map(|id| get(id, "/")).collect::<Vec<u8>>());
+        client.send(ping());
+        let mut answered = 0;
+        let pong = client.until("the pong", |frame| {
+            answered += usize::from(frame.kind == HEADERS);
+            frame.kind == PING
+        });
+        assert!(pong.payload.len() == 8 && answered <= 100);
+        while answered < 100 {
+            client.until("an answer", |frame| frame.kind == HEADERS);
+            answered += 1;
+        }
+    }
 }

@@ -269,7 +269,7 @@ impl Takes for Driver {
         if self.is_beyond() {
             scratch.release();
             self.scratch = Some(scratch);
-            return held.reset(Code::REFUSED_STREAM);
+            return self.link.say(|machine, out| machine.decline(held.key, out));
         }
         let stream = ClientStream::new(held, self.connection.core.watch.stream_guard());
         let connection = self.connection.clone();

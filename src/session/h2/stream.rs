@@ -28,12 +28,16 @@ impl ClientStream {
         Partner::Stream(self.held.gone())
     }
 
-    /// Sends an interim answer's head.
+    /// Sends an interim answer's head. Nobody waits for room to do that, so a client that takes nothing of
+    /// what is sent gets none.
     ///
     /// # Errors
     /// It was not sent.
     pub(in crate::session) fn interim(&self, head: &[u8]) -> Result<(), Unsent> {
-        self.say(head, false)
+        match self.held.link.is_full() {
+            true => Ok(()),
+            false => self.say(head, false),
+        }
     }
 
     /// Sends the answer's head. `ended`: it has no content.

@@ -53,7 +53,10 @@ impl Attempt {
         if let Some(outcome) = self.outcome.get() {
             return Poll::Ready(outcome);
         }
-        self.waiting.borrow_mut().push(cx.waker().clone());
+        let mut waiting = self.waiting.borrow_mut();
+        if !waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
+            waiting.push(cx.waker().clone());
+        }
         Poll::Pending
     }
 }

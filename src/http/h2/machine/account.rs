@@ -98,6 +98,12 @@ impl Account {
         self.charge(H2_COST_CONTROL + H2_COST_REFUSED)
     }
 
+    /// A stream was reset here for what its peer did with it (CVE-2025-8671). Whoever is in too deep hears of
+    /// it with the next frame.
+    pub(super) fn provoked(&mut self, stream: u32) {
+        let _ = self.frame(RST_STREAM, stream);
+    }
+
     fn charge(&mut self, cost: i64) -> Result<(), Fault> {
         self.debt = self.debt.saturating_add(cost).max(-H2_CREDIT_MAX);
         match self.debt.max(self.resets) > H2_DEBT_MAX {

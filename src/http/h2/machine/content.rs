@@ -29,7 +29,10 @@ impl Machine {
             return self.late(header.stream);
         };
         match self.put(key, content, header.len, ends) {
-            Ok(()) => self.make_room(header.len - content.len(), out),
+            Ok(()) => {
+                self.make_room(header.len - content.len(), out);
+                self.make_own_room(key, out);
+            }
             Err(code) => {
                 self.make_room(header.len, out);
                 self.refuse_stream(header.stream, code, out);
@@ -149,14 +152,19 @@ impl Machine {
         take(&slot.content()[..n]);
         slot.consume(n);
         slot.taken += n as u32;
-        let tells = slot.taken >= self.stream_window / 2 && !slot.in_ended && slot.end.is_none();
-        if tells {
+        self.make_own_room(key, out);
+        self.make_room(n, out);
+        n
+    }
+
+    /// Tells the peer of what was taken of a stream, once that is much.
+    fn make_own_room(&mut self, key: Key, out: &mut Vec<u8>) {
+        let Some(slot) = self.streams.of_mut(key) else { return };
+        if slot.taken >= self.stream_window / 2 && !slot.in_ended && slot.end.is_none() {
             let by = std::mem::take(&mut slot.taken);
             slot.in_window += i64::from(by);
             self.write(WINDOW_UPDATE, 0, key.id, &by.to_be_bytes(), out);
         }
-        self.make_room(n, out);
-        n
     }
 
     /// The trailers, as a trailer section; once.

@@ -3,7 +3,7 @@
 use super::frame::{Header, number};
 use super::past::Known;
 use super::receive::{Begun, Reading};
-use super::stream::{Head, READS};
+use super::stream::{Head, READS, Slot};
 use super::{Block, Code, End, Fault, Goodbye, Key, Machine, Role};
 use crate::http::h2::heads::{Arrived, Wrong, decode};
 use crate::http::h2::kinds::{END_HEADERS, END_STREAM, HEADERS, PADDED, PRIORITIZED, RST_STREAM};
@@ -171,7 +171,7 @@ impl Machine {
     }
 
     /// A stream begins, whichever side began it.
-    pub(super) fn open(&mut self, id: u32, fill: impl FnOnce(&mut super::stream::Slot)) -> Key {
+    pub(super) fn open(&mut self, id: u32, fill: impl FnOnce(&mut Slot)) -> Key {
         let (in_window, out_window) = (self.stream_window, self.peer.window);
         self.open += 1;
         self.streams.insert(id, |slot| {
@@ -236,12 +236,23 @@ impl Machine {
         Ok(())
     }
 
-    /// Resets a stream for what came of it.
+    /// Resets a stream for what came of it. To make us do that is as good as to reset it: a client pays the
+    /// same.
     pub(super) fn refuse_stream(&mut self, stream: u32, code: Code, out: &mut Vec<u8>) {
         self.write(RST_STREAM, 0, stream, &code.0.to_be_bytes(), out);
-        if let Some(key) = self.streams.find(stream) {
-            self.break_off(key, super::End::Malformed);
+        let Some(key) = self.streams.find(stream) else { return };
+        let was_over = self.streams.of(key).is_none_or(Slot::is_over);
+        if self.role == Role::Server && !was_over {
+            self.account.provoked(stream);
         }
+        self.break_off(key, End::Malformed);
+    }
+
+    /// A request that came is one too many for who serves them.
+    pub fn decline(&mut self, key: Key, out: &mut Vec<u8>) {
+        self.reset(key, Code::REFUSED_STREAM, out);
+        // Whoever is in too deep hears of it with the next frame.
+        let _ = self.account.refused();
     }
 }
 

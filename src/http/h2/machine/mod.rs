@@ -189,6 +189,11 @@ impl Machine {
         self.over || self.last_of_peer.is_some() || self.next_stream > LAST_STREAM
     }
 
+    /// Whether the connection has ended: nothing that comes counts any more.
+    pub fn is_over(&self) -> bool {
+        self.over
+    }
+
     /// Whether all has been said: a goodbye of either side, and then the last answer.
     pub fn is_done(&self) -> bool {
         let said = matches!(self.goodbye, Goodbye::Said(_)) || self.last_of_peer.is_some();

@@ -180,10 +180,10 @@ impl Machine {
         out: &mut Vec<u8>,
     ) -> Result<(), Fault> {
         let by = i64::from(number(payload, 0) & (u32::MAX >> 1));
-        if by == 0 {
-            return Err(WRONG);
-        }
         if header.stream == 0 {
+            if by == 0 {
+                return Err(WRONG);
+            }
             self.windows.outgoing += by;
             let fits = self.windows.outgoing <= WINDOW_MOST;
             return if fits { Ok(()) } else { Err(Fault(Code::FLOW_CONTROL_ERROR)) };
@@ -192,7 +192,9 @@ impl Machine {
         let Some(key) = self.streams.find(header.stream) else { return Ok(()) };
         let Some(slot) = self.streams.of_mut(key) else { return Ok(()) };
         slot.out_window += by;
-        if slot.out_window > WINDOW_MOST {
+        if by == 0 {
+            self.refuse_stream(header.stream, Code::PROTOCOL_ERROR, out);
+        } else if slot.out_window > WINDOW_MOST {
             self.refuse_stream(header.stream, Code::FLOW_CONTROL_ERROR, out);
         } else if slot.out_window > 0 {
             slot.wake(WRITES);

@@ -68,10 +68,18 @@ impl Machine {
             let owed = std::mem::take(&mut self.owes_ack);
             return if owed { Ok(()) } else { Err(Fault(Code::PROTOCOL_ERROR)) };
         }
+        let mut window = self.peer.window;
         for setting in payload.chunks_exact(6) {
-            let name = u16::from_be_bytes([setting[0], setting[1]]);
-            self.take_setting(name, number(setting, 2))?;
+            match (u16::from_be_bytes([setting[0], setting[1]]), number(setting, 2)) {
+                (WINDOW, n) if i64::from(n) > WINDOW_MOST => {
+                    return Err(Fault(Code::FLOW_CONTROL_ERROR));
+                }
+                (WINDOW, n) => window = n,
+                (name, value) => self.take_setting(name, value)?,
+            }
         }
+        // Once, however often a frame says it: all streams are walked.
+        self.resize(window)?;
         self.has_settings = true;
         self.write(SETTINGS, ACK, 0, &[], out);
         Ok(())
@@ -85,7 +93,6 @@ impl Machine {
             (PUSH, 1) if self.role == Role::Server => {}
             (PUSH, _) => return wrong,
             (STREAMS, n) => self.peer.streams = n,
-            (WINDOW, n) => return self.resize(n),
             (FRAME_SIZE, n) if !(super::frame::PAYLOAD_MAX as u32..=FRAME_MOST).contains(&n) => {
                 return wrong;
             }
@@ -98,11 +105,10 @@ impl Machine {
 
     /// Another window for every stream, also of those that there are (section 6.9.2).
     fn resize(&mut self, window: u32) -> Result<(), Fault> {
-        let wrong = Err(Fault(Code::FLOW_CONTROL_ERROR));
-        if i64::from(window) > WINDOW_MOST {
-            return wrong;
-        }
         let by = i64::from(window) - i64::from(self.peer.window);
+        if by == 0 {
+            return Ok(());
+        }
         self.peer.window = window;
         let mut most = 0;
         for slot in self.streams.all() {
@@ -112,6 +118,6 @@ impl Machine {
                 slot.wake(WRITES);
             }
         }
-        if most > WINDOW_MOST { wrong } else { Ok(()) }
+        if most > WINDOW_MOST { Err(Fault(Code::FLOW_CONTROL_ERROR)) } else { Ok(()) }
     }
 }

@@ -90,7 +90,8 @@ fn streams_in_another_order() {
 
 #[test]
 fn windows() {
-    told(&[post(1), frame(WINDOW_UPDATE, 0, 1, &[0; 4])], Code::PROTOCOL_ERROR);
+    told(&[frame(WINDOW_UPDATE, 0, 0, &[0; 4])], Code::PROTOCOL_ERROR);
+    resets(&[post(1), frame(WINDOW_UPDATE, 0, 1, &[0; 4])], 1, Code::PROTOCOL_ERROR);
     let most = frame(WINDOW_UPDATE, 0, 0, &[0x7f, 0xff, 0xff, 0xff]);
     told(&[most], Code::FLOW_CONTROL_ERROR);
     let most = frame(WINDOW_UPDATE, 0, 1, &[0x7f, 0xff, 0xff, 0xff]);
@@ -99,6 +100,39 @@ fn windows() {
     told(&[large], Code::FLOW_CONTROL_ERROR);
     let full = frame(DATA, 0, 1, &[0; 16_384]);
     resets(&[post(1), full.repeat(5)], 1, Code::FLOW_CONTROL_ERROR);
+}
+
+#[test]
+fn of_many_windows_in_a_frame_the_last_one_counts() {
+    let mut server = server();
+    let many: Vec<u8> =
+        (1..=1000u16).flat_map(|n| [&[0, 4, 0, 0][..], &n.to_be_bytes()].concat()).collect();
+    server.hear(&[frame(SETTINGS, 0, 0, &many), get(1)].concat());
+    assert_eq!((server.fault, server.machine.peer.window), (None, 1000));
+    let large = [&many[..], &[0, 4, 0xff, 0, 0, 0], &many[..]].concat();
+    told(&[frame(SETTINGS, 0, 0, &large)], Code::FLOW_CONTROL_ERROR);
+}
+
+#[test]
+fn resets_that_a_client_makes_us_send_are_its_own() {
+    let most = |stream| frame(WINDOW_UPDATE, 0, stream, &[0x7f, 0xff, 0xff, 0xff]);
+    let frames: Vec<Vec<u8>> =
+        (0..1000).map(|n| [post(2 * n + 1), most(2 * n + 1)].concat()).collect();
+    told(&frames, Code::ENHANCE_YOUR_CALM);
+}
+
+#[test]
+fn padding_alone_is_given_room_again() {
+    let mut server = server();
+    server.hear(&post(1));
+    // A byte says how long the padding is.
+    let padding = frame(DATA, PADDED, 1, &[&[255][..], &[0; 255]].concat());
+    for n in 1..1000 {
+        // Empty frames are charged for, and time pays.
+        server.machine.turn(n * 1_000_000_000);
+        server.hear(&padding);
+    }
+    assert_eq!(server.fault, None);
 }
 
 #[test]
