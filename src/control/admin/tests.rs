@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use serde_json::Value;
@@ -66,7 +67,11 @@ impl Control for Fake {
     }
 
     fn certificates(&self) -> Arc<[ListenerCertificates]> {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+        // One moment, however often somebody asks.
+        static NOW: OnceLock<u64> = OnceLock::new();
+        let now = *NOW.get_or_init(|| {
+            SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs()
+        });
         let one = |names: &[&str], days: i64| Validity {
             names: names.iter().map(|name| name.to_string()).collect(),
             not_before: 0,
