@@ -79,7 +79,12 @@ fn window_beyond_its_most(driver: Driver) {
 }
 
 fn window_opened_by_nothing(driver: Driver) {
-    told(driver, &get(1, "/slow"), &window(1, 0), PROTOCOL_ERROR);
+    told(driver, &[], &window(0, 0), PROTOCOL_ERROR);
+    let (gateway, _upstream) = gateway(driver);
+    let mut client = RawHttp2::connect(gateway.web());
+    client.send([get(1, "/slow"), window(1, 0), get(3, "/")].concat());
+    assert_eq!(client.answer(1), Err(PROTOCOL_ERROR));
+    assert_eq!(client.answer(3), Ok((200, 2)));
 }
 
 fn even_stream_ids(driver: Driver) {
