@@ -469,12 +469,12 @@ fn one_direction_may_be_silent_while_the_other_is_not(driver: Driver) {
     let server = GrpcServer::new(|call| {
         for _ in 0..12 {
             call.send(b"tick");
-            pass(Duration::from_millis(100));
+            pass(Duration::from_millis(200));
         }
         assert_eq!(call.next().expect("no reset"), Some(b"enough".to_vec()));
         call.finish(0, "");
     });
-    let (_gateway, client) = start(driver, &server, "timeouts = { idle = \"400ms\" }");
+    let (_gateway, client) = start(driver, &server, "timeouts = { idle = \"1200ms\" }");
     let mut call = client.call("/a.B/Watch", &[]);
     for _ in 0..12 {
         assert_eq!(call.expect(), b"tick");

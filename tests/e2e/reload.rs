@@ -14,8 +14,9 @@ fn saying(text: &str) -> String {
 
 /// One that forwards, and marks request and response with its version.
 fn marked(version: usize, target: &str) -> String {
+    // The target takes connections that are silent for long, as they are where a reload takes long, for broken.
     format!(
-        "[upstreams.app]\ntargets = [\"{target}\"]\n[[routes]]\nname = \"it\"\npath = \"/*\"\nupstream = \"app\"\n\
+        "[upstreams.app]\ntargets = [\"{target}\"]\nidle_timeout = \"5s\"\n[[routes]]\nname = \"it\"\npath = \"/*\"\nupstream = \"app\"\n\
          request_headers = {{ set = {{ x-version = \"{version}\" }} }}\n\
          response_headers = {{ set = {{ x-version = \"{version}\" }} }}\n"
     )
