@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 use proptest::prelude::*;
 use tollgate::config::file::Period;
 use tollgate::policy::quota::calendar::period;
-use tollgate::policy::quota::{Charge, Charged, Counts, Quota};
+use tollgate::policy::quota::{Charge, Charged, Counts, Ends, Quota};
 use tollgate::store::Store;
 use tollgate::store::usage::{Batch, Counted};
 
@@ -45,7 +45,7 @@ fn quotas(zone: &TimeZone, [minute, hour, day, longer]: [u64; 4]) -> Vec<Quota> 
 
 fn charge(counts: &Counts, quotas: &[Quota], amount: u64, now: u64) -> bool {
     let charges = quotas.iter().map(|quota| Charge { quota, amount });
-    match counts.charge(HOLDER, charges, now, &mut |_| ()) {
+    match counts.charge(HOLDER, charges, now, &mut |_| (), &mut Ends::default()) {
         Charged::Taken(_) => true,
         Charged::Exceeded(_) => false,
         Charged::TableFull(_) => panic!("the table is large enough"),

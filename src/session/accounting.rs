@@ -30,7 +30,7 @@ pub(super) fn charge<'a>(r: &mut Request<'a>) -> Option<Charged<'a>> {
     let core = &r.connection.core;
     let (now_s, beyond, ends) = (now_s(r), &mut r.beyond, &mut r.charged_until);
     let mut told = |one| beyond.push(one);
-    let charged = core.shared.quotas.charge_noting(r.holder, charges, now_s, &mut told, ends);
+    let charged = core.shared.quotas.charge(r.holder, charges, now_s, &mut told, ends);
     if let Charged::Taken(_) = charged {
         let mut usage = core.usage.borrow_mut();
         taken(admitted).for_each(|quota| usage.charged(quota.key(r.holder)));

@@ -44,7 +44,13 @@ impl Bench {
 
     fn charge(&self, running: &Running, amount: u64) -> bool {
         let charge = Charge { quota: &self.quota, amount };
-        let charged = running.counts.charge(1, std::iter::once(charge), now_s(), &mut |_| ());
+        let charged = running.counts.charge(
+            1,
+            std::iter::once(charge),
+            now_s(),
+            &mut |_| (),
+            &mut Ends::default(),
+        );
         matches!(charged, Charged::Taken(_))
     }
 }
@@ -145,7 +151,7 @@ fn what_is_given_back_is_given_back_on_the_disk_and_no_more() {
         let mut ends = Ends::default();
         // Charged with nothing, so that they are told.
         let nothing = std::iter::once(Charge { amount: 0, ..charge });
-        running.counts.charge_noting(1, nothing, now_s(), &mut |_| (), &mut ends);
+        running.counts.charge(1, nothing, now_s(), &mut |_| (), &mut ends);
         running.counts.refund(1, std::iter::once(charge), &ends, now_s(), |charge| {
             assert!(sheet.charge(key, charge.amount, 9));
         });
@@ -259,7 +265,13 @@ fn a_row_that_the_store_refuses_holds_up_no_other() {
     // Who waits for the row that is refused is told so, and nobody else.
     for holder in [7, 8] {
         let charge = Charge { quota: &bench.quota, amount: 1 };
-        running.counts.charge(holder, std::iter::once(charge), now_s(), &mut |_| ());
+        running.counts.charge(
+            holder,
+            std::iter::once(charge),
+            now_s(),
+            &mut |_| (),
+            &mut Ends::default(),
+        );
     }
     for (number, holder) in [(1, 7), (2, 8)] {
         let keys = vec![bench.quota.key(holder)];

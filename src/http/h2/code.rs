@@ -30,3 +30,6 @@ impl Code {
     /// The peer makes more work than it should.
     pub const ENHANCE_YOUR_CALM: Self = Self(11);
 }
+
+/// What breaks a rule that has no code of its own.
+pub const WRONG: Fault = Fault(Code::PROTOCOL_ERROR);

@@ -129,19 +129,8 @@ impl Counts {
     /// Charges all quotas or none. One exchange on a shared cache line each; exact on any number of
     /// cores. A refusal changes nothing, unless another core takes what was there in between: while
     /// the rest is being given back, others may find it fuller than it is. `told` is told of each soft
-    /// one that it went beyond.
+    /// one that it went beyond; `ends` says what [`Counts::refund`] has to know.
     pub fn charge<'q>(
-        &self,
-        holder: u64,
-        charges: impl Iterator<Item = Charge<'q>> + Clone,
-        now_s: u64,
-        told: &mut Told<'_, 'q>,
-    ) -> Charged<'q> {
-        self.charge_noting(holder, charges, now_s, told, &mut Ends::default())
-    }
-
-    /// The same for who may want it back: `ends` says what [`Counts::refund`] has to know.
-    pub fn charge_noting<'q>(
         &self,
         holder: u64,
         charges: impl Iterator<Item = Charge<'q>> + Clone,

@@ -40,7 +40,7 @@ mod tests {
     use crate::config::RateLimitFields;
     use crate::config::file::Period;
     use crate::policy::limit::fields::append;
-    use crate::policy::quota::{Charge, Counts};
+    use crate::policy::quota::{Charge, Counts, Ends};
 
     /// 2027-01-15, 08:00 UTC.
     const NOW: u64 = 1_800_000_000;
@@ -50,7 +50,7 @@ mod tests {
             .map(|(period, max)| Quota::new("hits", 1, period, TimeZone::UTC, max, false));
         let counts = Counts::with_slots(64);
         let charges = quotas.iter().map(|quota| Charge { quota, amount });
-        let charged = counts.charge(1, charges, NOW, &mut |_| ());
+        let charged = counts.charge(1, charges, NOW, &mut |_| (), &mut Ends::default());
         let mut out = Vec::new();
         let policies = quotas.iter().map(|quota| policy(quota, NOW));
         append(&mut out, fields, policies, &charged.into());

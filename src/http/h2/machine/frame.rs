@@ -3,7 +3,7 @@
 use super::super::kinds::{
     ACK, GOAWAY, PADDED, PING, PRIORITIZED, PRIORITY, RST_STREAM, SETTINGS, WINDOW_UPDATE,
 };
-use crate::http::h2::code::{Code, Fault};
+use crate::http::h2::code::{Code, Fault, WRONG};
 
 /// Bytes of a frame's header.
 pub(super) const HEADER: usize = 9;
@@ -49,14 +49,13 @@ impl Header {
 
     /// What a DATA or HEADERS frame carries between its padding and, of HEADERS, its priority.
     pub(super) fn unpadded(self, mut payload: &[u8]) -> Result<&[u8], Fault> {
-        let wrong = Fault(Code::PROTOCOL_ERROR);
         if self.has(PADDED) {
-            let (&padding, rest) = payload.split_first().ok_or(wrong)?;
-            let end = rest.len().checked_sub(usize::from(padding)).ok_or(wrong)?;
+            let (&padding, rest) = payload.split_first().ok_or(WRONG)?;
+            let end = rest.len().checked_sub(usize::from(padding)).ok_or(WRONG)?;
             payload = &rest[..end];
         }
         match self.kind {
-            super::super::kinds::HEADERS if self.has(PRIORITIZED) => payload.get(5..).ok_or(wrong),
+            super::super::kinds::HEADERS if self.has(PRIORITIZED) => payload.get(5..).ok_or(WRONG),
             _ => Ok(payload),
         }
     }

@@ -1,24 +1,17 @@
 //! Field blocks that come: requests, answers and trailers.
 
+use std::borrow::Cow;
+
 use super::frame::{Header, number};
 use super::past::Known;
 use super::receive::{Begun, Reading};
 use super::stream::{Head, READS, Slot};
-use super::{Block, Code, End, Fault, Goodbye, Key, Machine, Role};
+use super::{Code, End, Fault, Fields, Goodbye, Key, Machine, Role};
+use crate::http::h2::code::WRONG;
 use crate::http::h2::heads::{Arrived, Wrong, decode};
 use crate::http::h2::kinds::{END_HEADERS, END_STREAM, HEADERS, PADDED, PRIORITIZED, RST_STREAM};
 use crate::http::{Bad, Framing};
 use crate::limits::MAX_INTERIM;
-
-const WRONG: Fault = Fault(Code::PROTOCOL_ERROR);
-
-/// A field block that is whole, and what its first frame says of it.
-struct Fields<'a> {
-    stream: u32,
-    ends: bool,
-    depends_on_itself: bool,
-    bytes: &'a [u8],
-}
 
 /// What is wrong with a field block: with its stream alone, or with all that follows.
 enum Broken {
@@ -49,15 +42,16 @@ impl Machine {
         if header.stream == 0 {
             return Err(WRONG);
         }
-        let bytes = header.unpadded(payload)?;
+        let bytes = Cow::Borrowed(header.unpadded(payload)?);
         let depends_on_itself = depends_on(header, payload) == Some(header.stream);
         let (stream, ends) = (header.stream, header.has(END_STREAM));
-        if !header.has(END_HEADERS) {
-            let bytes = bytes.to_vec();
-            self.block = Some(Block { stream, ends, depends_on_itself, bytes });
-            return Ok(None);
+        let fields = Fields { stream, ends, depends_on_itself, bytes };
+        if header.has(END_HEADERS) {
+            return self.take_fields(&fields, reading, out);
         }
-        self.take_fields(&Fields { stream, ends, depends_on_itself, bytes }, reading, out)
+        let bytes = Cow::Owned(fields.bytes.into_owned());
+        self.block = Some(Fields { bytes, ..fields });
+        Ok(None)
     }
 
     pub(super) fn take_continuation(
@@ -68,20 +62,20 @@ impl Machine {
         out: &mut Vec<u8>,
     ) -> Result<Option<Begun>, Fault> {
         let most = self.block_most();
-        let Some(block) = self.block.as_mut().filter(|block| block.stream == header.stream) else {
+        let Some(mut block) = self.block.take().filter(|block| block.stream == header.stream)
+        else {
             return Err(WRONG);
         };
-        block.bytes.extend_from_slice(payload);
-        if block.bytes.len() > most {
+        let bytes = block.bytes.to_mut();
+        bytes.extend_from_slice(payload);
+        if bytes.len() > most {
             return Err(Fault(Code::ENHANCE_YOUR_CALM));
         }
-        if !header.has(END_HEADERS) {
-            return Ok(None);
+        if header.has(END_HEADERS) {
+            return self.take_fields(&block, reading, out);
         }
-        let Some(Block { stream, ends, depends_on_itself, bytes }) = self.block.take() else {
-            return Err(WRONG);
-        };
-        self.take_fields(&Fields { stream, ends, depends_on_itself, bytes: &bytes }, reading, out)
+        self.block = Some(block);
+        Ok(None)
     }
 
     fn take_fields(
@@ -107,7 +101,7 @@ impl Machine {
 
     /// Keeps the table right, which the peer has changed all the same.
     fn pass_over(&mut self, fields: &Fields<'_>) -> Result<(), Fault> {
-        let read = decode::nothing(&mut self.decoder, fields.bytes, self.bounds.max_head);
+        let read = decode::nothing(&mut self.decoder, &fields.bytes, self.bounds.max_head);
         match read.map_err(Broken::from) {
             Err(Broken::Connection(fault)) => Err(fault),
             Ok(()) | Err(Broken::Stream(_)) => Ok(()),
@@ -157,7 +151,7 @@ impl Machine {
     ) -> Result<Option<u64>, Broken> {
         let Reading { lines, head, key } = reading;
         let (decoder, bounds) = (&mut self.decoder, &self.bounds);
-        let read = decode::request(decoder, fields.bytes, fields.ends, *key, bounds, lines, head);
+        let read = decode::request(decoder, &fields.bytes, fields.ends, *key, bounds, lines, head);
         match read {
             // It has no content, and says that it has some.
             Err(Wrong::Bad(Bad::Truncated)) => Err(Broken::Stream(End::Malformed)),
@@ -206,7 +200,7 @@ impl Machine {
     fn take_trailing(&mut self, key: Key, fields: &Fields<'_>) -> Result<(), Broken> {
         let mut section = Vec::new();
         let most = self.bounds.max_head;
-        decode::trailers(&mut self.decoder, fields.bytes, most, &mut section)?;
+        decode::trailers(&mut self.decoder, &fields.bytes, most, &mut section)?;
         let Some(slot) = self.streams.of_mut(key) else { return Ok(()) };
         if !fields.ends || slot.left.is_some_and(|left| left > 0) {
             return Err(Broken::Stream(End::Malformed));
@@ -219,7 +213,7 @@ impl Machine {
     fn take_answer(&mut self, key: Key, fields: &Fields<'_>) -> Result<(), Broken> {
         let mut lines = self.spare.pop().unwrap_or_default();
         let most = self.bounds.max_head;
-        let about = decode::answer(&mut self.decoder, fields.bytes, most, &mut lines)?;
+        let about = decode::answer(&mut self.decoder, &fields.bytes, most, &mut lines)?;
         let Some(slot) = self.streams.of_mut(key) else { return Ok(()) };
         let ended = fields.ends;
         slot.headed = about.status >= 200;

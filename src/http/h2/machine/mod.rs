@@ -20,6 +20,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 
 use self::account::Account;
@@ -78,13 +79,13 @@ struct Peer {
     tunnels: bool,
 }
 
-/// A field block in pieces.
+/// A field block, or what has come of it, and what its first frame says of it.
 #[derive(Debug)]
-struct Block {
+struct Fields<'a> {
     stream: u32,
     ends: bool,
     depends_on_itself: bool,
-    bytes: Vec<u8>,
+    bytes: Cow<'a, [u8]>,
 }
 
 /// One connection.
@@ -108,7 +109,8 @@ pub struct Machine {
     preface: usize,
     has_settings: bool,
     owes_ack: bool,
-    block: Option<Block>,
+    /// A field block of which pieces are still to come.
+    block: Option<Fields<'static>>,
     goodbye: Goodbye,
     /// The last stream that the peer looks at, since it goes away.
     last_of_peer: Option<u32>,

@@ -5,6 +5,7 @@ use super::past::Known;
 use super::settings::{PREFACE, WINDOW_MOST};
 use super::stream::WRITES;
 use super::{Code, End, Fault, Goodbye, Key, LAST_PING, Machine, Role};
+use crate::http::h2::code::WRONG;
 use crate::http::h2::kinds::{
     ACK, CONTINUATION, DATA, GOAWAY, HEADERS, PING, PRIORITY, PUSH_PROMISE, RST_STREAM, SETTINGS,
     WINDOW_UPDATE,
@@ -41,8 +42,6 @@ pub struct Received {
     /// The request that came last in them, and whether there is more to take.
     pub begun: Option<Begun>,
 }
-
-const WRONG: Fault = Fault(Code::PROTOCOL_ERROR);
 
 impl Machine {
     /// How many bytes the frame that begins with these takes, as far as they tell.

@@ -4,7 +4,7 @@ use super::frame::number;
 use super::stream::WRITES;
 use super::{Fault, Machine, Role};
 use crate::config::HttpBounds;
-use crate::http::h2::code::Code;
+use crate::http::h2::code::{Code, WRONG};
 use crate::http::h2::kinds::{
     ACK, FRAME_SIZE, HEAD_SIZE, PUSH, SETTINGS, STREAMS, TABLE_SIZE, TUNNELS, WINDOW, WINDOW_UPDATE,
 };
@@ -66,7 +66,7 @@ impl Machine {
     ) -> Result<(), Fault> {
         if ack {
             let owed = std::mem::take(&mut self.owes_ack);
-            return if owed { Ok(()) } else { Err(Fault(Code::PROTOCOL_ERROR)) };
+            return if owed { Ok(()) } else { Err(WRONG) };
         }
         let mut window = self.peer.window;
         for setting in payload.chunks_exact(6) {
@@ -86,18 +86,17 @@ impl Machine {
     }
 
     fn take_setting(&mut self, name: u16, value: u32) -> Result<(), Fault> {
-        let wrong = Err(Fault(Code::PROTOCOL_ERROR));
         match (name, value) {
             (TABLE_SIZE, n) => self.encoder.set_max_table(n as usize),
             (PUSH, 0) => {}
             (PUSH, 1) if self.role == Role::Server => {}
-            (PUSH, _) => return wrong,
+            (PUSH, _) => return Err(WRONG),
             (STREAMS, n) => self.peer.streams = n,
             (FRAME_SIZE, n) if !(super::frame::PAYLOAD_MAX as u32..=FRAME_MOST).contains(&n) => {
-                return wrong;
+                return Err(WRONG);
             }
             (TUNNELS, n @ (0 | 1)) => self.peer.tunnels = n == 1,
-            (TUNNELS, _) => return wrong,
+            (TUNNELS, _) => return Err(WRONG),
             _ => {}
         }
         Ok(())

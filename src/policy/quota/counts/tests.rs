@@ -16,7 +16,13 @@ fn counts() -> Counts {
 }
 
 fn charge<'q>(counts: &Counts, quotas: &'q [Quota], amount: u64, now_s: u64) -> Charged<'q> {
-    counts.charge(7, quotas.iter().map(|quota| Charge { quota, amount }), now_s, &mut |_| ())
+    counts.charge(
+        7,
+        quotas.iter().map(|quota| Charge { quota, amount }),
+        now_s,
+        &mut |_| (),
+        &mut Ends::default(),
+    )
 }
 
 fn admits(counts: &Counts, quotas: &[Quota], amount: u64, now_s: u64) -> bool {
@@ -104,7 +110,7 @@ fn who_goes_beyond_a_soft_one_is_told_once_a_period_and_counted_each_time() {
         let mut tell = |beyond: Beyond<'_>| {
             told.push((beyond.quota.calendar.kind(), beyond.first, beyond.ends_at));
         };
-        counts.charge(7, charges, now_s, &mut tell);
+        counts.charge(7, charges, now_s, &mut tell, &mut Ends::default());
         std::mem::take(&mut told)
     };
     let (hour, day) = (quotas[0].calendar.at(NOON).1, quotas[1].calendar.at(NOON).1);
@@ -137,7 +143,7 @@ fn holders_metrics_and_periods_are_counted_apart() {
     }
     let other = Charge { quota: &quotas[0], amount: 1 };
     assert!(matches!(
-        counts.charge(8, std::iter::once(other), NOON, &mut |_| ()),
+        counts.charge(8, std::iter::once(other), NOON, &mut |_| (), &mut Ends::default()),
         Charged::Taken(_)
     ));
 }
@@ -198,7 +204,7 @@ fn what_is_given_back_goes_to_the_period_that_it_was_charged_in() {
     let charges = || std::iter::once(Charge { quota: &quotas[0], amount: 1 });
     let charge = |now_s| {
         let mut ends = Ends::default();
-        let charged = counts.charge_noting(7, charges(), now_s, &mut |_| (), &mut ends);
+        let charged = counts.charge(7, charges(), now_s, &mut |_| (), &mut ends);
         assert!(matches!(charged, Charged::Taken(_)));
         ends
     };
@@ -233,7 +239,7 @@ fn that_a_soft_one_was_passed_is_news_once_a_period_whatever_is_given_back() {
     let one = || std::iter::once(Charge { quota: &soft, amount: 1 });
     let ask = |now_s| {
         let mut told = None;
-        counts.charge(7, one(), now_s, &mut |beyond| told = Some(beyond));
+        counts.charge(7, one(), now_s, &mut |beyond| told = Some(beyond), &mut Ends::default());
         told
     };
     let news = |beyond: Option<Beyond<'_>>, now_s| {
@@ -269,11 +275,17 @@ fn strangers_take_no_place_from_applications() {
         crate::policy::quota::address_holder(1, std::net::IpAddr::from(n.to_be_bytes()), 64)
     };
     let full = (0..100_000).find(|n| {
-        matches!(counts.charge(stranger(*n), one(), NOON, &mut |_| {}), Charged::TableFull(_))
+        matches!(
+            counts.charge(stranger(*n), one(), NOON, &mut |_| {}, &mut Ends::default()),
+            Charged::TableFull(_)
+        )
     });
     assert!(full.is_some() && counts.used(NOON) > 0.5);
     for application in 0..50 {
-        assert!(matches!(counts.charge(application, one(), NOON, &mut |_| {}), Charged::Taken(_)));
+        assert!(matches!(
+            counts.charge(application, one(), NOON, &mut |_| {}, &mut Ends::default()),
+            Charged::Taken(_)
+        ));
     }
 }
 
@@ -282,23 +294,34 @@ fn a_full_table_refuses_until_periods_are_over() {
     let (counts, quotas) = (Counts::with_slots(8), [quota(1, Period::Hour, 3)]);
     let one = || [Charge { quota: &quotas[0], amount: 1 }].into_iter();
     let mut holder = 0;
-    while let Charged::Taken(_) = counts.charge(holder, one(), NOON, &mut |_| ()) {
+    while let Charged::Taken(_) =
+        counts.charge(holder, one(), NOON, &mut |_| (), &mut Ends::default())
+    {
         holder += 1;
     }
-    assert!(matches!(counts.charge(holder, one(), NOON, &mut |_| ()), Charged::TableFull(_)));
+    assert!(matches!(
+        counts.charge(holder, one(), NOON, &mut |_| (), &mut Ends::default()),
+        Charged::TableFull(_)
+    ));
     assert!(!counts.add(holder, one().next().unwrap(), NOON, &mut |_| ()));
     let (_, ends_at) = quotas[0].calendar.at(NOON);
-    assert!(matches!(counts.charge(holder, one(), ends_at, &mut |_| ()), Charged::TableFull(_)));
-    assert!(matches!(counts.charge(holder, one(), ends_at + 600, &mut |_| ()), Charged::Taken(_)));
+    assert!(matches!(
+        counts.charge(holder, one(), ends_at, &mut |_| (), &mut Ends::default()),
+        Charged::TableFull(_)
+    ));
+    assert!(matches!(
+        counts.charge(holder, one(), ends_at + 600, &mut |_| (), &mut Ends::default()),
+        Charged::Taken(_)
+    ));
     // One that refuses nothing need not be counted.
     let full = Counts::with_slots(8);
     for holder in 0..1000 {
-        _ = full.charge(holder, one(), NOON, &mut |_| ());
+        _ = full.charge(holder, one(), NOON, &mut |_| (), &mut Ends::default());
     }
     let soft = Quota { soft: true, ..quota(9, Period::Hour, 1) };
     let charge = Charge { quota: &soft, amount: 1 };
     assert!(matches!(
-        full.charge(5000, [charge].into_iter(), NOON, &mut |_| ()),
+        full.charge(5000, [charge].into_iter(), NOON, &mut |_| (), &mut Ends::default()),
         Charged::Taken(_)
     ));
 }
